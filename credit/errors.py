@@ -1,0 +1,8 @@
+"""The one exception a user is meant to read."""
+
+
+class CreditError(Exception):
+    """Something the user can mend. The message is one line: the value at fault, then the remedy.
+
+    Entry points print it to stderr without a traceback and exit with status 1.
+    """

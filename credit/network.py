@@ -1,0 +1,221 @@
+"""ResMLP as a dictionary of tensors and pure functions.
+
+    h_0 = embed(x);  h_{l+1} = h_l + f_l(h_l);  f_l(h) = W2 GELU(W1 LN(h) + b1) + b2
+    logits = out_head(out_ln(h_L))
+
+Every function works on one run, and, with a leading run dimension on parameters and states, on a
+stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Params = dict[str, Tensor]
+
+LN_EPS = 1e-5
+HEAD = ("out_ln.weight", "out_ln.bias", "out_head.weight", "out_head.bias")
+BLOCK = ("ln.weight", "ln.bias", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
+
+
+def block_names(block: int) -> tuple[str, ...]:
+    """Parameter names of block `block`."""
+    return tuple(f"blocks.{block}.{part}" for part in BLOCK)
+
+
+def depth_of(params: Params) -> int:
+    """L, the number of residual blocks."""
+    return sum(name.endswith(".fc1.weight") for name in params)
+
+
+def init(
+    d_in: int, width: int, classes: int, depth: int, generator: torch.Generator, dtype: torch.dtype
+) -> Params:
+    """One run's parameters, without a run dimension.
+
+    PyTorch's default initialisation of Linear and LayerNorm, except fc2 of every block:
+    weights N(0, 0.01^2), bias 0, so that a new network is close to the identity in its blocks.
+
+    Drawn in float32 whatever `dtype` is, so that precisions start from the same point.
+    """
+
+    def linear(name: str, fan_out: int, fan_in: int) -> Params:
+        bound = fan_in**-0.5  # kaiming_uniform(a=sqrt 5) for the weight, and the bias's own bound
+        draw = torch.rand(fan_out, fan_in + 1, generator=generator) * 2 - 1
+        return {f"{name}.weight": draw[:, 1:] * bound, f"{name}.bias": draw[:, 0] * bound}
+
+    def norm(name: str) -> Params:
+        return {f"{name}.weight": torch.ones(width), f"{name}.bias": torch.zeros(width)}
+
+    params = linear("embed", width, d_in)
+    for block in range(depth):
+        params |= norm(f"blocks.{block}.ln")
+        params |= linear(f"blocks.{block}.fc1", width, width)
+        params[f"blocks.{block}.fc2.weight"] = torch.randn(width, width, generator=generator) * 0.01
+        params[f"blocks.{block}.fc2.bias"] = torch.zeros(width)
+    params |= norm("out_ln") | linear("out_head", classes, width)
+    return {name: tensor.to(dtype).contiguous() for name, tensor in params.items()}
+
+
+def stack(runs: Sequence[Params]) -> Params:
+    """Parameters of several runs, stacked along a new leading run dimension."""
+    return {name: torch.stack([run[name] for run in runs]) for name in runs[0]}
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """inputs (..., N, i), weight (..., o, i), bias (..., o) -> (..., N, o)."""
+    if inputs.dim() == 3 and weight.dim() == 3:
+        return torch.baddbmm(bias.unsqueeze(-2), inputs, weight.mT)
+    return inputs @ weight.mT + bias.unsqueeze(-2)
+
+
+def standardise(h: Tensor) -> tuple[Tensor, Tensor]:
+    """LayerNorm without its affine part. h (..., N, d) -> (same, reciprocal deviation (..., N, 1))."""
+    normed, _, rstd = torch.native_layer_norm(h, h.shape[-1:], None, None, LN_EPS)
+    return normed, rstd
+
+
+def affine(normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """LayerNorm's affine part. normed (..., N, d), weight and bias (..., d)."""
+    return torch.addcmul(bias.unsqueeze(-2), normed, weight.unsqueeze(-2))
+
+
+def embed(params: Params, x: Tensor) -> Tensor:
+    """h_0. x (N, D), shared by all runs, or (R, N, D) -> (..., N, d)."""
+    weight, bias = params["embed.weight"], params["embed.bias"]
+    if x.dim() == 2 and weight.dim() == 3:  # one large product instead of R small ones
+        runs, width, _ = weight.shape
+        flat = F.linear(x, weight.flatten(0, 1), bias.flatten())
+        return flat.view(-1, runs, width).transpose(0, 1).contiguous()
+    return linear(x, weight, bias)
+
+
+class BlockTrace(NamedTuple):
+    """What block l leaves behind for its backward pass. All (..., N, d) but rstd (..., N, 1)."""
+
+    normed: Tensor  # LN without affine
+    rstd: Tensor
+    pre: Tensor  # fc1's output, before GELU
+    act: Tensor  # after GELU
+    out: Tensor  # f_l(h_l)
+
+
+def block_forward(params: Params, block: int, h: Tensor) -> BlockTrace:
+    """f_l(h_l) and what its backward pass needs. h (..., N, d)."""
+    g, b, w1, b1, w2, b2 = (params[name] for name in block_names(block))
+    normed, rstd = standardise(h)
+    pre = linear(affine(normed, g, b), w1, b1)
+    act = F.gelu(pre)
+    return BlockTrace(normed, rstd, pre, act, linear(act, w2, b2))
+
+
+def head(params: Params, h: Tensor) -> Tensor:
+    """Logits. h (..., N, d) -> (..., N, C)."""
+    g, b, w, c = (params[name] for name in HEAD)
+    return linear(affine(standardise(h)[0], g, b), w, c)
+
+
+def tail(params: Params, h: Tensor, start: int) -> Tensor:
+    """Logits reached from hidden state `start`: blocks start..L-1, then the head."""
+    for block in range(start, depth_of(params)):
+        h = h + block_forward(params, block, h).out
+    return head(params, h)
+
+
+class Forward(NamedTuple):
+    """One forward pass."""
+
+    logits: Tensor  # (..., N, C)
+    hiddens: list[Tensor]  # h_0 .. h_L, each (..., N, d)
+    blocks: list[BlockTrace]  # one per block
+
+
+def forward(params: Params, x: Tensor) -> Forward:
+    """The whole network, keeping every hidden state. x (N, D) or (R, N, D)."""
+    hiddens, blocks = [embed(params, x)], []
+    for block in range(depth_of(params)):
+        blocks.append(block_forward(params, block, hiddens[-1]))
+        hiddens.append(hiddens[-1] + blocks[-1].out)
+    return Forward(head(params, hiddens[-1]), hiddens, blocks)
+
+
+def output_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """e_T = softmax(logits) - onehot(labels): the per-sample loss gradient at the logits.
+
+    logits (..., N, C), labels (..., N) -> (..., N, C).
+    """
+    onehot = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    return logits.softmax(-1) - onehot
+
+
+def _norm_vjp(cotangent: Tensor, normed: Tensor, rstd: Tensor) -> Tensor:
+    """Pull a cotangent of `standardise`'s output back to its input."""
+    mean = cotangent.mean(-1, keepdim=True)
+    along = (cotangent * normed).mean(-1, keepdim=True)
+    return (cotangent - mean - normed * along) * rstd
+
+
+def head_input_vjp(params: Params, h: Tensor, error: Tensor) -> Tensor:
+    """Loss gradient at h_L from the one at the logits. h (..., N, d), error (..., N, C)."""
+    normed, rstd = standardise(h)
+    g, _, w, _ = (params[name] for name in HEAD)
+    return _norm_vjp((error @ w) * g.unsqueeze(-2), normed, rstd)
+
+
+def head_grads(params: Params, h: Tensor, error: Tensor) -> Params:
+    """Parameter gradients of out_ln and out_head. error (..., N, C) is the gradient at the logits."""
+    g, b, w, _ = (params[name] for name in HEAD)
+    normed, _ = standardise(h)
+    at_norm = error @ w
+    values = (
+        (at_norm * normed).sum(-2),
+        at_norm.sum(-2),
+        error.mT @ affine(normed, g, b),
+        error.sum(-2),
+    )
+    return dict(zip(HEAD, values, strict=True))
+
+
+def block_input_vjp(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Tensor:
+    """Pull a cotangent (..., N, d) of h_{l+1} back through h_l + f_l(h_l) to h_l."""
+    g, _, w1, _, w2, _ = (params[name] for name in block_names(block))
+    at_pre = torch.ops.aten.gelu_backward(cotangent @ w2, trace.pre)
+    return cotangent + _norm_vjp((at_pre @ w1) * g.unsqueeze(-2), trace.normed, trace.rstd)
+
+
+def block_grads(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Params:
+    """Parameter gradients of <f_l(h_l), cotangent>, h_l held constant. cotangent (..., N, d).
+
+    LN's affine part sits directly before fc1, so its gradients follow from fc1's: with
+    P = at_pre^T normed and s = sum_n at_pre, grad fc1 = P diag(g) + s b^T, grad g = sum_rows W1*P,
+    grad b = W1^T s. That replaces one (N x d)(d x d) product by elementwise work on (d x d).
+    """
+    names = block_names(block)
+    g, b, w1, _, w2, _ = (params[name] for name in names)
+    at_pre = torch.ops.aten.gelu_backward(cotangent @ w2, trace.pre)
+    product = at_pre.mT @ trace.normed
+    sums = at_pre.sum(-2)
+    values = (
+        (w1 * product).sum(-2),
+        (sums.unsqueeze(-2) @ w1).squeeze(-2),
+        torch.addcmul(sums.unsqueeze(-1) * b.unsqueeze(-2), product, g.unsqueeze(-2)),
+        sums,
+        cotangent.mT @ trace.act,
+        cotangent.sum(-2),
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def hidden_gradients(params: Params, run: Forward, error: Tensor) -> list[Tensor]:
+    """Exact gradients g_0 .. g_L by backpropagation, each (..., N, d).
+
+    `error` (..., N, C) is the gradient at the logits: `output_error` for the loss of each sample,
+    divided by N for the batch mean.
+    """
+    grads = [head_input_vjp(params, run.hiddens[-1], error)]
+    for block in reversed(range(depth_of(params))):
+        grads.append(block_input_vjp(params, block, run.blocks[block], grads[-1]))
+    return grads[::-1]

@@ -1,0 +1,38 @@
+"""Credit rules: one file each, found by module name; others are given as `package.module:Rule`."""
+
+import importlib
+import pkgutil
+
+from credit.errors import CreditError
+from credit.rules.base import Rule, Shape, State, Trace
+from credit.spec import check_names
+
+__all__ = ["Rule", "Shape", "State", "Trace", "available", "get"]
+
+
+def available() -> list[str]:
+    """Names of the rules in this package, in alphabetical order."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
+
+
+def get(name: str) -> Rule:
+    """The rule called `name`.
+
+    Args:
+        name: a module of this package, or `package.module:Rule` for a rule elsewhere.
+
+    Raises:
+        CreditError: no such rule, or what is found there is not a Rule.
+    """
+    module_name, colon, class_name = name.partition(":")
+    if not colon:
+        check_names([name], available(), "rule")
+        module = importlib.import_module(f"{__name__}.{name}")
+        return module.RULE
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CreditError(f"cannot load rule {name!r}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Rule)):
+        raise CreditError(f"{name!r} is not a rule: it must subclass credit.rules.Rule")
+    return found()

@@ -1,0 +1,20 @@
+"""Backpropagation: exact gradients of the batch-mean loss, end to end, no clipping."""
+
+from torch import Tensor
+
+from credit.rules.base import Rule, State, Trace
+
+
+class Backprop(Rule):
+    """a_l = g_l, applied as it is."""
+
+    local = False
+    exact_at_output = True
+    reads_hidden_grads = True
+    surrogate = False
+
+    def credit(self, state: State, trace: Trace) -> list[Tensor]:
+        return trace.hidden_grads
+
+
+RULE = Backprop()

@@ -1,0 +1,184 @@
+"""RunSpec: every knob of one run.
+
+Command-line flags, logged parameters and the column types of a query all come from this class.
+Unknown keys and impossible values are errors before any compute is spent.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from credit.errors import CreditError
+
+SCHEMA = "1"
+"""Version of the tracking contract (parameters, metric names, checkpoints); tag `credit.schema`."""
+
+MEMBER_FIELDS = frozenset({"rule", "k", "seed", "penalty", "credit_eps", "credit_reduction"})
+"""Fields in which the runs of one stack may differ; in all others they must agree."""
+
+
+def _knob(default: Any, help: str, at_least: float | None = None, one_of: tuple = ()) -> Any:
+    return field(
+        default=default, metadata={"help": help, "at_least": at_least, "one_of": tuple(one_of)}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One training run. The defaults are the published CIFAR-10 recipe at d=256, L=4."""
+
+    dataset: str = _knob(
+        "cifar10", "what to train on", one_of=("cifar10", "fashion_mnist", "digits")
+    )
+    rule: str = _knob("bp", "credit rule: a name, or package.module:Rule")
+    k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
+    seed: int = _knob(42, "names every random stream of the run", at_least=0)
+    width: int = _knob(256, "units per hidden state, d", at_least=1)
+    depth: int = _knob(4, "residual blocks, L", at_least=1)
+    epochs: int = _knob(100, "passes over the training set", at_least=1)
+    batch_size: int = _knob(128, "samples per step; the last short batch is kept", at_least=1)
+    lr: float = _knob(1e-3, "AdamW learning rate, cosine per epoch to 0", at_least=0)
+    weight_decay: float = _knob(0.01, "AdamW decoupled weight decay", at_least=0)
+    clip: float = _knob(1.0, "largest gradient norm of a block under a local rule", at_least=0)
+    penalty: float = _knob(0.0, "lambda of the residual-branch penalty", at_least=0)
+    credit_eps: float = _knob(1e-6, "epsilon in norm(v) = v / (rms(v) + eps)", at_least=0)
+    credit_reduction: str = _knob(
+        "published",
+        "loss whose gradient the credit starts from; 'published' is the rule's own convention",
+        one_of=("published", "mean", "sum"),
+    )
+    augment: bool = _knob(True, "random crop and flip of training images")
+    train_samples: int = _knob(0, "use the first n training samples; 0 uses all", at_least=0)
+    measure_every: int = _knob(10, "epochs between diagnostics; always at the last", at_least=1)
+    measure_samples: int = _knob(1024, "held-out samples the diagnostics use", at_least=2)
+    directions: int = _knob(32, "random directions per sample for rho", at_least=1)
+    direction_eps: float = _knob(1e-3, "length of a rho perturbation", at_least=0)
+    nudge_eta: float = _knob(0.01, "length of a nudge", at_least=0)
+    relative_steps: bool = _knob(False, "perturbations and nudges relative to the norm of h_l")
+    reference_floor: float = _knob(
+        1e-7, "smallest valid reference norm, as the gradient of a mean over 1024", at_least=0
+    )
+    device: str = _knob("auto", "auto, cpu, cuda or cuda:N")
+    precision: str = _knob("fp32", "arithmetic of training", one_of=("fp32", "fp64"))
+
+    def __post_init__(self) -> None:
+        for knob in dataclasses.fields(self):
+            object.__setattr__(self, knob.name, _checked(knob, getattr(self, knob.name)))
+        if self.k > self.depth:
+            raise CreditError(
+                f"k={self.k} exceeds depth={self.depth}: k counts trainable blocks, "
+                f"pass k between 0 and {self.depth}"
+            )
+
+    @property
+    def name(self) -> str:
+        """What the run is called in the UI: `dfa k2 s42`, and what sets it apart if not a default."""
+        rule = self.rule.rpartition(":")[2]
+        extra = "".join(
+            f" {label}{format_value(getattr(self, knob.name))}"
+            for knob, label in ((f, _NAMED[f.name]) for f in dataclasses.fields(self) if f.name in _NAMED)
+            if getattr(self, knob.name) != knob.default
+        )
+        return f"{rule} k{self.k} s{self.seed}{extra}"
+
+    @property
+    def spec_hash(self) -> str:
+        """16 hex digits that name this run: same fields and schema, same hash."""
+        text = json.dumps({"schema": SCHEMA, **self.to_params()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def stack_key(self) -> tuple:
+        """Runs with equal keys can be trained in one stack."""
+        return tuple(v for f, v in self.to_params().items() if f not in MEMBER_FIELDS)
+
+    def replace(self, **changes: Any) -> "RunSpec":
+        """A copy with some fields changed, checked again."""
+        return RunSpec.from_mapping({**dataclasses.asdict(self), **changes})
+
+    def to_params(self) -> dict[str, str]:
+        """The fields as the strings that MLflow stores. `from_mapping` inverts it exactly."""
+        return {f.name: format_value(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "RunSpec":
+        """Build from a mapping whose values may be strings.
+
+        Raises:
+            CreditError: a key is unknown, or a value has the wrong type or range.
+        """
+        check_names(values, (f.name for f in dataclasses.fields(cls)), "parameter")
+        return cls(**values)
+
+
+_NAMED = {"penalty": "λ", "credit_eps": "eps"}
+
+
+def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise a CreditError for the first name in `given` that is not in `known`, with a suggestion."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+            raise CreditError(f"unknown {what} {name!r}: {hint}")
+
+
+def format_value(value: Any) -> str:
+    """The one string form of a field: `true`/`false` for booleans, shortest exact form for floats."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse_value(name: str, kind: type, value: Any) -> Any:
+    """`value`, perhaps a string, as the Python type `kind`.
+
+    Raises:
+        CreditError: it is not one; the message names the parameter.
+    """
+    wrong = CreditError(f"{name}={value!r} is not {_KINDS[kind]}")
+    if kind is bool:
+        if str(value).lower() not in ("true", "false"):
+            raise wrong
+        return str(value).lower() == "true"
+    if kind is str:
+        if not isinstance(value, str) or not value:
+            raise wrong
+        return value
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise wrong
+    try:
+        parsed = kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise wrong from None
+    if kind is float and not math.isfinite(parsed):
+        raise CreditError(f"{name}={value} is not finite: pass a finite number")
+    return parsed
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
+
+
+def field_types() -> dict[str, type]:
+    """The Python type of every field, in order."""
+    return {f.name: _type(f) for f in dataclasses.fields(RunSpec)}
+
+
+def _type(knob: dataclasses.Field) -> type:
+    return knob.type if isinstance(knob.type, type) else type(knob.default)
+
+
+def _checked(knob: dataclasses.Field, value: Any) -> Any:
+    value = parse_value(knob.name, _type(knob), value)
+    at_least, one_of = knob.metadata["at_least"], knob.metadata["one_of"]
+    if at_least is not None and value < at_least:
+        raise CreditError(
+            f"{knob.name}={format_value(value)} is too small: pass at least {at_least:g}"
+        )
+    if one_of:
+        check_names([value], one_of, knob.name)
+    return value
