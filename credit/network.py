@@ -219,3 +219,21 @@ def hidden_gradients(params: Params, run: Forward, error: Tensor) -> list[Tensor
     for block in reversed(range(depth_of(params))):
         grads.append(block_input_vjp(params, block, run.blocks[block], grads[-1]))
     return grads[::-1]
+
+
+def losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every sample. logits (..., N, C), labels (..., N) -> (..., N)."""
+    picked = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return logits.logsumexp(-1) - picked
+
+
+def embed_grads(x: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
+    """Weight gradient of <embed(x), cotangent>, written to `out` (R, d, D).
+
+    x (N, D), shared by all runs, or (R, N, D); cotangent (R, N, d).
+    """
+    if x.dim() == 2:
+        torch.mm(cotangent.transpose(1, 2).flatten(0, 1), x, out=out.flatten(0, 1))
+    else:
+        torch.bmm(cotangent.mT, x, out=out)
+    return out

@@ -88,8 +88,18 @@ class RunSpec:
 
     @property
     def spec_hash(self) -> str:
-        """16 hex digits that name this run: same fields and schema, same hash."""
-        text = json.dumps({"schema": SCHEMA, **self.to_params()}, sort_keys=True)
+        """16 hex digits that name this run: same fields and schema, same hash.
+
+        Fields at their default are left out, so that a knob added later, whose default is what was
+        done before, leaves the names of existing runs as they are. Changing a default needs a new
+        SCHEMA.
+        """
+        changed = {
+            f.name: format_value(getattr(self, f.name))
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != f.default
+        }
+        text = json.dumps({"schema": SCHEMA, **changed}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -1,0 +1,91 @@
+"""Measurements of a stack of runs on one held-out batch: one file each, found by module name.
+
+A measurement is a module of this package with `measure(probe: Probe) -> list[Report]`, one report
+per run. Its metrics are tracked, its columns join the layer table.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from credit import network
+from credit.errors import CreditError
+from credit.measures.base import Options, Probe, Report
+
+__all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure"]
+
+CreditOf = Callable[[network.Forward, Tensor, Tensor, list[Tensor]], list[Tensor]]
+"""(forward, error (R, n, C), grad_out (R, n, d), hidden_grads) -> a_0 .. a_L, each (R, n, d)."""
+
+
+def available() -> dict[str, Callable[[Probe], list[Report]]]:
+    """Every measurement by module name, in alphabetical order."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    return {name: m.measure for name, m in modules.items() if hasattr(m, "measure")}
+
+
+def measure(
+    params: network.Params,
+    x: Tensor,
+    y: Tensor,
+    credit_of: CreditOf,
+    options: Options,
+    seeds: Sequence[int],
+    exact_at_output: Sequence[bool],
+) -> list[Report]:
+    """Measure every run of a stack.
+
+    Args:
+        params: stacked parameters, (R, ...).
+        x: inputs shared by all runs, (n, D).
+        y: labels, (n,).
+        credit_of: the credit that each run's own rule assigns, from per-sample, unreduced errors.
+        options: step lengths and floors.
+        seeds: seed of each run; names its random directions.
+        exact_at_output: whether a run's rule is exact at h_L by construction.
+
+    Returns:
+        one Report per run, in order.
+
+    Raises:
+        CreditError: the credits are not L+1 tensors of the shape of the hidden states.
+    """
+    runs = params["embed.weight"].shape[0]
+    if not len(seeds) == len(exact_at_output) == runs:
+        raise CreditError(
+            f"{len(seeds)} seeds and {len(exact_at_output)} exact_at_output for a stack of "
+            f"{runs} runs: pass one of each per run"
+        )
+    with torch.no_grad():
+        run = network.forward(params, x)
+        error = network.output_error(run.logits, y)
+        grads = network.hidden_gradients(params, run, error)
+    credits = [a.detach() for a in credit_of(run, error, grads[-1], grads)]
+    shapes = [tuple(a.shape) for a in credits]
+    if shapes != [tuple(h.shape) for h in run.hiddens]:
+        raise CreditError(
+            f"credits of shapes {shapes}: a rule must return {len(run.hiddens)} tensors (N, d), "
+            f"here {tuple(run.hiddens[0].shape)} for the stack"
+        )
+    probe = Probe(
+        params, y, run.hiddens, grads, credits, options, tuple(seeds), tuple(exact_at_output)
+    )
+    del run  # the block traces are the larger part of the memory
+    with torch.no_grad():
+        parts = [measurement(probe) for measurement in available().values()]
+    return [_merged([part[i] for part in parts]) for i in range(runs)]
+
+
+def _merged(parts: list[Report]) -> Report:
+    whole = Report(layers=[{} for _ in max((p.layers for p in parts), key=len)])
+    for part in parts:
+        targets = [(whole.metrics, part.metrics), *zip(whole.layers, part.layers, strict=False)]
+        for into, new in targets:
+            if clash := into.keys() & new.keys():
+                raise CreditError(f"two measurements report {min(clash)!r}: rename one of the two")
+            into.update(new)
+    return whole

@@ -25,7 +25,7 @@ class FeedbackAlignment(Rule):
 
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
         credits = [trace.grad_out]
-        for matrix in state["feedback"].flip(0).unbind(0):
+        for matrix in reversed(state["feedback"].unbind(0)):
             credits.append(credits[-1] @ matrix.mT)
         return credits[::-1]
 

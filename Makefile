@@ -1,0 +1,83 @@
+# `make` alone lists the targets. Every target makes the environment it needs.
+#
+# Variables: PYTHON (python3), VENV (.venv), PORT (5000), WORKERS (2, test processes).
+# From the environment: CREDIT_DATA (data folder), MLFLOW_TRACKING_URI (tracking store).
+
+PYTHON  ?= python3
+VENV    ?= .venv
+PORT    ?= 5000
+WORKERS ?= 2
+
+BIN     := $(VENV)/bin
+PY      := $(BIN)/python
+STAMP   := $(VENV)/.installed
+STORE    = $(or $(MLFLOW_TRACKING_URI),sqlite:///$(CURDIR)/mlflow.db)
+PYTEST   = $(PY) -m pytest -n $(WORKERS)
+
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup ladder ladder-full test test-slow check lint ui notebooks import report bench clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
+		awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## Make .venv and install the project with its tools (again when pyproject.toml changes)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "credit needs Python 3.11 or newer, and '$(PYTHON)' is not:" \
+		"pass one, as in make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv "$(VENV)"
+	"$(PY)" -m pip install --quiet --editable '.[dev]'
+	@touch "$@"
+
+ladder: setup ## Depth-utility ladder, quick preset: table, figure and verdicts within minutes
+	"$(PY)" entrypoints/ladder.py --preset quick
+
+ladder-full: setup ## Depth-utility ladder as published: 100 epochs, 3 seeds
+	"$(PY)" entrypoints/ladder.py --preset published
+
+test: setup ## Run the quick tests
+	$(PYTEST)
+
+test-slow: setup ## Run the slow tests
+	$(PYTEST) -m slow
+
+lint: setup ## Style, format and types
+	"$(PY)" -m ruff check .
+	"$(PY)" -m ruff format --check .
+	"$(PY)" -m pyright --pythonpath "$(PY)"
+
+check: lint test ## All that a change must pass: lint, then the quick tests
+
+ui: setup ## Show the tracking store in the browser: prints the link and serves it
+	@link=$$(MLFLOW_TRACKING_URI='$(STORE)' "$(PY)" -c \
+		'from credit.tracking.store import open_store; print(open_store().ui_link)') && \
+	echo && echo "  $$link" | sed 's/127.0.0.1:5000/127.0.0.1:$(PORT)/' && \
+	echo "  In the chart view, group by rule. Ctrl-C ends the server." && echo && \
+	case '$(STORE)' in http*) ;; *) \
+		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "$(PY)" -m mlflow ui \
+		--backend-store-uri '$(STORE)' --host 127.0.0.1 --port $(PORT) --workers 1 ;; \
+	esac
+
+notebooks: setup ## Execute every notebook in place
+	MLFLOW_TRACKING_URI='$(STORE)' PATH="$(CURDIR)/$(BIN):$$PATH" \
+		"$(PY)" -m jupyter execute --inplace notebooks/*.ipynb
+
+import: setup ## Load the published ladder results of results/ladder into the tracking store
+	"$(PY)" entrypoints/import_results.py results/ladder
+
+report: setup ## Write the HTML report of the newest ladder
+	"$(PY)" entrypoints/report.py
+
+bench: setup ## Time the plain loop: seconds per epoch of every rule, one run at a time
+	for rule in bp fa dfa oracle; do \
+		"$(PY)" benchmarks/plain_loop.py --rule $$rule --steps 200 || exit 1; \
+	done
+
+clean: ## Remove caches and build leftovers; results, tracking store, data and .venv stay
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +

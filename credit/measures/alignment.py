@@ -1,0 +1,65 @@
+"""Alignment: the cosine between the credit a_l and the exact gradient g_l.
+
+Per sample and per layer. Mean, median and standard deviation (over the batch, ddof 0) go into the
+layer table; the mean is the metric. A sample without a direction, its gradient or its credit
+exactly zero, is left out and counted.
+"""
+
+from credit.measures import validity, vectors
+from credit.measures.base import CONTROLS, Probe, Report, layer_name, mean_of, number
+
+
+def measure(probe: Probe) -> list[Report]:
+    """`alignment/hNN`, its means over layers, and `valid/reference` of every run.
+
+    `alignment/all` is the mean over l = 0..L, `deep` over l >= 1, `deep_inner` over 1..L-1: a rule
+    that is exact at h_L by construction raises the first two. A mean is present only when all of
+    its layers are valid.
+    """
+    floor = validity.sample_floor(probe.options.reference_floor, probe.hiddens[0].dtype)
+    reports = [Report() for _ in range(probe.runs)]
+    last = len(probe.hiddens) - 1
+    for layer, (h, g, a) in enumerate(zip(probe.hiddens, probe.grads, probe.credits, strict=True)):
+        cos = vectors.cosine(a, g).double()
+        grad_norms = vectors.median(vectors.norm(g))
+        credit_norms = vectors.median(vectors.norm(a))
+        for run, report in enumerate(reports):
+            finite = all(bool(t[run].isfinite().all()) for t in (h, g, a))
+            status = validity.direction_status(
+                finite, float(grad_norms[run]), float(credit_norms[run]), floor
+            )
+            defined = cos[run][~cos[run].isnan()]
+            row = {
+                "layer": layer,
+                "status": status,
+                "exact_by_construction": probe.exact_at_output[run] and layer == last,
+                "reference_floor": floor,
+                "alignment_mean": number(defined.mean()),
+                "alignment_median": number(vectors.median(cos[run])),
+                "alignment_std": number(defined.std(correction=0)) if len(defined) else None,
+                "alignment_undefined": cos.shape[-1] - len(defined),
+            }
+            for name in CONTROLS:
+                control = vectors.cosine(probe.control(name, run, layer), g[run]).double()
+                row[f"alignment_{name}"] = number(control.nanmean())
+                if name == "random":  # 1/sqrt(d) for directions that know nothing of g
+                    known = control[~control.isnan()]
+                    row["alignment_random_std"] = (
+                        number(known.std(correction=0)) if len(known) else None
+                    )
+            report.layers.append(row)
+    for report in reports:
+        means = [
+            row["alignment_mean"] if row["status"] == validity.OK else None for row in report.layers
+        ]
+        for layer, mean in enumerate(means):
+            report.add(f"alignment/{layer_name(layer)}", mean)
+        report.add_means("alignment", means)
+        report.add("alignment/all", mean_of(means))
+        report.add("alignment/deep_inner", mean_of(means[1:-1]))
+        reference_ok = report.layers[-1]["status"] not in (
+            validity.REFERENCE_AT_FLOOR,
+            validity.NOT_FINITE,
+        )
+        report.add("valid/reference", float(reference_ok))
+    return reports

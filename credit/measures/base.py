@@ -1,0 +1,121 @@
+"""What a measurement sees and what it hands back.
+
+Shape legend: R runs of the stack, n held-out samples, d width, C classes, L depth. All gradients
+are per sample, of the sample's own loss: no batch size is hidden in any number.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from credit import network
+from credit.randomness import generator
+
+if TYPE_CHECKING:
+    from credit.spec import RunSpec
+
+CONTROLS = ("g", "neg_g", "random")
+"""Credits with a known answer, measured beside the rule's: the gradient, its negative, noise."""
+
+
+class Options(NamedTuple):
+    """The fields of a RunSpec that measurements read, under the same names."""
+
+    directions: int = 32
+    direction_eps: float = 1e-3
+    nudge_eta: float = 0.01
+    relative_steps: bool = False
+    reference_floor: float = 1e-7
+
+    @classmethod
+    def from_spec(cls, spec: "RunSpec") -> "Options":
+        return cls(*(getattr(spec, name) for name in cls._fields))
+
+
+@dataclass
+class Report:
+    """What was measured of one run."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Valid, finite numbers by metric name. What is not valid is absent."""
+    layers: list[dict] = field(default_factory=list)
+    """One row per hidden state: raw values (None where there is no number) and their status."""
+
+    def add(self, name: str, value: float | None) -> None:
+        """Record a metric, unless it is no finite number."""
+        if value is not None and math.isfinite(value):
+            self.metrics[name] = value
+
+    def add_means(self, name: str, values: list[float | None]) -> None:
+        """Mean over l >= 1 as `name/deep`; only when every one of those layers is valid."""
+        self.add(f"{name}/deep", mean_of(values[1:]))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A stack of runs seen on one held-out batch."""
+
+    params: network.Params  # (R, ...)
+    labels: Tensor  # (n,)
+    hiddens: list[Tensor]  # h_0 .. h_L, each (R, n, d)
+    grads: list[Tensor]  # g_0 .. g_L, each (R, n, d), the exact reference
+    credits: list[Tensor]  # a_0 .. a_L, each (R, n, d), what the rule assigns
+    options: Options
+    seeds: tuple[int, ...]
+    exact_at_output: tuple[bool, ...]
+
+    @property
+    def runs(self) -> int:
+        return len(self.seeds)
+
+    def losses(self, run: int, layer: int, h: Tensor) -> Tensor:
+        """One run's loss of each sample, rolled forward from h_layer = h in the precision of h.
+
+        h (n, d) or (m, n, d) -> (n,) or (m, n), float64.
+        """
+        params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k[:6] != "embed."}
+        logits = network.tail(params, h.flatten(0, -2), layer)
+        return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)
+
+    def noise(self, seed: int, layer: int) -> Tensor:
+        """The random control credit of `layer` for a seed, (n, d), standard normal."""
+        h = self.hiddens[layer]
+        draw = torch.randn(h.shape[1:], generator=generator(seed, "control", layer))
+        return draw.to(h)
+
+    def control(self, name: str, run: int, layer: int) -> Tensor:
+        """The control credit `name` (of CONTROLS) for one run, (n, d)."""
+        if name == "random":
+            return self.noise(self.seeds[run], layer)
+        g = self.grads[layer][run]
+        return g if name == "g" else -g
+
+
+def mean_of(values: list[float | None]) -> float | None:
+    """Arithmetic mean; None if there are no values or any is missing."""
+    present = [v for v in values if v is not None]
+    return sum(present) / len(present) if values and len(present) == len(values) else None
+
+
+def number(value: Tensor | float) -> float | None:
+    """`value` as a float, None where it is not finite."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def layer_name(layer: int) -> str:
+    """How a hidden state is called in metric names: h00, h01, ..."""
+    return f"h{layer:02d}"
+
+
+def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of each sample in float64. logits (..., n, C), labels (n,) -> (..., n).
+
+    Loss differences along small steps are far below float32's resolution of the loss itself.
+    """
+    logits = logits.double()
+    index = labels.expand(logits.shape[:-1]).unsqueeze(-1)
+    return logits.logsumexp(-1) - logits.gather(-1, index).squeeze(-1)

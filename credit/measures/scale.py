@@ -1,0 +1,39 @@
+"""Scale: how large hidden states, gradients and credits are, and how fast the stream grows.
+
+Medians over the batch of per-sample Euclidean norms.
+"""
+
+import math
+
+import torch
+
+from credit.measures import vectors
+from credit.measures.base import Probe, Report, layer_name, number
+
+
+def measure(probe: Probe) -> list[Report]:
+    """`hidden_norm/hNN`, `grad_norm/hNN`, `credit_norm/hNN` and `growth/max` of every run.
+
+    Growth of block l is the median over samples of |h_{l+1}| / |h_l|; `growth/max` is the largest
+    over blocks, absent when any block's is not finite.
+    """
+    hidden_norms = [vectors.norm(h) for h in probe.hiddens]
+    medians = {
+        "hidden_norm": [vectors.median(v) for v in hidden_norms],
+        "grad_norm": [vectors.median(vectors.norm(g)) for g in probe.grads],
+        "credit_norm": [vectors.median(vectors.norm(a)) for a in probe.credits],
+    }
+    ratios = [after / before for before, after in zip(hidden_norms, hidden_norms[1:], strict=False)]
+    growth = torch.stack([vectors.median(ratio) for ratio in ratios], dim=-1)  # (R, L)
+    reports = []
+    for run in range(probe.runs):
+        report = Report()
+        for layer in range(len(probe.hiddens)):
+            row = {name: number(values[layer][run]) for name, values in medians.items()}
+            for name, value in row.items():
+                report.add(f"{name}/{layer_name(layer)}", value)
+            grown = growth[run, layer] if layer < growth.shape[-1] else math.nan
+            report.layers.append({**row, "growth": number(grown)})
+        report.add("growth/max", number(growth[run].max()))  # max propagates nan
+        reports.append(report)
+    return reports

@@ -1,0 +1,352 @@
+"""A sweep: a grid of runs -> what is left to do -> stacks -> records in the tracking store.
+
+The same sweep again skips finished runs and continues unfinished ones, in the same MLflow runs, from
+their last checkpoint.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from credit import rules
+from credit.data import Dataset, load
+from credit.errors import CreditError
+from credit.rules import Shape
+from credit.spec import RunSpec
+from credit.tracking.store import project_root
+from credit.tracking.writer import (
+    FoundRun,
+    Store,
+    Writer,
+    find_children,
+    finish,
+    log_artifact_file,
+    log_children,
+    log_table,
+    open_child,
+    open_parent,
+)
+from credit.training import checkpoint
+from credit.training.loop import EpochRecord, measure_held_out, train
+from credit.training.stack import Stack, arrange
+
+CHECKPOINT_SECONDS = 60.0
+"""Least time between two checkpoints of a stack; there is always one after the last epoch."""
+FLUSH_SECONDS = 120.0
+"""How long the end of a sweep waits for a tracking server that is away."""
+MAX_RUNS = 64
+"""Most runs in one stack."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What to train and how the parent run presents it."""
+
+    kind: str  # the experiment: "ladder", "train", ...
+    name: str  # the parent run's name
+    specs: Sequence[RunSpec]
+    params: Mapping[str, str] = field(default_factory=dict)  # of the parent
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep left in the tracking store."""
+
+    parent_id: str
+    run_ids: dict[str, str]  # by spec hash
+    failures: dict[str, str]  # run name -> reason
+
+
+class Stopped(BaseException):
+    """Asked to stop by a signal. Not an Exception: no handler may swallow it."""
+
+
+def resolve(spec: RunSpec) -> RunSpec:
+    """Replace what stands for something else by what it stands for: device, reduction.
+
+    Raises:
+        CreditError: the rule does not exist, or the device is not there.
+    """
+    rule = rules.get(spec.rule)
+    changes = {}
+    if spec.device == "auto":
+        changes["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    else:
+        try:
+            torch.empty(0, device=spec.device)
+        except (RuntimeError, AssertionError) as error:
+            raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
+    if spec.credit_reduction == "published":
+        changes["credit_reduction"] = rule.published_reduction
+    return spec.replace(**changes) if changes else spec
+
+
+def run(sweep: Sweep, store: Store) -> Outcome:
+    """Train what the store does not yet hold as finished.
+
+    Raises:
+        CreditError: bad specs, data or store, before any run is created; a run busy in another
+            process; or values that could not be sent within `FLUSH_SECONDS` of the end.
+        Stopped: SIGTERM or Ctrl-C; all runs are then KILLED and can be continued.
+    """
+    specs = list({spec.spec_hash: spec for spec in map(resolve, sweep.specs)}.values())
+    if not specs:
+        raise CreditError("the sweep is empty: name at least one rule, k and seed")
+    data = load_for(specs)
+    sweep_hash = hash_of(sweep.kind, specs)
+    found = find_children(store, [spec.spec_hash for spec in specs])
+    for spec in specs:
+        if (old := found.get(spec.spec_hash)) and old.busy:
+            raise CreditError(
+                f"run {old.run_id} ({spec.name}) is being trained by another process: wait or stop it"
+            )
+    parent_id = open_parent(
+        store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
+    )
+    state = state_folder(store)
+    status = "KILLED"
+    try:
+        with Writer(store, state / "journal") as writer, stop_on_signals():
+            outcome = _train_all(specs, data, store, parent_id, found, writer, state)
+            if unsent := writer.flush(FLUSH_SECONDS):
+                raise CreditError(
+                    f"{unsent} metric values are not sent: the tracking store {store.uri} is away; "
+                    f"they are kept in {state / 'journal'}, the same command sends them"
+                )
+        log_children(store, parent_id, outcome.run_ids.values())
+        status = "FINISHED"
+        return outcome
+    finally:
+        if status != "FINISHED":
+            finish(store, parent_id, status)
+
+
+def hash_of(kind: str, specs: Sequence[RunSpec]) -> str:
+    """16 hex digits that name a grid of runs, whatever their order."""
+    text = "/".join([kind, *sorted(spec.spec_hash for spec in specs)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def state_folder(store: Store) -> Path:
+    """Where checkpoints and unsent values of this store's runs are kept: below CREDIT_STATE, else
+    `.credit` in the project root."""
+    root = Path(os.environ.get("CREDIT_STATE") or project_root() / ".credit")
+    key = hashlib.sha256(f"{store.uri}#{store.experiment_id}".encode()).hexdigest()[:12]
+    return root / key
+
+
+def load_for(specs: Sequence[RunSpec]) -> Dataset:
+    """The one dataset that all `specs` train on."""
+    wanted = {(spec.dataset, spec.device, spec.train_samples) for spec in specs}
+    if len(wanted) > 1:
+        raise CreditError(f"one sweep trains on one dataset and device, not {sorted(wanted)}")
+    name, device, samples = wanted.pop()
+    return load(name, device, train_samples=samples)
+
+
+def shape_of(spec: RunSpec, data: Dataset) -> Shape:
+    """The dimensions of a run's network."""
+    return Shape(data.d_in, spec.width, data.classes, spec.depth)
+
+
+def plan(specs: Sequence[RunSpec], epochs_done: Mapping[str, int]) -> list[list[RunSpec]]:
+    """Split runs into stacks: of one shape, at one epoch, at most MAX_RUNS each.
+
+    On a CPU a stack holds one seed: its runs share every batch, and one seed's results are complete
+    before the next begins. A GPU takes all seeds at once.
+    """
+    stacks: dict[tuple, list[RunSpec]] = {}
+    for spec in specs:
+        seed = spec.seed if spec.device == "cpu" else None
+        key = (spec.stack_key, epochs_done.get(spec.spec_hash, 0), seed)
+        stacks.setdefault(key, []).append(spec)
+    return [
+        arrange(runs)[start : start + MAX_RUNS]
+        for runs in stacks.values()
+        for start in range(0, len(runs), MAX_RUNS)
+    ]
+
+
+def _train_all(
+    specs: Sequence[RunSpec],
+    data: Dataset,
+    store: Store,
+    parent_id: str,
+    found: Mapping[str, FoundRun],
+    writer: Writer,
+    state: Path,
+) -> Outcome:
+    run_ids = {key: old.run_id for key, old in found.items() if old.finished}
+    names = {spec.spec_hash: spec.name for spec in specs}
+    failures = {}
+    pending = []
+    for spec in specs:
+        old = found.get(spec.spec_hash)
+        if old is not None and old.status == "FAILED":
+            run_ids[spec.spec_hash] = old.run_id
+            failures[spec.name] = old.reason or "failed earlier"
+        elif spec.spec_hash not in run_ids:
+            pending.append(spec)
+    saved = {
+        key: source
+        for key, source in checkpoint.find(state / "stacks").items()
+        if key in found and key in names and _continues(writer, found[key], source[0])
+    }
+    epochs_done = {key: header.epoch for key, (header, _) in saved.items()}
+    left = sum(spec.epochs - epochs_done.get(spec.spec_hash, 0) for spec in pending)
+    if len(pending) < len(specs):
+        print(f"{len(specs) - len(pending)} of {len(specs)} runs are already there", file=sys.stderr)
+    with _progress(left) as bar:
+        for runs in plan(pending, epochs_done):
+            stack = Stack(runs, shape_of(runs[0], data))
+            start = epochs_done.get(runs[0].spec_hash, 0)
+            if start:
+                checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
+            info = {"name": data.name, "digest": data.digest, "source": data.source}
+            ids = [
+                open_child(store, parent_id, spec, found.get(spec.spec_hash), info) for spec in runs
+            ]
+            run_ids |= {spec.spec_hash: i for spec, i in zip(runs, ids, strict=True)}
+            one = _StackRun(stack, ids, data, store, writer, state)
+            failures |= one.train(start, bar)
+    return Outcome(parent_id, run_ids, failures)
+
+
+def _continues(writer: Writer, old: FoundRun, header: checkpoint.Header) -> bool:
+    """Whether the metrics of `old` reach up to the checkpoint: going on then leaves no gap."""
+    return set(range(1, header.epoch + 1)) <= writer.known_steps(old.run_id)
+
+
+@dataclass
+class _StackRun:
+    """One stack on its way through training, with the MLflow runs it reports to."""
+
+    stack: Stack
+    run_ids: list[str]
+    data: Dataset
+    store: Store
+    writer: Writer
+    state: Path
+
+    @property
+    def path(self) -> Path:
+        digest = hash_of("stack", self.stack.specs)
+        return self.state / "stacks" / f"{digest}.safetensors"
+
+    def train(self, start: int, bar: tqdm) -> dict[str, str]:
+        """Train to the end and finish every run; return failures as run name -> reason."""
+        failures: dict[int, str] = {}
+        layers: dict[int, list[dict]] = {}
+        try:
+            self._epochs(start, bar, failures, layers)
+            self._finish(failures, layers)
+        except BaseException as error:
+            reason = "stopped" if isinstance(error, Stopped) else f"{type(error).__name__}: {error}"
+            for row, run_id in enumerate(self.run_ids):
+                if row not in failures:
+                    self.writer.finish(run_id, "KILLED", reason)
+            raise
+        return {self.stack.specs[row].name: reason for row, reason in failures.items()}
+
+    def _epochs(
+        self, start: int, bar: tqdm, failures: dict[int, str], layers: dict[int, list[dict]]
+    ) -> None:
+        epochs = self.stack.specs[0].epochs
+        saved_at = time.monotonic()
+        on_step = _stepper(bar, self.stack.size)
+        for records in train(self.stack, self.data, start, on_step):
+            for record in records:
+                self.writer.log(self.run_ids[record.row], record.epoch, record.metrics)
+                if record.layers:
+                    layers[record.row] = record.layers
+                if record.failure:
+                    failures[record.row] = record.failure
+                    self.writer.finish(self.run_ids[record.row], "FAILED", record.failure)
+            epoch = records[0].epoch
+            bar.set_postfix_str(_summary(records, epoch, epochs))
+            if epoch == epochs or time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
+                checkpoint.save_stack(self.stack, epoch, self.path)
+                saved_at = time.monotonic()
+
+    def _finish(self, failures: Mapping[int, str], layers: dict[int, list[dict]]) -> None:
+        """Upload weights and the layer table, end the runs, then drop the stack's checkpoint."""
+        spec = self.stack.specs[0]
+        if not layers:  # killed between the last epoch and here
+            reports = measure_held_out(self.stack, self.data)
+            layers = {row: report.layers for row, report in enumerate(reports)}
+        folders = []
+        for row, run_id in enumerate(self.run_ids):
+            if row in failures:
+                continue
+            folder = self.state / "final" / run_id
+            checkpoint.save_run(self.stack, row, spec.epochs, folder / "checkpoint")
+            folders.append(folder)
+            frame = pd.DataFrame(layers[row])
+
+            def upload(run_id: str = run_id, folder: Path = folder, frame: pd.DataFrame = frame) -> None:
+                log_artifact_file(self.store, run_id, folder / "checkpoint", "checkpoint")
+                log_table(self.store, run_id, frame, "diagnostics/layers")
+
+            self.writer.then(run_id, upload)
+            self.writer.finish(run_id)
+        if self.writer.flush(FLUSH_SECONDS) == 0:
+            self.path.unlink(missing_ok=True)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _progress(run_epochs: float) -> tqdm:
+    return tqdm(
+        total=run_epochs,
+        unit="run-epoch",
+        unit_scale=True,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+        bar_format="{percentage:3.0f}%|{bar:24}| {n:.1f}/{total:.0f} run-epochs, {rate_fmt}, "
+        "{remaining} left{postfix}",
+    )
+
+
+def _stepper(bar: tqdm, runs: int):
+    def on_step(step: int, steps: int) -> None:
+        bar.update(runs / steps)
+
+    return on_step
+
+
+def _summary(records: Sequence[EpochRecord], epoch: int, epochs: int) -> str:
+    accuracies = [r.metrics["accuracy/test"] for r in records]
+    return f"epoch {epoch}/{epochs}, accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into `Stopped`, so that runs are ended and metrics sent."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C is not patient
+        raise Stopped(signal.Signals(number).name)
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def describe(spec: RunSpec) -> str:
+    """A run's settings as readable JSON."""
+    return json.dumps(spec.to_params(), indent=2)

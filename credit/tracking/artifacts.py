@@ -1,0 +1,81 @@
+"""What a run carries beside numbers: files, text, tables, figures, its dataset; by run id.
+
+Each function is one or two uploads and raises what MLflow raises; hand them to `Writer.then` where
+training must not wait for the server.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from mlflow.entities import Dataset, DatasetInput, InputTag
+
+from credit.tracking.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def log_artifact_file(
+    store: Store, run_id: str, path: Path | str, folder: str | None = None
+) -> None:
+    """Upload the file (or every file of the directory) at `path` into the run's `folder`."""
+    if Path(path).is_dir():
+        store.client.log_artifacts(run_id, str(path), folder)
+    else:
+        store.client.log_artifact(run_id, str(path), folder)
+
+
+def log_text(store: Store, run_id: str, text: str, name: str) -> None:
+    """Store `text` as the artifact `name`."""
+    store.client.log_text(run_id, text, name)
+
+
+def log_json(store: Store, run_id: str, value: Any, name: str) -> None:
+    """Store `value` as the JSON artifact `name`; NaN is an error, not invalid JSON."""
+    log_text(store, run_id, json.dumps(value, indent=2, allow_nan=False) + "\n", name)
+
+
+def log_table(store: Store, run_id: str, frame: pd.DataFrame, name: str) -> None:
+    """Store a table as `name`.csv, exact, and `name`.md, to read. The index is not stored."""
+    log_text(store, run_id, frame.to_csv(index=False), f"{name}.csv")
+    log_text(store, run_id, markdown(frame), f"{name}.md")
+
+
+def log_figure(store: Store, run_id: str, figure: "Figure", name: str) -> None:
+    """Store a figure as `name`.png and `name`.svg."""
+    for kind in ("png", "svg"):
+        store.client.log_figure(run_id, figure, f"{name}.{kind}")
+
+
+def log_dataset(store: Store, run_id: str, info: Mapping[str, str]) -> None:
+    """Log a dataset input from its `name`, `digest` and `source`, without a copy of the data."""
+    dataset = Dataset(
+        name=info["name"],
+        digest=info["digest"][:36],  # MLflow's limit
+        source_type=info.get("source_type", "local"),
+        source=info["source"],
+    )
+    tag = InputTag("mlflow.data.context", "training")
+    store.client.log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """`frame` as a Markdown table: numbers right-aligned, missing values empty, no index."""
+    right = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
+    lines = [
+        [str(column).replace("|", "\\|") for column in frame.columns],
+        ["---:" if numeric else "---" for numeric in right],
+        *rows,
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

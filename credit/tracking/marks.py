@@ -1,0 +1,119 @@
+"""What runs are known by: the names of their tags, who owns them, where they come from.
+
+`credit.schema` on all; `credit.kind` and `credit.sweep_hash` on parents; `credit.spec_hash` on
+children; `credit.owner` (host:pid:start) and `credit.heartbeat` (unix seconds) on a run that a
+process trains.
+"""
+
+import functools
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.tracking.context.registry import resolve_tags
+
+from credit.tracking.store import project_root
+
+SCHEMA_TAG, KIND, SWEEP, SPEC = (
+    "credit.schema",
+    "credit.kind",
+    "credit.sweep_hash",
+    "credit.spec_hash",
+)
+OWNER, HEARTBEAT, REASON = "credit.owner", "credit.heartbeat", "credit.reason"
+CONTINUED_BY, IMPORTED_FROM = "credit.continued_by", "credit.imported_from"
+PARENT, NOTE, SOURCE = "mlflow.parentRunId", "mlflow.note.content", "mlflow.source.name"
+COMMIT, ENTRY_POINT = "mlflow.source.git.commit", "mlflow.project.entryPoint"
+CHILDREN_FILE = "runs.json"
+
+SILENT_S = 600
+"""A run on another host whose heartbeat is older than this many seconds counts as abandoned."""
+
+
+def search(
+    client: MlflowClient, experiments: list[str], tags: Mapping[str, str], filter: str = ""
+) -> Iterator[Run]:
+    """All live runs that carry `tags` (and match `filter`), newest first, page by page."""
+    clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()] + [filter] * bool(filter)
+    token = None
+    while True:
+        page = client.search_runs(
+            experiments, " and ".join(clauses), max_results=1000, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def is_busy(run: Run) -> bool:
+    """Whether another process trains this run: alive on this host, or heard of lately elsewhere."""
+    owner = run.data.tags.get(OWNER)
+    if run.info.status != "RUNNING" or not owner:
+        return False
+    host, pid, started = owner.rsplit(":", 2)
+    if host != socket.gethostname():
+        return time.time() - heartbeat(run) < SILENT_S
+    if int(pid) == os.getpid():
+        return False
+    try:
+        process = psutil.Process(int(pid))
+        same = abs(process.create_time() - int(started)) < 2  # else the pid is another process now
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def heartbeat(run: Run) -> int:
+    """Unix seconds of the last sign of life, 0 if there was none."""
+    return int(run.data.tags.get(HEARTBEAT, 0))
+
+
+def owner_tags() -> dict[str, str]:
+    """The tags by which this process claims a run."""
+    started = int(psutil.Process().create_time())
+    owner = f"{socket.gethostname()}:{os.getpid()}:{started}"
+    return {OWNER: owner, HEARTBEAT: str(int(time.time()))}
+
+
+@functools.cache
+def context_tags() -> dict[str, str]:
+    """User, source file, entry point and git commit; paths relative to the project."""
+    root = project_root()
+    tags = dict(resolve_tags())
+    script = Path(sys.argv[0]).resolve() if sys.argv[0] else None
+    if script and script.is_relative_to(root):
+        tags[SOURCE] = script.relative_to(root).as_posix()
+        if script.parent.name == "entrypoints":
+            tags[ENTRY_POINT] = script.stem
+    try:
+        git = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        tags[COMMIT] = subprocess.run(
+            git, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        tags.pop(COMMIT, None)  # no git, or not a checkout
+    return tags
+
+
+def same_value(one: str, other: str) -> bool:
+    """Whether two strings mean the same: `1e-3` and `0.001`, `True` and `true`, also in lists."""
+    ones, others = one.split(","), other.split(",")
+    return len(ones) == len(others) and all(map(_same, ones, others))
+
+
+def _same(one: str, other: str) -> bool:
+    one, other = one.strip(), other.strip()
+    if one.lower() == other.lower():
+        return True
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False

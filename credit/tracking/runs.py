@@ -1,0 +1,242 @@
+"""Parent and child runs: opened, found again by their hashes, continued.
+
+One parent per invocation of an experiment, one child per RunSpec, known by the tags of `marks`.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Param, Run, RunTag
+
+from credit.errors import CreditError
+from credit.spec import SCHEMA, RunSpec
+from credit.tracking.artifacts import log_dataset, log_json
+from credit.tracking.marks import (
+    CHILDREN_FILE,
+    CONTINUED_BY,
+    KIND,
+    NOTE,
+    OWNER,
+    PARENT,
+    REASON,
+    SCHEMA_TAG,
+    SPEC,
+    SWEEP,
+    context_tags,
+    heartbeat,
+    is_busy,
+    owner_tags,
+    same_value,
+    search,
+)
+from credit.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A child run that the store already has.
+
+    Attributes:
+        status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
+        busy: a process trains it now; leave it alone.
+        start_time, end_time: milliseconds.
+        heartbeat: unix seconds of the last sign of life, 0 if none.
+        reason: why it failed or was stopped, if noted.
+    """
+
+    run_id: str
+    spec_hash: str
+    parent_id: str | None
+    status: str
+    busy: bool
+    start_time: int
+    end_time: int | None
+    heartbeat: int
+    reason: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to do."""
+        return self.status == "FINISHED"
+
+
+def open_parent(
+    store: Store,
+    name: str,
+    experiment_kind: str,
+    params: Mapping[str, str],
+    sweep_hash: str,
+    description: str = "",
+) -> str:
+    """The parent run of this invocation, as a run id: RUNNING, named, with its parameters.
+
+    Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, and takes over the
+    children of older parents with the same sweep hash. Otherwise the newest such parent goes on, or
+    a new one begins.
+
+    Raises:
+        CreditError: a parameter was logged with another value or is not one of `params`, or
+            another process trains the same sweep.
+    """
+    client = store.client
+    older = list(search(client, [store.experiment_id], {SWEEP: sweep_hash, SCHEMA_TAG: SCHEMA}))
+    given = os.environ.get("MLFLOW_RUN_ID")
+    for parent in older:
+        if parent.info.run_id != given and is_busy(parent):
+            raise CreditError(
+                f"the same sweep is being trained by {parent.data.tags[OWNER]} "
+                f"(run {parent.info.run_id}): wait for it, or stop it"
+            )
+    tags = {
+        SCHEMA_TAG: SCHEMA,
+        KIND: experiment_kind,
+        SWEEP: sweep_hash,
+        NOTE: description,
+        **owner_tags(),
+    }
+    if given:
+        run = client.get_run(given)
+        _agree(run, params, "mlflow run logged", strict=True)
+    else:
+        run = next((r for r in older if not _differences(r, params)), None)
+        if run is None:
+            created = {**context_tags(), **tags}
+            run = client.create_run(store.experiment_id, tags=created, run_name=name)
+    run_id = run.info.run_id
+    client.update_run(run_id, status="RUNNING", name=name)
+    missing = {k: v for k, v in context_tags().items() if k not in run.data.tags}
+    _log(client, run, params, {**missing, **tags})
+    for parent in older:
+        if parent.info.run_id != run_id and CONTINUED_BY not in parent.data.tags:
+            _supersede(store, parent, run_id)
+    return run_id
+
+
+def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
+    """Runs of this experiment by spec hash, for those of `hashes` that it has.
+
+    Of several runs with one hash a finished one is taken, else one that is being trained, else the
+    most recent.
+    """
+    wanted = set(hashes)
+    found: dict[str, FoundRun] = {}
+    for run in search(store.client, [store.experiment_id], {SCHEMA_TAG: SCHEMA}):
+        tags = run.data.tags
+        spec_hash = tags.get(SPEC)
+        if spec_hash not in wanted:
+            continue
+        candidate = FoundRun(
+            run_id=run.info.run_id,
+            spec_hash=spec_hash,
+            parent_id=tags.get(PARENT),
+            status=run.info.status,
+            busy=is_busy(run),
+            start_time=run.info.start_time or 0,
+            end_time=run.info.end_time,
+            heartbeat=heartbeat(run),
+            reason=tags.get(REASON),
+        )
+        best = found.get(spec_hash)
+        if best is None or _preference(candidate) > _preference(best):
+            found[spec_hash] = candidate
+    return found
+
+
+def open_child(
+    store: Store,
+    parent_id: str,
+    spec: RunSpec,
+    found: FoundRun | None = None,
+    dataset_info: Mapping[str, str] | None = None,
+) -> str:
+    """The run that trains `spec`, as a run id: `found` again, or a new child of `parent_id`.
+
+    Args:
+        dataset_info: `name`, `digest` and `source` of the training data, logged as a dataset input.
+
+    Raises:
+        CreditError: `found` was logged with other parameters, or another process trains it.
+    """
+    client, params = store.client, spec.to_params()
+    tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, **owner_tags()}
+    if found is None:
+        blocks = f"last {spec.k} of {spec.depth} blocks train"
+        tags[NOTE] = f"{spec.dataset}, credit rule {spec.rule}, {blocks}, seed {spec.seed}"
+        run = client.create_run(
+            store.experiment_id, tags={**context_tags(), **tags}, run_name=spec.name
+        )
+    else:
+        run = client.get_run(found.run_id)
+        if is_busy(run):
+            raise CreditError(
+                f"run {found.run_id} ({spec.name}) is being trained by {run.data.tags[OWNER]}: "
+                "wait for it, or stop it"
+            )
+        _agree(run, params, f"run {found.run_id} has", strict=False)
+        client.update_run(found.run_id, status="RUNNING")
+        if REASON in run.data.tags:
+            client.delete_tag(found.run_id, REASON)
+    _log(client, run, params, tags if found else {})
+    if dataset_info and not (run.inputs and run.inputs.dataset_inputs):
+        log_dataset(store, run.info.run_id, dataset_info)
+    return run.info.run_id
+
+
+def finish(
+    store: Store,
+    run_id: str,
+    status: str = "FINISHED",
+    reason: str | None = None,
+    end_time: int | None = None,
+) -> None:
+    """End a run as FINISHED, FAILED or KILLED, at `end_time` in milliseconds (default: now)."""
+    if reason:
+        store.client.set_tag(run_id, REASON, reason)
+    store.client.set_terminated(run_id, status, end_time)
+
+
+def log_children(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
+    """Note on the parent which runs its results come from, also those of other parents."""
+    log_json(store, parent_id, {"runs": list(run_ids)}, CHILDREN_FILE)
+
+
+def _preference(run: FoundRun) -> tuple[bool, bool, int]:
+    return run.finished, run.busy, run.start_time
+
+
+def _supersede(store: Store, older: Run, run_id: str) -> None:
+    """Hand the children of `older` to the parent `run_id`."""
+    client, old_id = store.client, older.info.run_id
+    for child in search(client, [store.experiment_id], {PARENT: old_id}):
+        client.set_tag(child.info.run_id, PARENT, run_id)
+    client.set_tag(old_id, CONTINUED_BY, run_id)
+    if older.info.status == "RUNNING":
+        client.set_terminated(old_id, "KILLED")
+
+
+def _log(
+    client: MlflowClient, run: Run, params: Mapping[str, str], tags: Mapping[str, str]
+) -> None:
+    """Log the parameters that the run lacks, and the tags."""
+    missing = [Param(k, v) for k, v in params.items() if k not in run.data.params]
+    run_tags = [RunTag(key, value) for key, value in tags.items()]
+    client.log_batch(run.info.run_id, params=missing, tags=run_tags)
+
+
+def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
+    logged = run.data.params
+    return [k for k, v in params.items() if k in logged and not same_value(logged[k], v)]
+
+
+def _agree(run: Run, params: Mapping[str, str], who: str, strict: bool) -> None:
+    logged = run.data.params
+    for key in _differences(run, params):
+        raise CreditError(
+            f"{key}={params[key]!r}, but {who} {key}={logged[key]!r}: pass {key} on unchanged"
+        )
+    for key in logged.keys() - params.keys() if strict else ():
+        raise CreditError(
+            f"{who} {key}={logged[key]!r}, which this experiment does not use: remove it"
+        )

@@ -1,0 +1,195 @@
+"""The tracking store: where it is, whether it answers, and the experiment that runs go to."""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from credit.errors import CreditError
+
+EXPERIMENT = "credit"
+AWAY = (MlflowException, SQLAlchemyError, OSError)
+"""What a store that is away or busy raises; the exceptions of `requests` are OSErrors."""
+
+_QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_PORT = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tracking store that has answered, and the experiment in it that runs go to."""
+
+    uri: str
+    client: MlflowClient
+    experiment_id: str
+
+    @property
+    def ui_link(self) -> str:
+        """The experiment's page; 3.x opens elsewhere without the query string."""
+        base = shown(self.uri).rstrip("/") if is_http(self.uri) else _PORT
+        return f"{base}/#/experiments/{self.experiment_id}/runs?workflowType=machine_learning"
+
+    @property
+    def ui_command(self) -> str:
+        """What to type, if anything, and where to look."""
+        if is_http(self.uri):
+            return self.ui_link
+        return f"mlflow ui --backend-store-uri {shown(self.uri)}  # then open {self.ui_link}"
+
+
+def project_root() -> Path:
+    """The directory that holds MLproject, searched from this package upward; else the cwd."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "MLproject").is_file():
+            return folder
+    return Path.cwd()
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else `mlflow.db` in the project root, whatever the cwd is."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def open_store(experiment: str = EXPERIMENT) -> Store:
+    """Check that the store answers, create what is missing, and choose the experiment.
+
+    Under `mlflow run` (MLFLOW_RUN_ID) the experiment is that of its run; otherwise
+    MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `experiment`.
+
+    Raises:
+        CreditError: the store does not answer or cannot be written, or the run or experiment that
+            the environment names is not there.
+    """
+    uri = tracking_uri()
+    path = sqlite_path(uri)
+    with _first_writer(path) if path else contextlib.nullcontext():
+        client = reach(uri)
+        root = (path.parent / "mlartifacts").as_uri() if path else None
+        try:
+            return Store(uri, client, _experiment_id(client, uri, experiment, root))
+        except AWAY as error:
+            raise _unreachable(uri, error) from error
+
+
+def reach(uri: str) -> MlflowClient:
+    """A client whose store has just answered; gives up after seconds, not minutes.
+
+    Raises:
+        CreditError: it did not answer.
+    """
+    try:
+        with _quick_http():
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+    except AWAY as error:
+        raise _unreachable(uri, error) from error
+    return client
+
+
+def is_http(uri: str) -> bool:
+    """Whether the store is a server rather than a database this process opens itself."""
+    return uri.startswith(("http://", "https://"))
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The database file of a SQLite URI as an absolute path, else None."""
+    if not uri.startswith("sqlite"):
+        return None
+    name = make_url(uri).database
+    if not name or name == ":memory:":
+        raise CreditError(
+            f"tracking uri {uri} keeps nothing: name a file, sqlite:////path/mlflow.db"
+        )
+    return Path(name).resolve()
+
+
+def shown(uri: str) -> str:
+    """`uri` without the password that it may carry."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _experiment_id(client: MlflowClient, uri: str, name: str, root: str | None) -> str:
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+        try:
+            return client.get_run(run_id).info.experiment_id
+        except MlflowException as error:
+            raise CreditError(
+                f"run {run_id} of MLFLOW_RUN_ID is not in {shown(uri)}: "
+                "set an absolute MLFLOW_TRACKING_URI, or unset MLFLOW_RUN_ID"
+            ) from error
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        try:
+            return _alive(client.get_experiment(given), given)
+        except MlflowException as error:
+            raise CreditError(
+                f"MLFLOW_EXPERIMENT_ID={given} is not in {shown(uri)}: unset it"
+            ) from error
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=root)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another process was first
+            if found is None:
+                raise
+    return _alive(found, name)
+
+
+def _alive(experiment: Experiment, name: str) -> str:
+    if experiment.lifecycle_stage != "active":
+        raise CreditError(
+            f"experiment {name!r} is deleted: mlflow experiments restore "
+            f"--experiment-id {experiment.experiment_id}, or set MLFLOW_EXPERIMENT_NAME"
+        )
+    return experiment.experiment_id
+
+
+@contextlib.contextmanager
+def _first_writer(path: Path) -> Iterator[None]:
+    """Hold the database's lock file: several processes that create its tables at once die."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(path.name + ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
+                database.execute("PRAGMA journal_mode=WAL")  # halves what a write costs
+                database.execute("BEGIN IMMEDIATE")  # fails here, not after the first epoch
+                database.rollback()
+            yield
+    except (OSError, sqlite3.Error) as error:
+        raise CreditError(
+            f"cannot write the tracking store {path} ({error}): "
+            "make it writable, or set MLFLOW_TRACKING_URI"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quick_http() -> Iterator[None]:
+    """MLflow's HTTP patience cut to seconds, except where the user has set it."""
+    added = {name: value for name, value in _QUICK.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _unreachable(uri: str, error: Exception) -> CreditError:
+    cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return CreditError(
+        f"no tracking store answers at {shown(uri)} ({cause}): "
+        "start the server, or set or unset MLFLOW_TRACKING_URI"
+    )

@@ -1,0 +1,44 @@
+"""The door through which the sweep writes to the tracking store.
+
+Everything that writes to MLflow is reached from here: `Writer` for metric values and what follows
+them, the functions that open and end runs, and those that upload artifacts.
+"""
+
+from credit.tracking.artifacts import (
+    log_artifact_file,
+    log_dataset,
+    log_figure,
+    log_json,
+    log_table,
+    log_text,
+    markdown,
+)
+from credit.tracking.runs import (
+    FoundRun,
+    find_children,
+    finish,
+    log_children,
+    open_child,
+    open_parent,
+)
+from credit.tracking.sending import Writer
+from credit.tracking.store import Store, open_store
+
+__all__ = [
+    "FoundRun",
+    "Store",
+    "Writer",
+    "find_children",
+    "finish",
+    "log_artifact_file",
+    "log_children",
+    "log_dataset",
+    "log_figure",
+    "log_json",
+    "log_table",
+    "log_text",
+    "markdown",
+    "open_child",
+    "open_parent",
+    "open_store",
+]

@@ -1,0 +1,147 @@
+"""Checkpoints: safetensors and JSON only, written atomically. Loading one never unpickles.
+
+A stack is saved whole, in one file, so that its runs can never be at different epochs on disk. A
+run can be restored from any stack file that holds it, in whatever company it trains next.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from credit.errors import CreditError
+from credit.spec import SCHEMA, RunSpec, format_value
+from credit.training.stack import Stack
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself."""
+
+    path: Path
+    epoch: int  # epochs finished
+    optimizer_steps: int
+    specs: list[RunSpec]  # one per row
+
+
+def save_stack(stack: Stack, epoch: int, path: Path) -> None:
+    """Everything the stack needs to go on after `epoch` finished epochs, in one atomic write.
+
+    Raises:
+        CreditError: the file could not be written (disk full, no permission). What stood at `path`
+            before is still whole.
+    """
+    tensors = {f"param/{name}": p for name, p in stack.params.items()}
+    for name, (first, second) in stack.moments.items():
+        tensors |= {f"moment1/{name}": first, f"moment2/{name}": second}
+    for row in range(stack.size):
+        tensors |= {f"state/{row}/{key}": value for key, value in stack.rule_state(row).items()}
+    _write(tensors, epoch, stack.optimizer_steps, stack.specs, path)
+
+
+def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
+    """One run's `weights.safetensors` (parameters and the rule's state), `last.safetensors` (a stack
+    of this one run, to train on from) and `spec.json`, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = stack.specs[row]
+    state = {f"state/{key}": value for key, value in stack.rule_state(row).items()}
+    weights = {f"param/{name}": p[row] for name, p in stack.params.items()}
+    _write(weights | state, epoch, stack.optimizer_steps, [spec], folder / "weights.safetensors")
+    last = {f"param/{name}": p[row : row + 1] for name, p in stack.params.items()}
+    for name, (first, second) in stack.moments.items():
+        last |= {f"moment1/{name}": first[row : row + 1], f"moment2/{name}": second[row : row + 1]}
+    last |= {f"state/0/{key}": value for key, value in stack.rule_state(row).items()}
+    _write(last, epoch, stack.optimizer_steps, [spec], folder / "last.safetensors")
+    text = json.dumps({"schema": SCHEMA, **asdict(spec)}, indent=2)
+    (folder / "spec.json").write_text(text + "\n")
+
+
+def _write(
+    tensors: dict[str, Tensor], epoch: int, steps: int, specs: Sequence[RunSpec], path: Path
+) -> None:
+    metadata = {
+        "schema": SCHEMA,
+        "epoch": str(epoch),
+        "optimizer_steps": str(steps),
+        "specs": json.dumps([spec.to_params() for spec in specs]),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata)
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CreditError(
+            f"cannot write checkpoint {path}: {error}; free the disk and run the same command again"
+        ) from error
+
+
+def read_header(path: Path) -> Header:
+    """Read what a checkpoint says of itself, no tensor.
+
+    Raises:
+        CreditError: not a checkpoint of this project, truncated, or of another schema.
+    """
+    remedy = "delete it to start its runs from scratch"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        schema = metadata["schema"]
+        if schema != SCHEMA:
+            raise CreditError(f"checkpoint {path} has schema {schema}, this is {SCHEMA}: {remedy}")
+        specs = [RunSpec.from_mapping(p) for p in json.loads(metadata["specs"])]
+        return Header(path, int(metadata["epoch"]), int(metadata["optimizer_steps"]), specs)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CreditError(f"{path} is not a readable checkpoint ({error}): {remedy}") from error
+
+
+def find(folder: Path) -> dict[str, tuple[Header, int]]:
+    """For every run with a checkpoint in `folder`: its newest one, as (header, row), by spec hash."""
+    found: dict[str, tuple[Header, int]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        header = read_header(path)
+        for row, spec in enumerate(header.specs):
+            if spec.spec_hash not in found or found[spec.spec_hash][0].epoch < header.epoch:
+                found[spec.spec_hash] = (header, row)
+    return found
+
+
+def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
+    """Set every run of the stack to its row of a checkpoint. All must be at one epoch.
+
+    Raises:
+        CreditError: a tensor is missing or has another shape.
+    """
+    steps = {header.optimizer_steps for header, _ in sources}
+    assert len(steps) == 1 and len(sources) == stack.size, "restore rows of one epoch, one per run"
+    files = {header.path: safe_open(header.path, framework="pt") for header, _ in sources}
+    for row, (header, source) in enumerate(sources):
+        file = files[header.path]
+        targets = {f"param/{name}": p[row] for name, p in stack.params.items()}
+        for name, (first, second) in stack.moments.items():
+            targets |= {f"moment1/{name}": first[row], f"moment2/{name}": second[row]}
+        for name, target in targets.items():
+            _copy(file.get_slice(name)[source], target, name, header.path)
+        for key, target in stack.rule_state(row).items():
+            name = f"state/{source}/{key}"
+            _copy(file.get_tensor(name), target, name, header.path)
+    stack.set_optimizer_steps(steps.pop())
+
+
+def _copy(value: Tensor, target: Tensor, name: str, path: Path) -> None:
+    if value.shape != target.shape:
+        raise CreditError(
+            f"checkpoint {path}: {name} has shape {format_value(tuple(value.shape))}, the run needs "
+            f"{tuple(target.shape)}; delete it to start its runs from scratch"
+        )
+    with torch.no_grad():
+        target.copy_(value)

@@ -1,0 +1,132 @@
+"""The training loop: epochs of a stack, one record per run and epoch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from credit import measures, network, rules
+from credit.data import Dataset
+from credit.data.batches import held_out, train_batches
+from credit.training.stack import Stack
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one run did in one epoch, as plain numbers."""
+
+    row: int  # position in the stack
+    epoch: int  # 1 is the first
+    metrics: dict[str, float]
+    layers: list[dict] = field(default_factory=list)  # per-layer diagnostics, where measured
+    failure: str = ""  # why the run cannot go on
+
+
+def learning_rate(base: float, epoch: int, epochs: int) -> float:
+    """Cosine from `base` to 0, constant within an epoch; `epoch` counts from 0."""
+    return base * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+def train(
+    stack: Stack,
+    data: Dataset,
+    start_epoch: int = 0,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+) -> Iterator[list[EpochRecord]]:
+    """Train from `start_epoch` finished epochs to the end, yielding one record per run and epoch.
+
+    A run that turns non-finite gets a record with `failure` and is then no longer reported; the
+    others go on, and their numbers do not change.
+
+    Args:
+        on_step: called after each step with (steps done, steps) of the epoch; what it raises stops
+            the training.
+    """
+    spec = stack.specs[0]
+    test = held_out(data, stack.dtype)
+    steps = math.ceil(data.n_train / spec.batch_size)
+    alive = set(range(stack.size))
+    for epoch in range(start_epoch, spec.epochs):
+        started = time.perf_counter()
+        stack.set_lr(learning_rate(spec.lr, epoch, spec.epochs))
+        loss = torch.zeros(stack.size, dtype=torch.float64, device=stack.device)
+        correct = torch.zeros_like(loss)
+        batches = train_batches(
+            data, stack.seeds, epoch, spec.batch_size, spec.augment, stack.dtype
+        )
+        for step, (x, y) in enumerate(batches, start=1):
+            batch_loss, batch_correct = stack.step(x, y)
+            loss += batch_loss
+            correct += batch_correct
+            on_step(step, steps)
+        test_accuracy = evaluate(stack.params, *test)
+        seconds = time.perf_counter() - started
+        last = epoch + 1 == spec.epochs
+        reports = {}
+        if last or (epoch + 1) % spec.measure_every == 0:
+            reports = dict(enumerate(measure_held_out(stack, data)))
+        records = []
+        for row in sorted(alive):
+            metrics = {
+                "accuracy/test": test_accuracy[row].item(),
+                "accuracy/train": correct[row].item() / data.n_train,
+                "loss/train": loss[row].item() / data.n_train,
+                "time/epoch_seconds": seconds,
+                "time/run_epoch_seconds": seconds / stack.size,
+            }
+            failure = ""
+            if not math.isfinite(metrics["loss/train"]):
+                alive.discard(row)
+                failure = f"non-finite training loss in epoch {epoch + 1}, {_blame(stack, row)}"
+            report = None if failure else reports.get(row)
+            if report is not None:
+                metrics |= report.metrics
+            layers = report.layers if report is not None else []
+            records.append(EpochRecord(row, epoch + 1, metrics, layers, failure))
+        yield records
+        if not alive:
+            return
+
+
+def evaluate(params: network.Params, x: Tensor, y: Tensor) -> Tensor:
+    """Accuracy of every run on x (n, D), y (n,) -> (R,)."""
+    correct = torch.zeros(len(params["embed.bias"]), dtype=torch.float64, device=x.device)
+    for inputs, labels in zip(x.split(EVALUATION_BATCH), y.split(EVALUATION_BATCH), strict=True):
+        logits = network.tail(params, network.embed(params, inputs), 0)
+        correct += (logits.argmax(-1) == labels).sum(-1)
+    return correct / len(y)
+
+
+def measure_held_out(stack: Stack, data: Dataset) -> list[measures.Report]:
+    """All diagnostics of every run on the first `measure_samples` test samples."""
+    spec = stack.specs[0]
+    x, y = held_out(data, stack.dtype, n=spec.measure_samples)
+    labels = y.expand(stack.size, -1)
+
+    def credit_of(
+        run: network.Forward, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
+    ) -> list[Tensor]:
+        return stack.measured_credits(run, labels, error, grad_out, hidden_grads)
+
+    return measures.measure(
+        stack.params,
+        x,
+        y,
+        credit_of,
+        measures.Options.from_spec(spec),
+        seeds=[s.seed for s in stack.specs],
+        exact_at_output=[rules.get(s.rule).exact_at_output for s in stack.specs],
+    )
+
+
+def _blame(stack: Stack, row: int) -> str:
+    """Where a run first stops being finite."""
+    for name, parameter in stack.params.items():
+        if not parameter[row].isfinite().all():
+            return f"parameter {name} is not finite"
+    return "all parameters are finite"
