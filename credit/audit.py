@@ -5,6 +5,7 @@ and the share of the oracle's gain. Thresholds are fixed here, before any number
 Accuracies are fractions; a point is 0.01.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -146,12 +147,8 @@ def depth_utility(rule: str, ladder: Ladder, bp_ladder: Ladder, depth: int) -> V
     if bp_gain is None:
         return _undefined("D3", DEPTH_MARGIN, f"bp has no accuracy at k=0 or k={depth}")
     if bp_gain < DEPTH_MARGIN:
-        return _undefined(
-            "D3",
-            DEPTH_MARGIN,
-            f"bp itself gains only {_points(bp_gain)} from k=0 to k={depth} here",
-            "not applicable",
-        )
+        reason = f"bp itself gains only {_points(bp_gain)} from k=0 to k={depth} here"
+        return _undefined("D3", DEPTH_MARGIN, reason, "not applicable")
     gain = _gain(ladder, depth)
     if gain is None:
         return _undefined("D3", DEPTH_MARGIN, f"{rule} has no accuracy at k=0 or k={depth}")
@@ -178,7 +175,7 @@ def ladder_shape(rule: str, ladder: Ladder, depth: int) -> Verdict:
     rungs = list(means)
     dips = [
         f"k={k} ({_points(means[k] - means[below])})"
-        for below, k in zip(rungs, rungs[1:], strict=False)
+        for below, k in itertools.pairwise(rungs)
         if means[below] - means[k] >= DEPTH_MARGIN
     ]
     course = " ".join(f"{m:.3f}" for m in means.values())
@@ -223,16 +220,14 @@ def _values(given: PerSeed) -> list[float]:
 
 def _mean(accuracies: Sequence[float]) -> float | None:
     """Mean over seeds; None when there are none or one is not finite."""
-    ok = len(accuracies) > 0 and all(math.isfinite(a) for a in accuracies)
-    return fmean(accuracies) if ok else None
+    return fmean(accuracies) if accuracies and all(map(math.isfinite, accuracies)) else None
 
 
 def _gain(ladder: Ladder, depth: int) -> float | None:
     """Mean accuracy at k = depth minus that at k = 0."""
     first, last = (_mean(ladder.get(k, ())) for k in (0, depth))
-    if first is None or last is None:
-        return None
-    return round(last - first, 12)  # .42 - .40 is two points, not 1.9999999999999962
+    # rounded, because .42 - .40 is two points and not 1.9999999999999962
+    return None if first is None or last is None else round(last - first, 12)
 
 
 def _status(ok: bool) -> str:
@@ -248,8 +243,7 @@ def _points(gain: float) -> str:
 
 
 def _spread(values: Sequence[float]) -> str:
-    mean = f"{fmean(values):.3f}"
-    return f"{mean} ± {stdev(values):.3f}" if len(values) > 1 else mean
+    return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
 
 
 def _over(values: Sequence[float]) -> str:

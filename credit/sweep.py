@@ -310,7 +310,7 @@ class _StackRun:
 
 def _progress(run_epochs: float) -> tqdm:
     return tqdm(
-        total=run_epochs,
+        total=run_epochs + 1e-6,  # steps are fractions of an epoch: room for rounding
         unit="run-epoch",
         unit_scale=True,
         mininterval=0.5 if sys.stderr.isatty() else 30,

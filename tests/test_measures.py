@@ -160,8 +160,9 @@ def test_alignment_is_the_mean_over_samples_of_cosines_of_one_sample_gradients()
         cos = []
         for n in range(SAMPLES):
             h = run.hiddens[layer][n : n + 1].detach().requires_grad_()
-            F.cross_entropy(network.tail(params, h, layer), y[n : n + 1]).backward()
-            cos.append(F.cosine_similarity(h.grad[0], credits[layer, n], dim=0, eps=0).item())
+            loss = F.cross_entropy(network.tail(params, h, layer), y[n : n + 1])
+            (grad,) = torch.autograd.grad(loss, h)
+            cos.append(F.cosine_similarity(grad[0], credits[layer, n], dim=0, eps=0).item())
         row, cos = result.layers[layer], torch.tensor(cos, dtype=torch.float64)
         assert row["alignment_mean"] == pytest.approx(cos.mean().item(), abs=1e-10)
         assert row["alignment_median"] == pytest.approx(cos.quantile(0.5).item(), abs=1e-10)

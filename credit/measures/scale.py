@@ -3,6 +3,7 @@
 Medians over the batch of per-sample Euclidean norms.
 """
 
+import itertools
 import math
 
 import torch
@@ -23,7 +24,7 @@ def measure(probe: Probe) -> list[Report]:
         "grad_norm": [vectors.median(vectors.norm(g)) for g in probe.grads],
         "credit_norm": [vectors.median(vectors.norm(a)) for a in probe.credits],
     }
-    ratios = [after / before for before, after in zip(hidden_norms, hidden_norms[1:], strict=False)]
+    ratios = [after / before for before, after in itertools.pairwise(hidden_norms)]
     growth = torch.stack([vectors.median(ratio) for ratio in ratios], dim=-1)  # (R, L)
     reports = []
     for run in range(probe.runs):

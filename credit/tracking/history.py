@@ -20,7 +20,7 @@ from credit.tracking.store import is_http, sqlite_path
 _BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 _BULK_RUNS, _BULK_POINTS = 100, 25_000
 _SQL_RUNS = 500
-_COLUMNS = {"run_id": str, "key": str, "step": "int64", "value": "float64", "timestamp": "int64"}
+COLUMNS = {"run_id": str, "key": str, "step": "int64", "value": "float64", "timestamp": "int64"}
 
 
 def history(
@@ -35,7 +35,7 @@ def history(
         names = _keys(client, ids) if keys is None else list(dict.fromkeys(keys))
         ask = _bulk if is_http(uri) else _one_by_one
         rows = [row for name in names for row in ask(uri, client, ids, name)]
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     return frame.sort_values(["run_id", "key", "step", "timestamp"], ignore_index=True)
 
 

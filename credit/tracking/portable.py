@@ -1,8 +1,8 @@
 """Runs as files: exported from one tracking store, imported into any other.
 
-A folder with `runs.json` (names, parameters, tags, times, status, dataset), `metrics.parquet` (every
-value with its step and timestamp) and `artifacts/<run id>/` (small text files). Reading it executes
-nothing: JSON, Parquet and text only.
+A folder with `runs.json` (names, parameters, tags, times, status, dataset), `metrics.parquet`
+(every value with its step and timestamp) and `artifacts/<run id>/` (small text files). Reading it
+executes nothing: JSON, Parquet and text only.
 """
 
 import json
@@ -18,6 +18,7 @@ from mlflow.entities import FileInfo, Metric, Param, Run
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
 from credit.tracking.artifacts import log_artifact_file, log_dataset
+from credit.tracking.history import COLUMNS
 from credit.tracking.marks import (
     CHILDREN_FILE,
     COMMIT,
@@ -26,6 +27,7 @@ from credit.tracking.marks import (
     IMPORTED_FROM,
     KIND,
     NOTE,
+    OWNER,
     PARENT,
     REASON,
     SCHEMA_TAG,
@@ -45,13 +47,6 @@ _TAGS = (SCHEMA_TAG, KIND, SWEEP, SPEC, REASON, CONTINUED_BY, NOTE, COMMIT, SOUR
 _TEXT = (".csv", ".json", ".md")
 _LARGEST_BYTES = 200_000
 _ENDED = ("FINISHED", "FAILED", "KILLED")
-_COLUMNS = {
-    "run_id": "str",
-    "key": "str",
-    "step": "int64",
-    "value": "float64",
-    "timestamp": "int64",
-}
 _BATCH = 1000
 
 
@@ -77,8 +72,8 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     names = {run_id: run.data.tags.get(IMPORTED_FROM, run_id) for run_id, run in runs.items()}
     shutil.rmtree(folder / _ARTIFACTS, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    metrics = reader.history(runs)
-    metrics["run_id"] = metrics["run_id"].map(names)
+    metrics = reader.history(runs).dropna()
+    metrics["run_id"] = [names[run_id] for run_id in metrics["run_id"]]
     metrics = metrics.sort_values(["run_id", "key", "step"], ignore_index=True)
     metrics.to_parquet(folder / _METRICS, compression="zstd", index=False)
     for run_id in runs:
@@ -108,6 +103,11 @@ def import_into(store: Store, folder: Path | str) -> Imported:
     folder = Path(folder)
     records = _read_runs(folder / _RUNS)
     metrics = _read_metrics(folder / _METRICS, {record["run_id"] for record in records})
+    children = {}  # parent id -> run ids
+    for record in records:
+        path = folder / _ARTIFACTS / record["run_id"] / CHILDREN_FILE
+        if path.is_file():
+            children[record["run_id"]] = read_children(path)
     here = {}  # original id -> run
     for run in search(store.client, [store.experiment_id], {SCHEMA_TAG: SCHEMA}):
         here[run.data.tags.get(IMPORTED_FROM, run.info.run_id)] = run
@@ -117,7 +117,7 @@ def import_into(store: Store, folder: Path | str) -> Imported:
     for record in todo:
         original = record["run_id"]
         if original not in new_ids:
-            tags = {**record["tags"], IMPORTED_FROM: original}
+            tags = {**record["tags"], SCHEMA_TAG: SCHEMA, IMPORTED_FROM: original}
             if record["parent_id"] in new_ids:
                 tags[PARENT] = new_ids[record["parent_id"]]
             run = store.client.create_run(
@@ -125,7 +125,11 @@ def import_into(store: Store, folder: Path | str) -> Imported:
             )
             new_ids[original] = run.info.run_id
     for record in todo[::-1]:  # children before the parents that name them
-        _fill(store, record, metrics.get(record["run_id"]), folder, new_ids)
+        run_id = new_ids[record["run_id"]]
+        _fill(store, run_id, record, metrics.get(record["run_id"]), folder)
+        if named := children.get(record["run_id"]):
+            log_children(store, run_id, [new_ids[child] for child in named if child in new_ids])
+        store.client.set_terminated(run_id, record["status"], record["end"])
     return Imported(len(todo), len(records) - len(todo))
 
 
@@ -161,19 +165,19 @@ def _small_texts(reader: Reader, run_id: str, folder: str | None = None) -> Iter
 
 
 def _is_partial(run: Run) -> bool:
-    """Whether an import of this run was interrupted: ending it is the last step."""
-    return IMPORTED_FROM in run.data.tags and run.info.status == "RUNNING"
+    """Whether an import of this run was interrupted: ending it is the last step.
+
+    A sweep that goes on with an imported run marks it with its owner.
+    """
+    tags = run.data.tags
+    return run.info.status == "RUNNING" and IMPORTED_FROM in tags and OWNER not in tags
 
 
 def _fill(
-    store: Store,
-    record: dict[str, Any],
-    metrics: pd.DataFrame | None,
-    folder: Path,
-    new_ids: dict[str, str],
+    store: Store, run_id: str, record: dict[str, Any], metrics: pd.DataFrame | None, folder: Path
 ) -> None:
-    """Log everything of one run and end it. Repeating any of it changes nothing."""
-    client, run_id = store.client, new_ids[record["run_id"]]
+    """Log everything of one run. Repeating any of it changes nothing."""
+    client = store.client
     client.log_batch(run_id, params=[Param(k, v) for k, v in record["params"].items()])
     points = [] if metrics is None else metrics.itertuples(index=False)
     values = [Metric(p.key, p.value, p.timestamp, p.step) for p in points]  # pyright: ignore
@@ -184,28 +188,22 @@ def _fill(
     artifacts = folder / _ARTIFACTS / record["run_id"]
     if artifacts.is_dir():
         log_artifact_file(store, run_id, artifacts)
-    if (artifacts / CHILDREN_FILE).is_file():
-        children = read_children(artifacts / CHILDREN_FILE)
-        log_children(store, run_id, [new_ids[child] for child in children if child in new_ids])
-    client.set_terminated(run_id, record["status"], record["end"])
 
 
 def _read_runs(path: Path) -> list[dict[str, Any]]:
     try:
         document = json.loads(path.read_text())
-        schema, records = document["schema"], document["runs"]
+        if document["schema"] != SCHEMA:
+            raise CreditError(
+                f"{path} has schema {document['schema']!r}, not {SCHEMA!r}: export it again"
+            )
+        records = document["runs"]
         for record in records:
             _check(record, path)
     except OSError as error:
-        raise CreditError(
-            f"{path} cannot be read ({error}): name the folder of an export"
-        ) from error
+        raise CreditError(f"cannot read {path} ({error}): name the folder of an export") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _malformed(path, repr(error)) from error
-    if schema != SCHEMA:
-        raise CreditError(
-            f"{path} has schema {schema!r}, this version reads {SCHEMA!r}: export again"
-        )
     return records
 
 
@@ -230,9 +228,9 @@ def _check(record: dict[str, Any], path: Path) -> None:
 def _read_metrics(path: Path, run_ids: set[str]) -> dict[str, pd.DataFrame]:
     """Run id -> its values."""
     try:
-        frame = pd.read_parquet(path, columns=list(_COLUMNS)).astype(_COLUMNS)
+        frame = pd.read_parquet(path, columns=list(COLUMNS)).astype(COLUMNS)
     except (OSError, ValueError, TypeError, KeyError) as error:  # pyarrow's errors are ValueErrors
-        raise _malformed(path, str(error).splitlines()[0]) from error
+        raise _malformed(path, repr(error)[:200]) from error
     groups = {str(run_id): group for run_id, group in frame.groupby("run_id")}
     if unknown := groups.keys() - run_ids:
         raise _malformed(path, f"values of run {min(unknown)}, which {_RUNS} does not have")

@@ -3,11 +3,11 @@
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
@@ -114,9 +114,8 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def shown(uri: str) -> str:
-    """`uri` without the password that it may carry."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """`uri`, or a message with uris in it, without user names and passwords."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", uri)
 
 
 def _experiment_id(client: MlflowClient, uri: str, name: str, root: str | None) -> str:
@@ -190,6 +189,6 @@ def _quick_http() -> Iterator[None]:
 def _unreachable(uri: str, error: Exception) -> CreditError:
     cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     return CreditError(
-        f"no tracking store answers at {shown(uri)} ({cause}): "
+        f"no tracking store answers at {shown(uri)} ({shown(cause)}): "
         "start the server, or set or unset MLFLOW_TRACKING_URI"
     )

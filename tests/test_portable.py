@@ -1,0 +1,235 @@
+"""Export from one store, import into another: same names, parameters, values, times; and twice."""
+
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from credit.errors import CreditError
+from credit.spec import RunSpec
+from credit.tracking.portable import export, import_into
+from credit.tracking.reader import Reader, connect
+from credit.tracking.writer import (
+    Store,
+    Writer,
+    find_children,
+    finish,
+    log_artifact_file,
+    log_children,
+    log_table,
+    log_text,
+    open_child,
+    open_parent,
+    open_store,
+)
+
+SPECS = [RunSpec(rule="dfa", k=k, epochs=3) for k in (0, 1, 2)]
+DATASET = {"name": "digits", "digest": "abc123", "source": "sklearn.datasets.load_digits"}
+SAME = [
+    "name",
+    "status",
+    "spec_hash",
+    "start",
+    "end",
+    "reason",
+    "rule",
+    "k",
+    "seed",
+    "lr",
+    "augment",
+]
+
+
+def fill(store: Store, folder: Path) -> tuple[str, list[str]]:
+    """A parent with a table and three children; the last one was KILLED."""
+    parent = open_parent(store, "ladder", "ladder", {"rules": "dfa"}, "hash", "a ladder")
+    ids = [open_child(store, parent, spec, None, DATASET) for spec in SPECS]
+    with Writer(store, folder / "journal") as writer:
+        for run_id in ids:
+            for step in (1, 2, 3):
+                writer.log(run_id, step, {"loss/train": 1 / step, "accuracy/test": 0.1 * step})
+        for run_id in ids[:2]:
+            writer.finish(run_id)
+        writer.finish(ids[2], "KILLED", "stopped")
+    log_table(store, ids[0], pd.DataFrame({"layer": [0, 1]}), "diagnostics/layers")
+    log_table(store, parent, pd.DataFrame({"rule": ["dfa"]}), "ladder")
+    weights = folder / "weights.safetensors"
+    weights.write_bytes(b"\0" * 100)
+    log_artifact_file(store, ids[0], weights, "checkpoint")
+    log_text(store, parent, "x" * 200_001, "large.md")
+    log_children(store, parent, ids)
+    finish(store, parent)
+    return parent, ids
+
+
+@pytest.fixture
+def exported(tracking_store: str, tmp_path: Path) -> Path:
+    store = open_store()
+    _, ids = fill(store, tmp_path)
+    return export(connect(), ids, tmp_path / "export")
+
+
+@pytest.fixture
+def other(exported: Path, _empty_store: Path, tmp_path: Path, monkeypatch) -> Store:
+    """A second store, to import into."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "mlflow.db").write_bytes(_empty_store.read_bytes())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    return open_store()
+
+
+def first(tmp_path: Path) -> Reader:
+    return connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+def by_name(reader: Reader) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Runs, and history with names in place of ids."""
+    runs = reader.runs().sort_values("name", ignore_index=True)
+    history = reader.history(runs["run_id"])
+    history["run_id"] = history["run_id"].map(runs.set_index("run_id")["name"])
+    return runs, history.sort_values(["run_id", "key", "step"], ignore_index=True)
+
+
+def test_round_trip_keeps_everything(exported, other, tmp_path):
+    assert import_into(other, exported) == (4, 0)
+    (old, old_history), (new, new_history) = by_name(first(tmp_path)), by_name(connect())
+    pd.testing.assert_frame_equal(old[SAME], new[SAME])
+    pd.testing.assert_frame_equal(old_history, new_history)
+    assert list(new["imported_from"]) == list(old["run_id"])
+    assert set(new["run_id"]).isdisjoint(old["run_id"])
+    reader = connect()
+    [parent] = reader.parents("ladder")["run_id"]
+    run = reader.run(parent)
+    assert run.info.run_name == "ladder"
+    assert run.data.params == {"rules": "dfa"}
+    assert set(new["parent_id"]) == {parent}
+    assert set(json.loads(reader.artifact(parent, "runs.json").read_text())["runs"]) == set(
+        new["run_id"]
+    )
+    [dataset] = reader.run(new["run_id"][0]).inputs.dataset_inputs
+    assert dataset.dataset.digest == "abc123"
+    assert "layer" in reader.artifact(new["run_id"][0], "diagnostics/layers.csv").read_text()
+    assert reader.artifact(parent, "ladder.md").is_file()
+
+
+def test_export_is_small_text_and_values_only(exported):
+    names = {path.name for path in exported.rglob("*") if path.is_file()}
+    assert names == {
+        "runs.json",
+        "metrics.parquet",
+        "layers.csv",
+        "layers.md",
+        "ladder.csv",
+        "ladder.md",
+    }
+    tags = [run["tags"] for run in json.loads((exported / "runs.json").read_text())["runs"]]
+    assert not any({"credit.owner", "mlflow.user"} & tag.keys() for tag in tags)
+    assert not any("/" in tag.get("mlflow.source.name", "") for tag in tags)
+
+
+def test_export_again_gives_the_same_files(exported, tmp_path):
+    files = {path: path.read_bytes() for path in exported.rglob("*") if path.is_file()}
+    export(connect(), connect().runs()["run_id"], exported)
+    assert {path: path.read_bytes() for path in exported.rglob("*") if path.is_file()} == files
+    with pytest.raises(CreditError, match="not an export"):
+        export(connect(), [], tmp_path)
+
+
+def test_second_import_creates_nothing(exported, other):
+    import_into(other, exported)
+    before = by_name(connect())
+    assert import_into(other, exported) == (0, 4)
+    for old, new in zip(before, by_name(connect()), strict=True):
+        pd.testing.assert_frame_equal(old, new)
+
+
+def test_import_into_the_store_it_came_from_creates_nothing(exported):
+    assert import_into(open_store(), exported) == (0, 4)
+
+
+def test_interrupted_import_is_completed_by_the_next(exported, other):
+    import_into(other, exported)
+    whole = by_name(connect())[1]
+    child = connect().runs()["run_id"][0]
+    other.client.update_run(child, status="RUNNING")  # as if killed just before its end
+    assert import_into(other, exported) == (1, 3)
+    pd.testing.assert_frame_equal(by_name(connect())[1], whole)
+    assert connect().run(child).info.status in ("FINISHED", "KILLED")
+
+
+def test_import_leaves_a_run_that_a_sweep_continues_alone(exported, other):
+    import_into(other, exported)
+    killed = find_children(other, [SPECS[2].spec_hash])[SPECS[2].spec_hash]
+    open_child(other, killed.parent_id or "", SPECS[2], killed)
+    assert import_into(other, exported) == (0, 4)
+    assert connect().run(killed.run_id).info.status == "RUNNING"
+
+
+def test_imported_finished_runs_count_as_finished(exported, other):
+    import_into(other, exported)
+    found = find_children(other, [spec.spec_hash for spec in SPECS])
+    assert [found[spec.spec_hash].finished for spec in SPECS] == [True, True, False]
+    assert not any(run.busy for run in found.values())
+
+
+def test_an_import_can_be_exported_further(exported, other, tmp_path, _empty_store, monkeypatch):
+    import_into(other, exported)
+    time.sleep(0.002)
+    again = export(connect(), connect().runs()["run_id"], tmp_path / "again")
+    old, new = (json.loads((folder / "runs.json").read_text()) for folder in (exported, again))
+    assert old == new
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert import_into(open_store(), again) == (0, 4)  # home again: all there already
+
+
+def damage(folder: Path, change) -> None:
+    path = folder / "runs.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+CHILD = 1
+MALFORMED = {
+    "no runs": lambda d: d.pop("runs"),
+    "a list": lambda d: d.update(runs=[[]]),
+    "other schema": lambda d: d.update(schema="99"),
+    "path as id": lambda d: d["runs"][CHILD].update(run_id="../../../../etc"),
+    "no status": lambda d: d["runs"][CHILD].pop("status"),
+    "odd status": lambda d: d["runs"][CHILD].update(status="RUNNING"),
+    "text as time": lambda d: d["runs"][CHILD].update(start="noon"),
+    "number as tag": lambda d: d["runs"][CHILD]["tags"].update(x=1),
+    "other parameters": lambda d: d["runs"][CHILD]["params"].update(lr="0.5"),
+    "impossible value": lambda d: d["runs"][CHILD]["params"].update(k="-1"),
+    "half a dataset": lambda d: d["runs"][CHILD].update(dataset={"name": "x"}),
+    "run lost": lambda d: d["runs"].pop(),
+}
+
+
+@pytest.mark.parametrize("change", MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed_runs_are_one_clear_line_and_create_nothing(change, exported, other):
+    damage(exported, change)
+    with pytest.raises(CreditError) as error:
+        import_into(other, exported)
+    assert "\n" not in str(error.value)
+    assert connect().runs().empty
+
+
+def test_malformed_files_are_one_clear_line_and_create_nothing(exported, other, tmp_path):
+    with pytest.raises(CreditError, match="name the folder of an export"):
+        import_into(other, tmp_path / "absent")
+    values = (exported / "metrics.parquet").read_bytes()
+    for damaged in (b"", b"words", values[: len(values) // 2]):
+        (exported / "metrics.parquet").write_bytes(damaged)
+        with pytest.raises(CreditError, match="not a whole export"):
+            import_into(other, exported)
+    pd.DataFrame({"run_id": ["a"]}).to_parquet(exported / "metrics.parquet")
+    with pytest.raises(CreditError, match="not a whole export"):
+        import_into(other, exported)
+    (exported / "runs.json").write_text("{")
+    with pytest.raises(CreditError, match="not a whole export"):
+        import_into(other, exported)
+    assert connect().runs().empty
