@@ -35,10 +35,10 @@ $(STAMP): pyproject.toml
 	@touch "$@"
 
 ladder: setup ## Depth-utility ladder, quick preset: table, figure and verdicts within minutes
-	"$(PY)" entrypoints/ladder.py --preset quick
+	"$(PY)" -m entrypoints.ladder --preset quick
 
 ladder-full: setup ## Depth-utility ladder as published: 100 epochs, 3 seeds
-	"$(PY)" entrypoints/ladder.py --preset published
+	"$(PY)" -m entrypoints.ladder --preset published
 
 test: setup ## Run the quick tests
 	$(PYTEST)
@@ -68,10 +68,10 @@ notebooks: setup ## Execute every notebook in place
 		"$(PY)" -m jupyter execute --inplace notebooks/*.ipynb
 
 import: setup ## Load the published ladder results of results/ladder into the tracking store
-	"$(PY)" entrypoints/import_results.py results/ladder
+	"$(PY)" -m entrypoints.import_results --folder results/ladder
 
 report: setup ## Write the HTML report of the newest ladder
-	"$(PY)" entrypoints/report.py
+	"$(PY)" -m entrypoints.report
 
 bench: setup ## Time the plain loop: seconds per epoch of every rule, one run at a time
 	for rule in bp fa dfa oracle; do \

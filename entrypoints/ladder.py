@@ -1,21 +1,53 @@
-"""The depth-utility ladder: rules x trainable blocks x seeds."""
+"""The depth-utility ladder: does training more blocks raise accuracy?
 
-import argparse
+Trains rules x trainable blocks x seeds and leaves table, figure and verdicts on the parent run.
+`make ladder` is this with preset=quick: 20 runs, minutes on two CPU cores.
+"""
 
-from credit.spec import RunSpec
-from credit.sweep import Sweep, run
+import sys
+
+from credit import cli, grid, publish
+from credit.sweep import Sweep, resolve, run
 from credit.tracking.store import open_store
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--rules", default="bp,oracle,fa,dfa")
-parser.add_argument("--ks", default="0,1,2,3,4")
-parser.add_argument("--seeds", default="42,123,456")
-args = parser.parse_args()
-specs = [
-    RunSpec(rule=rule, k=int(k), seed=int(seed))
-    for rule in args.rules.split(",")
-    for k in args.ks.split(",")
-    for seed in args.seeds.split(",")
-]
-params = {"rules": args.rules, "ks": args.ks, "seeds": args.seeds, "preset": "published"}
-run(Sweep("ladder", "ladder cifar10 d256 L4", specs, params), open_store())
+DEFAULTS = {
+    "preset": "published",
+    "rules": cli.PRESET,
+    "ks": cli.PRESET,
+    "seeds": cli.PRESET,
+    **cli.spec_options("rule", "k", "seed"),
+}
+HELPS = {
+    **cli.spec_helps(),
+    "preset": f"where options left at '{cli.PRESET}' come from: {', '.join(grid.PRESETS['ladder'])}",
+    "rules": "credit rules, comma-separated; package.module:Rule for your own",
+    "ks": "trainable blocks, comma-separated; all is 0 to depth",
+    "seeds": "seeds, comma-separated",
+}
+
+
+def main() -> int:
+    chosen = grid.settled("ladder", cli.options(__doc__, DEFAULTS, HELPS))
+    note = chosen.pop("dataset_note", None)
+    if note:
+        print(f"credit: TRAINING ON digits, NOT CIFAR-10: {note}", file=sys.stderr)
+    specs = [resolve(spec) for spec in grid.ladder(chosen)]
+    first = specs[0]
+    sweep = Sweep(
+        kind="ladder",
+        name=f"ladder {first.dataset} d{first.width} L{first.depth}",
+        specs=specs,
+        params=grid.parent_params(chosen, specs),
+        description=f"Depth-utility ladder on {first.dataset}: does training more blocks raise "
+        f"accuracy? d={first.width}, L={first.depth}, {first.epochs} epochs.",
+    )
+    store = open_store()
+    outcome = run(sweep, store)
+    print(publish.ladder(store, outcome.parent_id))
+    for name, reason in outcome.failures.items():
+        print(f"credit: {name} failed: {reason}", file=sys.stderr)
+    return 1 if outcome.failures else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,107 @@
+"""Results of a finished experiment: read back from the tracking server, logged on its parent run.
+
+Nothing here trains or remembers: the same tables, figures and verdicts can be rebuilt from any
+server that holds the runs (`report`).
+"""
+
+from io import StringIO
+
+import pandas as pd
+
+from credit.analysis import figures, tables
+from credit.errors import CreditError
+from credit.tracking import reader as reading
+from credit.tracking.writer import Store, log_figure, log_json, log_table
+
+LAYERS = "diagnostics/layers.csv"
+
+
+def ladder(store: Store, parent_id: str) -> str:
+    """Table, figure and verdicts of a depth-utility ladder.
+
+    Returns:
+        what to print in the terminal.
+    """
+    reader, runs = _runs(store, parent_id)
+    table = tables.ladder(runs)
+    verdicts = tables.verdicts(runs)
+    log_table(store, parent_id, tables.ladder_wide(table), "table")
+    log_figure(store, parent_id, figures.ladder_figure(table, _title(runs)), "figure")
+    log_json(store, parent_id, verdicts, "verdicts.json")
+    return "\n".join(
+        ["", tables.ladder_text(table), "", verdict_text(verdicts), "", _where(store, reader, parent_id)]
+    )
+
+
+def direction_quality(store: Store, parent_id: str) -> str:
+    """Per-layer direction with and without the penalty, and the verdict at the middle layer."""
+    reader, runs = _runs(store, parent_id)
+    layers = {
+        run_id: pd.read_csv(StringIO(reader.artifact(run_id, LAYERS).read_text()))
+        for run_id in runs["run_id"]
+    }
+    table = tables.direction(runs, layers)
+    verdicts = tables.verdicts(runs)
+    log_table(store, parent_id, table, "table")
+    log_figure(store, parent_id, figures.direction_figure(table, _title(runs)), "figure")
+    log_json(store, parent_id, verdicts, "verdicts.json")
+    text = table.to_string(index=False, na_rep="")
+    return "\n".join(
+        ["", text, "", verdict_text(verdicts), "", _where(store, reader, parent_id)]
+    )
+
+
+def train(store: Store, parent_id: str) -> str:
+    """One line on a single run, and where to look."""
+    reader, runs = _runs(store, parent_id)
+    run = runs.iloc[0]
+    line = f"{run['name']}: test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
+    return "\n".join(["", line, f"run id {run['run_id']}", store.ui_command])
+
+
+KINDS = {"ladder": ladder, "direction_quality": direction_quality, "train": train}
+"""How each kind of parent run is published."""
+
+
+def publish(store: Store, parent_id: str) -> str:
+    """Rebuild what belongs to a parent run, from the tracking server alone.
+
+    Raises:
+        CreditError: no such run, not a parent run, or of a kind that has no report.
+    """
+    kind = reading.connect(store.uri).run(parent_id).data.tags.get("credit.kind")
+    if kind not in KINDS:
+        raise CreditError(
+            f"run {parent_id} is of kind {kind!r}: pass the id of a parent run of kind "
+            f"{', '.join(KINDS)}"
+        )
+    return KINDS[kind](store, parent_id)
+
+
+def verdict_text(verdicts: list[dict]) -> str:
+    """One line per verdict: rule, check, status, reason."""
+    width = max((len(v["rule"]) for v in verdicts), default=0)
+    return "\n".join(
+        f"{v['rule']:<{width}}  {v['check']:<14} {v['status']:<9} {v['reason']}" for v in verdicts
+    )
+
+
+def _runs(store: Store, parent_id: str) -> tuple[reading.Reader, pd.DataFrame]:
+    reader = reading.connect(store.uri)
+    runs = reader.runs(parent=parent_id)
+    if runs.empty:
+        raise CreditError(f"run {parent_id} has no child runs: nothing to report")
+    return reader, runs
+
+
+def _title(runs: pd.DataFrame) -> str:
+    first = runs.iloc[0]
+    return (
+        f"{first['dataset']}, d={first['width']}, L={first['depth']}, {first['epochs']} epochs, "
+        f"n={runs['seed'].nunique()}"
+    )
+
+
+def _where(store: Store, reader: reading.Reader, parent_id: str) -> str:
+    figure = reader.artifact(parent_id, "figure.png")
+    return f"figure  {figure}\nrun     {parent_id}\nUI      {store.ui_command}"

@@ -1,0 +1,31 @@
+"""Export a parent run and its child runs as plain files: JSON, Parquet, and the small artifacts."""
+
+from credit import cli
+from credit.errors import CreditError
+from credit.tracking.portable import export
+from credit.tracking.reader import connect
+
+DEFAULTS = {"parent": "latest", "kind": "ladder", "folder": "results/ladder"}
+HELPS = {
+    "parent": "id of the parent run; latest is the newest one of that kind",
+    "kind": "kind of parent run that latest means",
+    "folder": "where to write; an export that is already there is replaced",
+}
+
+
+def main() -> None:
+    chosen = cli.options(__doc__, DEFAULTS, HELPS)
+    reader = connect()
+    parent = chosen["parent"]
+    if parent == "latest":
+        parents = reader.parents(chosen["kind"])
+        if parents.empty:
+            raise CreditError(f"no parent run of kind {chosen['kind']!r}: pass --parent")
+        parent = parents.iloc[0]["run_id"]
+    children = reader.children(parent)
+    folder = export(reader, [parent, *children], chosen["folder"])
+    print(f"{len(children)} runs of {parent} are in {folder}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,31 @@
+"""Rebuild table, figure and verdicts of a parent run from the tracking server alone. No training."""
+
+from credit import cli, publish
+from credit.errors import CreditError
+from credit.tracking.reader import connect
+from credit.tracking.store import open_store
+
+DEFAULTS = {"parent": "latest", "kind": "ladder"}
+HELPS = {
+    "parent": "id of the parent run; latest is the newest one of that kind",
+    "kind": f"kind of parent run that latest means: {', '.join(publish.KINDS)}",
+}
+
+
+def main() -> None:
+    chosen = cli.options(__doc__, DEFAULTS, HELPS)
+    store = open_store()
+    parent = chosen["parent"]
+    if parent == "latest":
+        parents = connect(store.uri).parents(chosen["kind"])
+        if parents.empty:
+            raise CreditError(
+                f"no parent run of kind {chosen['kind']!r} in {store.uri}: run that experiment "
+                "first, or pass --parent"
+            )
+        parent = parents.iloc[0]["run_id"]
+    print(publish.publish(store, parent))
+
+
+if __name__ == "__main__":
+    cli.run(main)
