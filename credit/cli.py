@@ -1,6 +1,7 @@
 """What all entry points share: reading their options, and ending with one line and a status."""
 
 import argparse
+import dataclasses
 import logging
 import os
 import sys
@@ -8,8 +9,11 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
 from credit.errors import CreditError
-from credit.spec import check_names, field_types
+from credit.spec import RunSpec, check_names, field_types
 from credit.sweep import Stopped
 
 PRESET = "preset"
@@ -55,6 +59,14 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except CreditError as error:
         print(f"credit: {error}", file=sys.stderr)
         sys.exit(1)
+    except (MlflowException, SQLAlchemyError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        print(
+            f"credit: the tracking store failed ({cause}); what is trained is kept on disk: "
+            "run the same command again",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except Stopped as stopped:
         print(
             f"credit: stopped by {stopped}; run the same command again to go on from the last "
@@ -66,10 +78,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 def spec_helps() -> dict[str, str]:
     """Help texts of all RunSpec fields."""
-    import dataclasses
-
-    from credit.spec import RunSpec
-
     helps = {}
     for knob in dataclasses.fields(RunSpec):
         one_of = knob.metadata["one_of"]

@@ -1,5 +1,6 @@
 """Grids: options as strings -> the list of RunSpecs they mean. Presets are data."""
 
+import sys
 from collections.abc import Mapping
 
 from credit.cli import PRESET
@@ -44,7 +45,7 @@ def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
     """The options after the preset has filled in what was left to it. Explicit options win.
 
     The quick presets must run anywhere: if their dataset is neither on disk nor downloadable, they
-    fall back to `digits`, and `dataset_note` says why.
+    fall back to `digits`, and say so on stderr.
 
     Raises:
         CreditError: no such preset.
@@ -59,7 +60,9 @@ def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
     if name == "quick" and given["dataset"] == PRESET:
         available = fallback(RunSpec().dataset)
         if available.reason:
-            chosen |= {"dataset": available.name, "dataset_note": available.reason}
+            swap = f"TRAINING ON {available.name}, NOT {RunSpec().dataset}"
+            print(f"credit: {swap}: {available.reason}", file=sys.stderr)
+            chosen["dataset"] = available.name
             if given["train_samples"] == PRESET:
                 chosen["train_samples"] = "0"
     return chosen

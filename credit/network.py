@@ -73,7 +73,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def standardise(h: Tensor) -> tuple[Tensor, Tensor]:
-    """LayerNorm without its affine part. h (..., N, d) -> (same, reciprocal deviation (..., N, 1))."""
+    """LayerNorm without its affine part, and 1/deviation. h (..., N, d) -> same, (..., N, 1)."""
     normed, _, rstd = torch.native_layer_norm(h, h.shape[-1:], None, None, LN_EPS)
     return normed, rstd
 
@@ -166,7 +166,7 @@ def head_input_vjp(params: Params, h: Tensor, error: Tensor) -> Tensor:
 
 
 def head_grads(params: Params, h: Tensor, error: Tensor) -> Params:
-    """Parameter gradients of out_ln and out_head. error (..., N, C) is the gradient at the logits."""
+    """Parameter gradients of out_ln and out_head. error (..., N, C): the gradient at the logits."""
     g, b, w, _ = (params[name] for name in HEAD)
     normed, _ = standardise(h)
     at_norm = error @ w

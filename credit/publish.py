@@ -29,7 +29,14 @@ def ladder(store: Store, parent_id: str) -> str:
     log_figure(store, parent_id, figures.ladder_figure(table, _title(runs)), "figure")
     log_json(store, parent_id, verdicts, "verdicts.json")
     return "\n".join(
-        ["", tables.ladder_text(table), "", verdict_text(verdicts), "", _where(store, reader, parent_id)]
+        [
+            "",
+            tables.ladder_text(table),
+            "",
+            verdict_text(verdicts),
+            "",
+            _where(store, reader, parent_id),
+        ]
     )
 
 
@@ -41,19 +48,17 @@ def direction_quality(store: Store, parent_id: str) -> str:
         for run_id in runs["run_id"]
     }
     table = tables.direction(runs, layers)
-    verdicts = tables.verdicts(runs)
+    verdicts = tables.direction_verdicts(runs)
     log_table(store, parent_id, table, "table")
     log_figure(store, parent_id, figures.direction_figure(table, _title(runs)), "figure")
     log_json(store, parent_id, verdicts, "verdicts.json")
     text = table.to_string(index=False, na_rep="")
-    return "\n".join(
-        ["", text, "", verdict_text(verdicts), "", _where(store, reader, parent_id)]
-    )
+    return "\n".join(["", text, "", verdict_text(verdicts), "", _where(store, reader, parent_id)])
 
 
 def train(store: Store, parent_id: str) -> str:
     """One line on a single run, and where to look."""
-    reader, runs = _runs(store, parent_id)
+    _, runs = _runs(store, parent_id)
     run = runs.iloc[0]
     line = f"{run['name']}: test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
     return "\n".join(["", line, f"run id {run['run_id']}", store.ui_command])
@@ -80,9 +85,11 @@ def publish(store: Store, parent_id: str) -> str:
 
 def verdict_text(verdicts: list[dict]) -> str:
     """One line per verdict: rule, check, status, reason."""
-    width = max((len(v["rule"]) for v in verdicts), default=0)
+    who = [v["rule"] + (f" λ={v['penalty']:g}" if "penalty" in v else "") for v in verdicts]
+    width = max(map(len, who), default=0)
     return "\n".join(
-        f"{v['rule']:<{width}}  {v['check']:<14} {v['status']:<9} {v['reason']}" for v in verdicts
+        f"{name:<{width}}  {v['check']:<12}  {v['status']:<9}  {v['reason']}"
+        for name, v in zip(who, verdicts, strict=True)
     )
 
 

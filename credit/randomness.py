@@ -18,7 +18,7 @@ def generator(seed: int, purpose: str, *index: int) -> torch.Generator:
 
     Args:
         seed: the run's seed.
-        purpose: what the numbers are for: "init", "feedback", "order", "augmentation", "directions".
+        purpose: what the numbers are for, such as "init", "feedback", "order", "augmentation".
         index: further coordinates of the stream, such as the epoch.
     """
     name = "/".join([str(seed), purpose, *map(str, index)])

@@ -77,14 +77,17 @@ class RunSpec:
 
     @property
     def name(self) -> str:
-        """What the run is called in the UI: `dfa k2 s42`, and what sets it apart if not a default."""
-        rule = self.rule.rpartition(":")[2]
-        extra = "".join(
-            f" {label}{format_value(getattr(self, knob.name))}"
-            for knob, label in ((f, _NAMED[f.name]) for f in dataclasses.fields(self) if f.name in _NAMED)
-            if getattr(self, knob.name) != knob.default
-        )
-        return f"{rule} k{self.k} s{self.seed}{extra}"
+        """What the run is called in the UI: `dfa k2 s42`, and what sets it apart."""
+        from credit import rules  # here, because rules need this module
+
+        parts = [self.rule.rpartition(":")[2], f"k{self.k}", f"s{self.seed}"]
+        if self.penalty:
+            parts.append(f"λ{format_value(self.penalty)}")
+        if self.credit_eps != RunSpec.credit_eps:
+            parts.append(f"eps{format_value(self.credit_eps)}")
+        if self.credit_reduction not in ("published", rules.get(self.rule).published_reduction):
+            parts.append(self.credit_reduction)
+        return " ".join(parts)
 
     @property
     def spec_hash(self) -> str:
@@ -126,11 +129,8 @@ class RunSpec:
         return cls(**values)
 
 
-_NAMED = {"penalty": "λ", "credit_eps": "eps"}
-
-
 def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise a CreditError for the first name in `given` that is not in `known`, with a suggestion."""
+    """Raise a CreditError with a suggestion for the first of `given` that is not in `known`."""
     known = list(known)
     for name in given:
         if name not in known:
@@ -140,7 +140,7 @@ def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
 
 
 def format_value(value: Any) -> str:
-    """The one string form of a field: `true`/`false` for booleans, shortest exact form for floats."""
+    """The one string form of a field: `true` or `false`, the shortest exact form of a float."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,18 +1,17 @@
 """A sweep: a grid of runs -> what is left to do -> stacks -> records in the tracking store.
 
-The same sweep again skips finished runs and continues unfinished ones, in the same MLflow runs, from
-their last checkpoint.
+The same sweep again skips finished runs and continues unfinished ones, in the same MLflow runs,
+from their last checkpoint.
 """
 
+import contextlib
 import hashlib
-import json
 import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,11 +24,12 @@ from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.tracking.store import project_root
+from credit.tracking.store import AWAY, project_root
 from credit.tracking.writer import (
     FoundRun,
     Store,
     Writer,
+    adopt,
     find_children,
     finish,
     log_artifact_file,
@@ -111,7 +111,8 @@ def run(sweep: Sweep, store: Store) -> Outcome:
     for spec in specs:
         if (old := found.get(spec.spec_hash)) and old.busy:
             raise CreditError(
-                f"run {old.run_id} ({spec.name}) is being trained by another process: wait or stop it"
+                f"run {old.run_id} ({spec.name}) is being trained by another process: "
+                "wait for it, or stop it"
             )
     parent_id = open_parent(
         store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
@@ -121,16 +122,20 @@ def run(sweep: Sweep, store: Store) -> Outcome:
     try:
         with Writer(store, state / "journal") as writer, stop_on_signals():
             outcome = _train_all(specs, data, store, parent_id, found, writer, state)
-            if unsent := writer.flush(FLUSH_SECONDS):
+            unsent = writer.flush(FLUSH_SECONDS)
+            for run_id, reason in writer.refused.items():
+                raise CreditError(f"run {run_id} takes no more values: {reason}")
+            if unsent:
                 raise CreditError(
                     f"{unsent} metric values are not sent: the tracking store {store.uri} is away; "
                     f"they are kept in {state / 'journal'}, the same command sends them"
                 )
         log_children(store, parent_id, outcome.run_ids.values())
+        adopt(store, parent_id, outcome.run_ids.values())
         status = "FINISHED"
         return outcome
     finally:
-        if status != "FINISHED":
+        with contextlib.suppress(*AWAY):  # it is then found stale; the error above says more
             finish(store, parent_id, status)
 
 
@@ -141,8 +146,10 @@ def hash_of(kind: str, specs: Sequence[RunSpec]) -> str:
 
 
 def state_folder(store: Store) -> Path:
-    """Where checkpoints and unsent values of this store's runs are kept: below CREDIT_STATE, else
-    `.credit` in the project root."""
+    """Where checkpoints and unsent values of this store's runs are kept.
+
+    Below CREDIT_STATE, else below `.credit` in the project root.
+    """
     root = Path(os.environ.get("CREDIT_STATE") or project_root() / ".credit")
     key = hashlib.sha256(f"{store.uri}#{store.experiment_id}".encode()).hexdigest()[:12]
     return root / key
@@ -208,7 +215,9 @@ def _train_all(
     epochs_done = {key: header.epoch for key, (header, _) in saved.items()}
     left = sum(spec.epochs - epochs_done.get(spec.spec_hash, 0) for spec in pending)
     if len(pending) < len(specs):
-        print(f"{len(specs) - len(pending)} of {len(specs)} runs are already there", file=sys.stderr)
+        print(
+            f"{len(specs) - len(pending)} of {len(specs)} runs are already there", file=sys.stderr
+        )
     with _progress(left) as bar:
         for runs in plan(pending, epochs_done):
             stack = Stack(runs, shape_of(runs[0], data))
@@ -296,7 +305,9 @@ class _StackRun:
             folders.append(folder)
             frame = pd.DataFrame(layers[row])
 
-            def upload(run_id: str = run_id, folder: Path = folder, frame: pd.DataFrame = frame) -> None:
+            def upload(
+                run_id: str = run_id, folder: Path = folder, frame: pd.DataFrame = frame
+            ) -> None:
                 log_artifact_file(self.store, run_id, folder / "checkpoint", "checkpoint")
                 log_table(self.store, run_id, frame, "diagnostics/layers")
 
@@ -331,7 +342,7 @@ def _summary(records: Sequence[EpochRecord], epoch: int, epochs: int) -> str:
     return f"epoch {epoch}/{epochs}, accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into `Stopped`, so that runs are ended and metrics sent."""
 
@@ -345,8 +356,3 @@ def stop_on_signals() -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-def describe(spec: RunSpec) -> str:
-    """A run's settings as readable JSON."""
-    return json.dumps(spec.to_params(), indent=2)

@@ -5,11 +5,9 @@ the cosine with the gradient and the norms. The verdict is fixed beforehand: by 
 layer, below .05 poor, below .20 mediocre, else reasonable, and only where the reference is valid.
 """
 
-import sys
-
-from credit import cli, grid, publish
-from credit.sweep import Sweep, resolve, run
-from credit.tracking.store import open_store
+from credit import cli, grid
+from credit.experiment import conduct
+from credit.sweep import Sweep, resolve
 
 DEFAULTS = {
     "preset": "published",
@@ -29,26 +27,20 @@ HELPS = {
 
 
 def main() -> int:
+    """Train the grid and publish its directions."""
     chosen = grid.settled("direction_quality", cli.options(__doc__, DEFAULTS, HELPS))
-    note = chosen.pop("dataset_note", None)
-    if note:
-        print(f"credit: TRAINING ON digits, NOT CIFAR-10: {note}", file=sys.stderr)
     specs = [resolve(spec) for spec in grid.direction_quality(chosen)]
     first = specs[0]
-    sweep = Sweep(
-        kind="direction_quality",
-        name=f"direction {first.dataset} d{first.width} L{first.depth}",
-        specs=specs,
-        params=grid.parent_params(chosen, specs),
-        description=f"Direction quality on {first.dataset}: cosine of credit and gradient per "
-        f"layer, with and without the residual-branch penalty. {first.epochs} epochs.",
+    return conduct(
+        Sweep(
+            kind="direction_quality",
+            name=f"direction {first.dataset} d{first.width} L{first.depth}",
+            specs=specs,
+            params=grid.parent_params(chosen, specs),
+            description=f"Direction quality on {first.dataset}: cosine of credit and gradient per "
+            f"layer, with and without the residual-branch penalty. {first.epochs} epochs.",
+        )
     )
-    store = open_store()
-    outcome = run(sweep, store)
-    print(publish.direction_quality(store, outcome.parent_id))
-    for name, reason in outcome.failures.items():
-        print(f"credit: {name} failed: {reason}", file=sys.stderr)
-    return 1 if outcome.failures else 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ HELPS = {
 
 
 def main() -> None:
+    """Find the parent run and write it out."""
     chosen = cli.options(__doc__, DEFAULTS, HELPS)
     reader = connect()
     parent = chosen["parent"]

@@ -14,10 +14,16 @@ from credit.measures.frozen_init import identity, summary
 from credit.randomness import generator
 from credit.spec import RunSpec, parse_value
 from credit.sweep import hash_of, shape_of
-from credit.tracking.writer import log_table, open_parent, open_store
 from credit.tracking.writer import finish as finish_run
+from credit.tracking.writer import log_table, open_parent, open_store
 
-DEFAULTS = {"dataset": "cifar10", "width": "256", "depth": "4", "seeds": "42,123,456", "samples": "256"}
+DEFAULTS = {
+    "dataset": "cifar10",
+    "width": "256",
+    "depth": "4",
+    "seeds": "42,123,456",
+    "samples": "256",
+}
 HELPS = {
     **cli.spec_helps(),
     "seeds": "seeds, comma-separated",
@@ -26,6 +32,7 @@ HELPS = {
 
 
 def main() -> None:
+    """Measure one network per seed."""
     chosen = cli.options(__doc__, DEFAULTS, HELPS)
     shared = {name: chosen[name] for name in ("dataset", "width", "depth")}
     samples = parse_value("samples", int, chosen["samples"])
@@ -71,7 +78,8 @@ def main() -> None:
         sd = metrics.get(f"identity/{name}_std")
         spread = "" if sd is None else f" +- {sd:.4f}"
         print(f"{label} {metrics[f'identity/{name}_mean']:.4f}{spread}")
-    print(f"n={len(found)} seeds, {len(x)} test images\nrun     {parent_id}\nUI      {store.ui_command}")
+    print(f"n={len(found)} seeds, {len(x)} test images")
+    print(f"run     {parent_id}\nUI      {store.ui_command}")
 
 
 if __name__ == "__main__":

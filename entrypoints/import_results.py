@@ -9,6 +9,7 @@ HELPS = {"folder": "an export: runs.json, metrics.parquet, artifacts"}
 
 
 def main() -> None:
+    """Read the folder into the store."""
     folder = cli.options(__doc__, DEFAULTS, HELPS)["folder"]
     store = open_store()
     done = import_into(store, folder)

@@ -4,11 +4,9 @@ Trains rules x trainable blocks x seeds and leaves table, figure and verdicts on
 `make ladder` is this with preset=quick: 20 runs, minutes on two CPU cores.
 """
 
-import sys
-
-from credit import cli, grid, publish
-from credit.sweep import Sweep, resolve, run
-from credit.tracking.store import open_store
+from credit import cli, grid
+from credit.experiment import conduct
+from credit.sweep import Sweep, resolve
 
 DEFAULTS = {
     "preset": "published",
@@ -19,7 +17,8 @@ DEFAULTS = {
 }
 HELPS = {
     **cli.spec_helps(),
-    "preset": f"where options left at '{cli.PRESET}' come from: {', '.join(grid.PRESETS['ladder'])}",
+    "preset": f"where options left at '{cli.PRESET}' come from: "
+    + ", ".join(grid.PRESETS["ladder"]),
     "rules": "credit rules, comma-separated; package.module:Rule for your own",
     "ks": "trainable blocks, comma-separated; all is 0 to depth",
     "seeds": "seeds, comma-separated",
@@ -27,26 +26,20 @@ HELPS = {
 
 
 def main() -> int:
+    """Train the grid and publish its ladder."""
     chosen = grid.settled("ladder", cli.options(__doc__, DEFAULTS, HELPS))
-    note = chosen.pop("dataset_note", None)
-    if note:
-        print(f"credit: TRAINING ON digits, NOT CIFAR-10: {note}", file=sys.stderr)
     specs = [resolve(spec) for spec in grid.ladder(chosen)]
     first = specs[0]
-    sweep = Sweep(
-        kind="ladder",
-        name=f"ladder {first.dataset} d{first.width} L{first.depth}",
-        specs=specs,
-        params=grid.parent_params(chosen, specs),
-        description=f"Depth-utility ladder on {first.dataset}: does training more blocks raise "
-        f"accuracy? d={first.width}, L={first.depth}, {first.epochs} epochs.",
+    return conduct(
+        Sweep(
+            kind="ladder",
+            name=f"ladder {first.dataset} d{first.width} L{first.depth}",
+            specs=specs,
+            params=grid.parent_params(chosen, specs),
+            description=f"Depth-utility ladder on {first.dataset}: does training more blocks raise "
+            f"accuracy? d={first.width}, L={first.depth}, {first.epochs} epochs.",
+        )
     )
-    store = open_store()
-    outcome = run(sweep, store)
-    print(publish.ladder(store, outcome.parent_id))
-    for name, reason in outcome.failures.items():
-        print(f"credit: {name} failed: {reason}", file=sys.stderr)
-    return 1 if outcome.failures else 0
 
 
 if __name__ == "__main__":

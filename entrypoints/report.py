@@ -1,4 +1,4 @@
-"""Rebuild table, figure and verdicts of a parent run from the tracking server alone. No training."""
+"""Rebuild table, figure and verdicts of a parent run from the tracking server. No training."""
 
 from credit import cli, publish
 from credit.errors import CreditError
@@ -13,6 +13,7 @@ HELPS = {
 
 
 def main() -> None:
+    """Find the parent run and publish it again."""
     chosen = cli.options(__doc__, DEFAULTS, HELPS)
     store = open_store()
     parent = chosen["parent"]

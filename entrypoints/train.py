@@ -1,30 +1,25 @@
 """Train one run: one credit rule, one k, one seed."""
 
-import sys
-
-from credit import cli, publish
+from credit import cli
+from credit.experiment import conduct
 from credit.spec import RunSpec
-from credit.sweep import Sweep, resolve, run
-from credit.tracking.store import open_store
+from credit.sweep import Sweep, resolve
 
 DEFAULTS = RunSpec().to_params()
 
 
 def main() -> int:
+    """Train it and say where it is."""
     spec = resolve(RunSpec.from_mapping(cli.options(__doc__, DEFAULTS, cli.spec_helps())))
-    sweep = Sweep(
-        kind="train",
-        name=f"train {spec.name}",
-        specs=[spec],
-        params=spec.to_params(),
-        description=f"One run on {spec.dataset}, credit rule {spec.rule}.",
+    return conduct(
+        Sweep(
+            kind="train",
+            name=f"train {spec.name}",
+            specs=[spec],
+            params=spec.to_params(),
+            description=f"One run on {spec.dataset}, credit rule {spec.rule}.",
+        )
     )
-    store = open_store()
-    outcome = run(sweep, store)
-    print(publish.train(store, outcome.parent_id))
-    for name, reason in outcome.failures.items():
-        print(f"credit: {name} failed: {reason}", file=sys.stderr)
-    return 1 if outcome.failures else 0
 
 
 if __name__ == "__main__":

@@ -86,7 +86,11 @@ def test_every_run_of_a_mixed_stack_equals_the_reference_loop(clip):
         expected = reference_of(one, stack, starts[row], row, data).params
         for name, value in run_params(stack, row).items():
             torch.testing.assert_close(
-                value, expected[name], rtol=1e-6, atol=1e-9, msg=lambda m, n=name, s=one: f"{s.name} {n}: {m}"
+                value,
+                expected[name],
+                rtol=1e-6,
+                atol=1e-9,
+                msg=lambda m, n=name, s=one: f"{s.name} {n}: {m}",
             )
 
 
@@ -100,7 +104,11 @@ def test_losses_and_accuracies_equal_the_reference_loop():
         loss, correct, seen = 0.0, 0, 0
         for x, y in steps:
             batch_loss, batch_correct = stack.step(x, y)
-            loss, correct, seen = loss + batch_loss.item(), correct + batch_correct.item(), seen + len(y)
+            loss, correct, seen = (
+                loss + batch_loss.item(),
+                correct + batch_correct.item(),
+                seen + len(y),
+            )
         assert loss / seen == pytest.approx(expected.loss[epoch], rel=1e-9)
         assert correct / seen == expected.accuracy[epoch]
 
@@ -110,7 +118,10 @@ def test_seeds_of_one_stack_see_their_own_batches():
     stack = Stack(specs, SHAPE)
     by_seed = {seed: batches(seed) for seed in (1, 2, 3)}
     together = [
-        [tuple(torch.stack(parts) for parts in zip(*step, strict=True)) for step in zip(*epoch, strict=True)]
+        [
+            tuple(torch.stack(parts) for parts in zip(*step, strict=True))
+            for step in zip(*epoch, strict=True)
+        ]
         for epoch in zip(*by_seed.values(), strict=True)
     ]
     starts = [run_params(stack, row) for row in range(stack.size)]

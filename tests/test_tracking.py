@@ -624,7 +624,10 @@ def test_same_reading_over_http_and_from_the_database(server, monkeypatch, tmp_p
     opened = open_store("reading")
     parent, ids = fill(opened, tmp_path / "j")
     over_http, direct = connect(), connect(server.sqlite)
-    pd.testing.assert_frame_equal(over_http.runs(kind="ladder"), direct.runs(parent=parent))
+    pd.testing.assert_frame_equal(over_http.runs(), direct.runs())
+    assert set(over_http.runs(kind="ladder")["run_id"]) == set(ids)
+    with pytest.raises(CreditError, match="set MLFLOW_TRACKING_URI to the server"):
+        direct.runs(kind="ladder")  # `runs.json` is with the server
     pd.testing.assert_frame_equal(over_http.history(ids), direct.history(ids))
     for runs, points in ((2, 25_000), (100, 4)):  # more runs than fit a call; answers cut short
         monkeypatch.setattr(history_module, "_BULK_RUNS", runs)

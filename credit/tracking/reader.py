@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
-from credit.spec import SCHEMA, field_types, parse_value
+from credit.spec import SCHEMA, RunSpec, field_types, parse_value
 from credit.tracking.history import history
 from credit.tracking.marks import (
     CHILDREN_FILE,
@@ -76,8 +76,8 @@ class Reader:
 
         Returns:
             Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, start, end
-            (UTC), each RunSpec field as its own type, and the last value of each metric. Runs that
-            have not logged their parameters yet are left out.
+            (UTC), each RunSpec field as its own type, and the last value of each metric. A field
+            that did not exist when a run was made has its default, which is what was done then.
         """
         found = self._search({SCHEMA_TAG: SCHEMA}, filter)
         kept = [run for run in found if SPEC in run.data.tags]
@@ -88,8 +88,8 @@ class Reader:
             parents = self.parents(kind)["run_id"]
             wanted = {child for parent_id in parents for child in self.children(parent_id)}
             kept = [run for run in kept if run.info.run_id in wanted]
-        types = field_types()
-        kept = [run for run in kept if types.keys() <= run.data.params.keys()]
+        types, defaults = field_types(), RunSpec().to_params()
+        kept = [run for run in kept if "rule" in run.data.params]  # else it is just being created
         columns: dict[str, Any] = {
             **_info_columns(kept),
             "parent_id": [run.data.tags.get(PARENT) for run in kept],
@@ -98,7 +98,9 @@ class Reader:
             "imported_from": [run.data.tags.get(IMPORTED_FROM) for run in kept],
         }
         for name, type_ in types.items():
-            values = [parse_value(name, type_, run.data.params[name]) for run in kept]
+            values = [
+                parse_value(name, type_, run.data.params.get(name, defaults[name])) for run in kept
+            ]
             columns[name] = pd.Series(values, dtype=type_)
         for key in sorted({key for run in kept for key in run.data.metrics}):
             columns[key] = [run.data.metrics.get(key, float("nan")) for run in kept]
@@ -130,7 +132,7 @@ class Reader:
         """
         self.run(parent_id)
         nested = [run.info.run_id for run in self._search({PARENT: parent_id})]
-        if CHILDREN_FILE not in {file.path for file in self.client.list_artifacts(parent_id)}:
+        if CHILDREN_FILE not in self._files(parent_id):
             return nested
         return list(
             dict.fromkeys([*read_children(self.artifact(parent_id, CHILDREN_FILE)), *nested])
@@ -167,8 +169,17 @@ class Reader:
         try:
             return Path(self.client.download_artifacts(run_id, path))
         except AWAY as error:
-            names = ", ".join(file.path for file in self.client.list_artifacts(run_id)) or "none"
+            names = ", ".join(self._files(run_id)) or "none"
             raise CreditError(f"run {run_id} has no artifact {path!r}: it has {names}") from error
+
+    def _files(self, run_id: str) -> list[str]:
+        try:
+            return [file.path for file in self.client.list_artifacts(run_id)]
+        except AWAY as error:
+            raise CreditError(
+                f"artifacts of run {run_id} cannot be reached from {shown(self.uri)}: "
+                "set MLFLOW_TRACKING_URI to the server that holds them"
+            ) from error
 
     def _search(self, tags: dict[str, str], filter: str = "") -> list[Run]:
         try:

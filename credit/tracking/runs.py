@@ -206,6 +206,21 @@ def _preference(run: FoundRun) -> tuple[bool, bool, int]:
     return run.finished, run.busy, run.start_time
 
 
+def adopt(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
+    """Take over the children of every other parent that has no child outside `run_ids`.
+
+    A grid that grew, rung by rung or seed by seed, then shows all its runs under its newest parent.
+    A parent that is being trained keeps its own.
+    """
+    mine = set(run_ids)
+    owners = {store.client.get_run(run_id).data.tags.get(PARENT) for run_id in mine}
+    for owner in owners - {parent_id, None}:
+        older = store.client.get_run(owner)
+        theirs = search(store.client, [store.experiment_id], {PARENT: owner})
+        if not is_busy(older) and {run.info.run_id for run in theirs} <= mine:
+            _supersede(store, older, parent_id)
+
+
 def _supersede(store: Store, older: Run, run_id: str) -> None:
     """Hand the children of `older` to the parent `run_id`."""
     client, old_id = store.client, older.info.run_id

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import sqlite3
@@ -22,6 +23,10 @@ AWAY = (MlflowException, SQLAlchemyError, OSError)
 """What a store that is away or busy raises; the exceptions of `requests` are OSErrors."""
 
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_QUIET = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run that ends
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 _PORT = "http://127.0.0.1:5000"
 
 
@@ -87,6 +92,10 @@ def reach(uri: str) -> MlflowClient:
     Raises:
         CreditError: it did not answer.
     """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    # The Writer says once that the store is away; urllib3 would at each attempt.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     try:
         with _quick_http():
             client = MlflowClient(tracking_uri=uri)

@@ -15,6 +15,7 @@ from credit.tracking.artifacts import (
 )
 from credit.tracking.runs import (
     FoundRun,
+    adopt,
     find_children,
     finish,
     log_children,
@@ -28,6 +29,7 @@ __all__ = [
     "FoundRun",
     "Store",
     "Writer",
+    "adopt",
     "find_children",
     "finish",
     "log_artifact_file",

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from credit.errors import CreditError
-from credit.spec import SCHEMA, RunSpec, format_value
+from credit.spec import SCHEMA, RunSpec
 from credit.training.stack import Stack
 
 
@@ -46,8 +46,11 @@ def save_stack(stack: Stack, epoch: int, path: Path) -> None:
 
 
 def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
-    """One run's `weights.safetensors` (parameters and the rule's state), `last.safetensors` (a stack
-    of this one run, to train on from) and `spec.json`, into `folder`."""
+    """One run's final files, into `folder`.
+
+    `weights.safetensors` (parameters and the rule's state), `last.safetensors` (a stack of this one
+    run with its optimizer, to train on from) and `spec.json`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     spec = stack.specs[row]
     state = {f"state/{key}": value for key, value in stack.rule_state(row).items()}
@@ -74,7 +77,9 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata)
+        save_file(
+            {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata
+        )
         with partial.open("rb") as handle:
             os.fsync(handle.fileno())
         partial.replace(path)
@@ -105,7 +110,7 @@ def read_header(path: Path) -> Header:
 
 
 def find(folder: Path) -> dict[str, tuple[Header, int]]:
-    """For every run with a checkpoint in `folder`: its newest one, as (header, row), by spec hash."""
+    """The newest checkpoint of every run in `folder`, as (header, row), by spec hash."""
     found: dict[str, tuple[Header, int]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         header = read_header(path)
@@ -140,7 +145,7 @@ def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
 def _copy(value: Tensor, target: Tensor, name: str, path: Path) -> None:
     if value.shape != target.shape:
         raise CreditError(
-            f"checkpoint {path}: {name} has shape {format_value(tuple(value.shape))}, the run needs "
+            f"checkpoint {path}: {name} has shape {tuple(value.shape)}, the run needs "
             f"{tuple(target.shape)}; delete it to start its runs from scratch"
         )
     with torch.no_grad():

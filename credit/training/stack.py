@@ -27,23 +27,31 @@ class Group:
     """The runs of a stack that follow one rule."""
 
     rule: Rule
-    rows: list[int]
-    index: Tensor  # the same rows, on the device
-    state: State  # leading dimension len(rows)
+    rows: slice
+    state: State  # leading dimension: the number of rows
 
 
 def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """The order in which a stack keeps its runs.
 
-    Rules that read exact gradients come first, so that backpropagation works on a slice; then by
-    falling k, so that the runs that train a block are contiguous.
+    Rule after rule, those that read exact gradients first, so that each rule's runs and all that
+    need backpropagation are slices; within a rule by falling k, so that the runs that train a block
+    are one, too.
     """
-    return sorted(specs, key=lambda s: (not rules.get(s.rule).reads_hidden_grads, -s.k, s.spec_hash))
+
+    def key(spec: RunSpec) -> tuple:
+        return not rules.get(spec.rule).reads_hidden_grads, spec.rule, -spec.k, spec.spec_hash
+
+    return sorted(specs, key=key)
 
 
 def runs_of(flags: Sequence[bool]) -> list[slice]:
     """The maximal contiguous slices where `flags` holds."""
-    edges = [i for i in range(len(flags) + 1) if (i < len(flags) and flags[i]) != (i > 0 and flags[i - 1])]
+    edges = [
+        i
+        for i in range(len(flags) + 1)
+        if (i < len(flags) and flags[i]) != (i > 0 and flags[i - 1])
+    ]
     return [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
@@ -57,7 +65,9 @@ class Stack:
 
     def __init__(self, specs: Sequence[RunSpec], shape: Shape) -> None:
         first = specs[0]
-        assert all(spec.stack_key == first.stack_key for spec in specs), "specs of unequal stack_key"
+        assert all(spec.stack_key == first.stack_key for spec in specs), (
+            "specs of unequal stack_key"
+        )
         self.specs = list(specs)
         self.shape = shape
         self.device, self.dtype = torch.device(first.device), DTYPES[first.precision]
@@ -72,17 +82,16 @@ class Stack:
             runs_of([spec.k >= shape.depth - block for spec in specs])
             for block in range(shape.depth)
         ]
-        self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.params.items()}
+        self.moments = {
+            name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.params.items()
+        }
         self.optimizer_steps = 0
         self.optimizer = self._init_optimizer()
         self._embed_grad = torch.empty_like(self.params["embed.weight"])
-        position = [row for group in self.groups for row in group.rows]
-        self._position = torch.tensor(position, device=self.device).argsort()
         self._eps = self._column([spec.credit_eps for spec in specs])
         self._penalty = self._column([spec.penalty for spec in specs])
         self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
         surrogate = [rules.get(spec.rule).surrogate for spec in specs]
-        self._surrogate = self._column(surrogate) > 0
         self._clip = self._column([first.clip if s else float("inf") for s in surrogate]).view(-1)
 
     @property
@@ -106,16 +115,16 @@ class Stack:
         groups = []
         for name in dict.fromkeys(spec.rule for spec in self.specs):
             rule = rules.get(name)
-            rows = [i for i, spec in enumerate(self.specs) if spec.rule == name]
+            (rows,) = runs_of([spec.rule == name for spec in self.specs])
             states = [
-                rule.init(self.specs[i], self.shape, generator(self.specs[i].seed, "feedback"))
-                for i in rows
+                rule.init(spec, self.shape, generator(spec.seed, "feedback"))
+                for spec in self.specs[rows]
             ]
             state = {
                 key: torch.stack([s[key] for s in states]).to(self.device, self.dtype)
                 for key in states[0]
             }
-            groups.append(Group(rule, rows, torch.tensor(rows, device=self.device), state))
+            groups.append(Group(rule, rows, state))
         return groups
 
     # ---------------------------------------------------------------- optimizer
@@ -134,9 +143,7 @@ class Stack:
         AdamW acts on every number by itself, so one optimizer over all parts equals one each for
         embed, every block and head.
         """
-        self._views = {
-            (name, rows.start): self.params[name][rows] for name, rows in self._parts()
-        }
+        self._views = {(name, rows.start): self.params[name][rows] for name, rows in self._parts()}
         spec = self.specs[0]
         optimizer = torch.optim.AdamW(
             list(self._views.values()), lr=spec.lr, weight_decay=spec.weight_decay, fused=True
@@ -158,9 +165,8 @@ class Stack:
 
     def rule_state(self, row: int) -> State:
         """Views of what the rule of run `row` carries."""
-        group = next(g for g in self.groups if row in g.rows)
-        position = group.rows.index(row)
-        return {key: value[position] for key, value in group.state.items()}
+        group = next(g for g in self.groups if row < g.rows.stop)
+        return {key: value[row - group.rows.start] for key, value in group.state.items()}
 
     def set_lr(self, lr: float) -> None:
         """Learning rate of the coming steps."""
@@ -186,14 +192,14 @@ class Stack:
             hidden_grads: the same at h_0 .. h_L, for at least the runs of `self.exact`.
         """
         for group in self.groups:
-            index, rule = group.index, group.rule
+            rows, rule = group.rows, group.rule
             trace = Trace(
-                hiddens=[h[index] for h in run.hiddens] if rule.learned else [],
-                logits=run.logits[index],
-                labels=labels[index],
-                error=error[index],
-                grad_out=grad_out[index],
-                hidden_grads=[g[index] for g in hidden_grads] if rule.reads_hidden_grads else [],
+                hiddens=[h[rows] for h in run.hiddens],
+                logits=run.logits[rows],
+                labels=labels[rows],
+                error=error[rows],
+                grad_out=grad_out[rows],
+                hidden_grads=[g[rows] for g in hidden_grads] if rule.reads_hidden_grads else [],
             )
             yield group, vmap(rule.credit)(group.state, trace)
 
@@ -202,11 +208,7 @@ class Stack:
     ) -> list[Tensor]:
         """a_0 .. a_L of all runs, (R, N, d) each, as the measurements want them."""
         groups = [credits for _, credits in self.credits(run, labels, error, grad_out, grads)]
-        return [self._in_order(parts) for parts in zip(*groups, strict=True)]
-
-    def _in_order(self, parts: Sequence[Tensor]) -> Tensor:
-        """Join one tensor per group, (rows, ...) each, into (R, ...) in the order of the runs."""
-        return torch.cat(list(parts)).index_select(0, self._position)
+        return [torch.cat(parts) for parts in zip(*groups, strict=True)]
 
     def _cotangents(self, run: Forward, labels: Tensor, error: Tensor) -> list[Tensor]:
         """What every block's output, and last the embedding's, is pulled along: L + 1 x (R, N, d).
@@ -215,6 +217,7 @@ class Stack:
         credit as it is.
         """
         samples = error.shape[-2]
+        smallest = torch.finfo(self.dtype).tiny  # norm(0) = 0 also where eps = 0
         reduced = error * torch.where(self._per_sample, 1.0, 1.0 / samples).to(self.dtype)
         grad_out = network.head_input_vjp(self.params, run.hiddens[-1], reduced)
         hidden_grads = []
@@ -222,18 +225,18 @@ class Stack:
             params = {name: p[self.exact] for name, p in self.params.items()}
             part = _rows(run, self.exact)
             hidden_grads = network.hidden_gradients(params, part, reduced[self.exact])
-        chosen = []
+        cotangents = [torch.empty_like(grad_out) for _ in range(self.shape.depth + 1)]
         for group, credits in self.credits(run, labels, reduced, grad_out, hidden_grads):
-            first = group.rule.block_credit
-            chosen.append([*credits[first : first + self.shape.depth], credits[0]])
-        cotangents = []
-        for parts in zip(*chosen, strict=True):
-            credit = self._in_order(parts)
-            rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True) * credit.shape[-1] ** -0.5
-            smallest = torch.finfo(self.dtype).tiny  # norm(0) = 0 also where eps = 0
-            scale = 1 / ((rms + self._eps).clamp_(min=smallest) * samples)
-            scale = torch.where(self._surrogate, scale, 1.0)
-            cotangents.append(credit.mul_(scale))
+            rows, first = group.rows, group.rule.block_credit
+            chosen = [*credits[first : first + self.shape.depth], credits[0]]
+            for cotangent, credit in zip(cotangents, chosen, strict=True):
+                if not group.rule.surrogate:
+                    cotangent[rows] = credit
+                    continue
+                rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
+                rms = rms * self.shape.width**-0.5
+                scale = 1 / ((rms + self._eps[rows]).clamp_(min=smallest) * samples)
+                torch.mul(credit, scale, out=cotangent[rows])
         return cotangents
 
     # ---------------------------------------------------------------- one step

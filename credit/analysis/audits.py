@@ -1,0 +1,108 @@
+"""From tracked runs to the audit protocol's verdicts."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from credit import audit
+from credit.analysis.selection import ACCURACY, configuration, finished, in_order, metric, pick
+from credit.spec import RunSpec
+
+CHECKS = ("D1", "D2", "direction", "D3", "shape", "oracle_share")
+"""The protocol's checks, in the order in which they are shown."""
+
+_PUBLISHED_FLOOR = RunSpec().reference_floor
+
+
+def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """All verdicts on every rule of a ladder, from finished runs.
+
+    D1, D2 and the direction are those of the fully trained net, k = L, the direction at layer
+    L // 2. A fully trained run that failed because its loss was not finite counts for D1 as
+    unbounded growth.
+
+    Returns:
+        `audit.Verdict` as dictionaries, with `rule`; strict JSON.
+
+    Raises:
+        CreditError: there are no runs, or they are not of one configuration.
+    """
+    config = configuration(runs)
+    depth, done = int(config["depth"]), finished(runs)
+    ladders: dict[str, dict[int, list[float]]] = {rule: {} for rule in set(runs["rule"])}
+    for rule, k in done[["rule", "k"]].drop_duplicates().itertuples(index=False):
+        ladders[rule][int(k)] = metric(pick(done, rule=rule, k=k), ACCURACY)
+    rows = []
+    for rule in in_order(ladders):
+        found = audit.audit_rule(
+            rule,
+            ladders[rule],
+            ladders.get("bp", {}),
+            ladders.get("oracle", {}),
+            depth=depth,
+            middle_layer=depth // 2,
+            floor=sample_floor(config),
+            **_measured(pick(runs, rule=rule, k=depth), depth),
+        )
+        rows += [{"rule": rule, **asdict(verdict)} for verdict in found]
+    return rows
+
+
+def direction_verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """D1, D2 and direction quality of fully trained nets, by rule and penalty.
+
+    Returns:
+        `audit.Verdict` as dictionaries, with `rule` and `penalty`.
+
+    Raises:
+        CreditError: as `verdicts`.
+    """
+    config = configuration(runs, vary=("rule", "k", "seed", "penalty"))
+    depth = int(config["depth"])
+    rows = []
+    for rule in in_order(runs["rule"]):
+        for penalty in sorted(pick(runs, rule=rule)["penalty"].unique()):
+            measured = _measured(pick(runs, rule=rule, penalty=penalty, k=depth), depth)
+            reference = audit.reference_validity(measured["grad_norm"], sample_floor(config))
+            found = [
+                audit.scale_stability(measured["growth"]),
+                reference,
+                audit.direction_quality(measured["middle_alignment"], reference, depth // 2),
+            ]
+            rows += [{"rule": rule, "penalty": float(penalty), **asdict(v)} for v in found]
+    return rows
+
+
+def verdict_table(found: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row per rule (and penalty), one column per check: "pass", "fail (falls)"."""
+    frame = pd.DataFrame(found)
+    rows = ["rule", "penalty"] if "penalty" in frame else ["rule"]
+    frame["outcome"] = [
+        f"{v['status']} ({v['label']})" if v["label"] else v["status"] for v in found
+    ]
+    wide = frame.pivot(index=rows, columns="check", values="outcome")
+    order = frame[rows].drop_duplicates()
+    wide = wide[[check for check in CHECKS if check in wide]].reset_index()
+    return order.merge(wide, on=rows, how="left")
+
+
+def sample_floor(config: dict[str, Any]) -> float:
+    """The floor for a per-sample |g| in the precision of the runs."""
+    kinds = {"fp32": np.float32, "fp64": np.float64}
+    precision = np.finfo(kinds[config["precision"]]).eps / np.finfo(np.float32).eps
+    return audit.SAMPLE_FLOOR * config["reference_floor"] / _PUBLISHED_FLOOR * float(precision)
+
+
+def _measured(full: pd.DataFrame, depth: int) -> dict[str, list[float]]:
+    """Per-seed measurements of fully trained runs, as `audit_rule` takes them."""
+    done = finished(full)
+    reasons = pick(full, status="FAILED")["reason"].fillna("").astype(str)
+    diverged = int(reasons.str.startswith("non-finite").sum())
+    return {
+        "growth": metric(done, "growth/max") + [math.inf] * diverged,
+        "grad_norm": metric(done, f"grad_norm/h{depth:02d}"),
+        "middle_alignment": metric(done, f"alignment/h{depth // 2:02d}"),
+    }

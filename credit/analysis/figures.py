@@ -1,0 +1,274 @@
+"""Figures of an experiment, from the tables of `credit.analysis.tables`.
+
+Plain `Figure` objects, without pyplot's global state: they can be made in any thread and saved as
+PNG or SVG. Readable at column width (3.5 inches) and page width (7).
+"""
+
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from credit import audit
+from credit.analysis.drawing import (
+    GREY,
+    NARROW,
+    TEXT,
+    WIDE,
+    Style,
+    add_legend,
+    caption,
+    key,
+    label_of,
+    new_figure,
+    style_of,
+)
+from credit.analysis.selection import in_order, pick
+from credit.analysis.tables import CAPTION, seeds_text
+from credit.errors import CreditError
+
+_QUANTITIES = {  # column -> label, style
+    "hidden_norm": ("‖h‖ hidden state", Style("#0072B2", "s")),
+    "grad_norm": ("‖g‖ exact gradient", Style("#000000", "o")),
+    "credit_norm": ("‖a‖ credit", Style("#D55E00", "^")),
+}
+_PENALTIES = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000")
+
+
+def ladder_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
+    """Accuracy against the number of trainable blocks, a line per rule.
+
+    Args:
+        table: of `tables.ladder`. Reported values are drawn hollow, beside ours.
+        width: in inches.
+
+    Raises:
+        CreditError: the table has no rows.
+    """
+    _require(table)
+    figure, (axes,) = new_figure(title, width, width * 0.62 if width > NARROW else width * 0.9)
+    handles: list[Artist] = []
+    for rule in in_order(table["rule"]):
+        own = pick(table, rule=rule).sort_values("k")
+        color, marker = style_of(rule)
+        bars = axes.errorbar(
+            own["k"],
+            own["mean"],
+            yerr=own["sd"],
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.4,
+            capsize=2.5,
+            zorder=3,
+            label=label_of(rule),
+        )
+        handles.append(bars)
+        axes.errorbar(
+            own["k"] + 0.13,
+            own["reported_mean"],
+            yerr=own["reported_sd"],
+            color=color,
+            marker=marker,
+            markersize=5,
+            markerfacecolor="white",
+            linewidth=0,
+            elinewidth=0.8,
+            capsize=2,
+            zorder=2,
+        )
+    note = seeds_text(table)
+    if table["sd"].notna().any():
+        note = note.replace("mean ±", "mean, error bars")
+    if table["reported_mean"].notna().any():
+        hollow = Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linewidth=0)
+        hollow.set(markersize=5, label="reported")
+        handles.append(hollow)
+        note += "; hollow: reported by the experiment's authors"
+    axes.set_xticks(sorted(table["k"].unique()))
+    axes.set_xlabel("k, trainable blocks (counted from the last)", fontsize=TEXT)
+    axes.set_ylabel(CAPTION.replace(" at", "\nat"), fontsize=TEXT)
+    caption(axes, note, width)
+    add_legend(figure, handles, width)
+    return figure
+
+
+def direction_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
+    """Alignment per layer by penalty, and the norms behind it on a logarithmic axis.
+
+    Args:
+        table: of `tables.direction`. Layers without a valid direction are marked by a cross at the
+            raw cosine, which is no alignment.
+        width: in inches; narrow figures stack the panels.
+
+    Raises:
+        CreditError: the table has no rows.
+    """
+    _require(table)
+    side_by_side = width > NARROW
+    figure, (left, right) = new_figure(
+        title, width, width * (0.5 if side_by_side else 1.5), panels=2
+    )
+    handles = _alignment_panel(left, table, width / 2 if side_by_side else width)
+    handles += _norm_panel(right, table, width / 2 if side_by_side else width)
+    for axes in (left, right):
+        axes.set_xticks(sorted(table["layer"].unique()))
+        axes.set_xlabel("layer l of h_l", fontsize=TEXT)
+    add_legend(figure, handles, width)
+    return figure
+
+
+def curves_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
+    """Test accuracy over epochs: a panel per rule, a line per run, coloured by k.
+
+    Args:
+        table: of `tables.curves`.
+        width: in inches.
+
+    Raises:
+        CreditError: the table has no rows.
+    """
+    _require(table)
+    rules = in_order(table["rule"])
+    per_row = min(len(rules), 4 if width > NARROW else 2)
+    rows = -(-len(rules) // per_row)
+    figure, panels = new_figure(title, width, 0.9 + 1.9 * rows, panels=len(rules), per_row=per_row)
+    ks = sorted(table["k"].unique())
+    shades = colormaps["viridis"].resampled(len(ks) + 1)  # the last one is too light on white
+    for axes, rule in zip(panels, rules, strict=True):
+        own = pick(table, rule=rule)
+        for k, seed in own[["k", "seed"]].drop_duplicates().itertuples(index=False):
+            run = pick(own, k=k, seed=seed)
+            marker = "." if len(run) == 1 else ""
+            axes.plot(
+                run["epoch"], run["accuracy"], marker, ls="-", lw=0.9, color=shades(ks.index(k))
+            )
+        axes.set_title(label_of(rule), fontsize=TEXT)
+        axes.set_ylim(*_padded(table["accuracy"]))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.set_xlabel("epoch", fontsize=TEXT)
+    for axes in panels[::per_row]:
+        axes.set_ylabel("test accuracy", fontsize=TEXT)
+    handles: list[Artist] = [
+        Line2D([], [], color=shades(i), linewidth=1.6, label=f"k={k}") for i, k in enumerate(ks)
+    ]
+    seeds = table["seed"].nunique()
+    note = Line2D([], [], linewidth=0, label=f"one line per seed, {seeds} in all")
+    add_legend(figure, [*handles, note] if seeds > 1 else handles, width)
+    return figure
+
+
+def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
+    for bound, word in ((audit.MEDIOCRE, "mediocre"), (audit.POOR, "poor")):
+        axes.axhspan(-bound, bound, color="#000000", alpha=0.06, linewidth=0, zorder=0)
+        axes.annotate(
+            word,
+            (1, bound),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, -1),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=6,
+            color=GREY,
+        )
+    handles: list[Artist] = []
+    groups = list(table.groupby(["rule", "penalty"], sort=False))
+    for index, ((rule, penalty), own) in enumerate(groups):  # pyright: ignore[reportGeneralTypeIssues]
+        color = _PENALTIES[index % len(_PENALTIES)]
+        marker = style_of(rule).marker if index == 0 else "os"[index % 2]
+        shift = 0.08 * (index - (len(groups) - 1) / 2)
+        bars = axes.errorbar(
+            own["layer"] + shift,
+            own["alignment"],
+            yerr=own["alignment_sd"],
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.4,
+            capsize=2.5,
+            label=f"Γ, {label_of(rule)} λ={penalty:g}",
+        )
+        handles.append(bars)
+        bad = own.loc[own["status"] != "ok"]
+        axes.plot(bad["layer"] + shift, bad["raw_cosine"], "x", color=color, markersize=6, zorder=4)
+        axes.plot(
+            own["layer"] + shift + 0.12,
+            own["reported_alignment"],
+            marker,
+            color=color,
+            markerfacecolor="white",
+            markersize=5,
+            zorder=2,
+        )
+    if (table["status"] != "ok").any():
+        handles.append(key("x", "raw cosine, no valid direction (|g| at floor)"))
+    if table["reported_alignment"].notna().any():
+        handles.append(key("o", "reported by the authors"))
+    axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
+    axes.set_ylabel("alignment Γ = cos(a, g)", fontsize=TEXT)
+    seeds = int(table["seeds"].max())
+    over = f"mean, error bars sample sd, n ≤ {seeds} seeds" if seeds > 1 else f"n = {seeds} seed"
+    caption(axes, over, width)
+    return handles
+
+
+def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
+    groups = list(table.groupby(["rule", "penalty"], sort=False))
+    dashes = ("-", "--", ":", "-.")
+    for index, (_, own) in enumerate(groups):
+        for column, (_, look) in _QUANTITIES.items():
+            values = own[column].where(own[column] > 0)  # a norm of 0 has no place on a log axis
+            face = look.color if index == 0 else "white"
+            axes.plot(
+                own["layer"],
+                values,
+                look.marker,
+                ls=dashes[index % len(dashes)],
+                color=look.color,
+                markerfacecolor=face,
+                markersize=4.5,
+                linewidth=1.2,
+            )
+    axes.set_yscale("log")
+    floor = float(table["reference_floor"].iloc[0])
+    axes.axhline(floor, color=GREY, linestyle=":", linewidth=1)
+    axes.annotate(
+        "floor of ‖g‖",
+        (1, floor),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 1),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=6,
+        color=GREY,
+    )
+    axes.set_ylabel("median norm per sample", fontsize=TEXT)
+    lines = ", ".join(
+        f"{name} λ={penalty:g}"
+        for name, ((_, penalty), _) in zip(
+            ("solid", "dashed", "dotted", "dash-dotted"),
+            groups,  # pyright: ignore[reportArgumentType]
+            strict=False,
+        )
+    )
+    caption(axes, lines, width)
+    return [
+        Line2D([], [], color=look.color, marker=look.marker, markersize=4.5, label=label)
+        for label, look in _QUANTITIES.values()
+    ]
+
+
+def _padded(values: pd.Series) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _require(table: pd.DataFrame) -> None:
+    if table.empty:
+        raise CreditError("nothing to draw: the table has no rows, choose another experiment")

@@ -1,0 +1,189 @@
+"""Entry points as a user calls them: MLproject against the scripts, errors, a small real run."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from credit import cli, grid
+from credit.errors import CreditError
+from credit.spec import RunSpec
+from credit.tracking.reader import connect
+
+ROOT = Path(__file__).parent.parent
+PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
+SCRIPTS = sorted(p.stem for p in (ROOT / "entrypoints").glob("*.py"))
+TINY = (
+    "--dataset digits --width 8 --depth 2 --epochs 2 --train_samples 200 --measure_samples 32 "
+    "--directions 2 --seeds 42 --device cpu"
+)
+
+
+def call(script: str, *words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", f"entrypoints.{script}", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def script_of(stanza: dict) -> str:
+    return stanza["command"].split()[2].removeprefix("entrypoints.")
+
+
+def defaults_of(script: str) -> dict[str, str]:
+    return runpy.run_path(str(ROOT / "entrypoints" / f"{script}.py"))["DEFAULTS"]
+
+
+def test_every_script_has_its_entry_point_and_main_is_the_ladder():
+    named = {script_of(stanza) for stanza in PROJECT["entry_points"].values()}
+    assert named == set(SCRIPTS)
+    assert PROJECT["entry_points"]["main"] == PROJECT["entry_points"]["ladder"]
+
+
+@pytest.mark.parametrize("name", PROJECT["entry_points"])
+def test_mlproject_agrees_with_the_script(name):
+    stanza = PROJECT["entry_points"][name]
+    defaults = defaults_of(script_of(stanza))
+    for parameter, declared in stanza["parameters"].items():
+        assert f"--{parameter} {{{parameter}}}" in " ".join(stanza["command"].split())
+        same = str(declared["default"]) == defaults[parameter]
+        number = declared["type"] == "float" and float(declared["default"]) == float(
+            defaults[parameter]
+        )
+        assert same or number, f"{name}: {parameter}"
+
+
+@pytest.mark.parametrize("experiment", grid.PRESETS)
+def test_every_preset_names_options_and_makes_valid_runs(experiment, monkeypatch):
+    defaults = defaults_of(experiment)
+    for preset, options in grid.PRESETS[experiment].items():
+        assert options.keys() <= defaults.keys()
+        chosen = grid.settled(experiment, {**defaults, "preset": preset, "dataset": "digits"})
+        specs = getattr(grid, experiment)(chosen)
+        assert len({spec.spec_hash for spec in specs}) == len(specs) > 0
+
+
+def test_the_published_ladder_is_the_published_recipe():
+    chosen = grid.settled("ladder", defaults_of("ladder"))
+    specs = grid.ladder(chosen)
+    assert len(specs) == 4 * 5 * 3
+    assert {spec.replace(rule="bp", k=4, seed=42) for spec in specs} == {RunSpec()}
+
+
+def test_explicit_options_win_over_the_preset():
+    given = {**defaults_of("ladder"), "preset": "quick", "dataset": "digits", "epochs": "3"}
+    chosen = grid.settled("ladder", given)
+    assert chosen["epochs"] == "3" and chosen["width"] == "128"
+
+
+def test_quick_falls_back_to_digits_where_cifar_cannot_be_had(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CREDIT_DATA", str(tmp_path))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # refused at once: no network
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    chosen = grid.settled("ladder", {**defaults_of("ladder"), "preset": "quick"})
+    assert chosen["dataset"] == "digits"
+    assert "TRAINING ON digits, NOT cifar10" in capsys.readouterr().err
+    assert {spec.dataset for spec in grid.ladder(chosen)} == {"digits"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ks": "0,5"}, "k=5 exceeds depth=4"),
+        ({"ks": ""}, "ks='' has an empty item"),
+        ({"ks": "1,1"}, "ks='1,1' names an item twice"),
+        ({"ks": "1,x"}, "ks='x' is not a whole number"),
+        ({"seeds": "-1"}, "seed=-1 is too small"),
+        ({"rules": "bp,,fa"}, "has an empty item"),
+        ({"preset": "quik"}, "unknown preset 'quik': did you mean 'quick'"),
+        ({"lr": "nan"}, "lr=nan is not finite"),
+        ({"dataset": "cifar"}, "unknown dataset 'cifar': did you mean 'cifar10'"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(CreditError, match=message):
+        grid.ladder(grid.settled("ladder", {**defaults_of("ladder"), **options}))
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "message"),
+    [
+        ("ladder", ["--rulez", "bp"], "unknown option 'rulez': did you mean 'rules'"),
+        ("ladder", ["--rules"], "expected one argument"),
+        ("ladder", ["bp"], "unexpected argument 'bp'"),
+        ("train", ["--rule", "nosuch", "--dataset", "digits"], "unknown rule 'nosuch'"),
+        ("report", ["--parent", "0" * 32], "no run"),
+        ("import_results", ["--folder", "/nonexistent"], "/nonexistent"),
+    ],
+)
+def test_bad_command_lines_end_with_one_line_and_create_nothing(
+    script, words, message, tracking_store
+):
+    done = call(script, *words)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and message in lines[0] and lines[0].startswith("credit: "), done.stderr
+    assert connect().runs().empty and connect().parents().empty
+
+
+def test_an_unreachable_server_is_named_before_any_compute(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done = call("ladder", *TINY.split(), "--ks", "0")
+    assert done.returncode == 1 and "http://127.0.0.1:9" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr and "run-epoch" not in done.stderr
+
+
+def test_ladder_then_report_then_export_and_import(tracking_store, monkeypatch, tmp_path):
+    done = call("ladder", *TINY.split(), "--ks", "0,2", "--rules", "bp,dfa")
+    assert done.returncode == 0, done.stderr
+    assert "figure" in done.stdout and "mlflow ui" in done.stdout and "D3" in done.stdout
+    (parent,) = connect().parents("ladder")["run_id"]
+    for name in ("table.csv", "table.md", "figure.png", "figure.svg", "verdicts.json", "runs.json"):
+        assert connect().artifact(parent, name).stat().st_size > 0
+    before = connect().artifact(parent, "table.md").read_text()
+    report = call("report")
+    assert report.returncode == 0, report.stderr
+    assert connect().artifact(parent, "table.md").read_text() == before
+    assert len(connect().runs()) == 4
+    exported = call("export", "--folder", str(tmp_path / "exported"))
+    assert exported.returncode == 0, exported.stderr
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    imported = call("import_results", "--folder", str(tmp_path / "exported"))
+    assert imported.returncode == 0, imported.stderr
+    elsewhere = connect().runs()
+    assert sorted(elsewhere["name"]) == ["bp k0 s42", "bp k2 s42", "dfa k0 s42", "dfa k2 s42"]
+    again = call("ladder", *TINY.split(), "--ks", "0,2", "--rules", "bp,dfa")
+    assert again.returncode == 0 and "4 of 4 runs are already there" in again.stderr
+
+
+@pytest.mark.slow
+def test_mlflow_run_in_the_current_environment(tracking_store):
+    words = ["rules=bp", "ks=0,1", "seeds=42", "dataset=digits", "width=8", "depth=1", "epochs=1"]
+    command = ["run", ".", "-e", "ladder", "--env-manager", "local", "-P", "train_samples=100"]
+    command += [part for word in words for part in ("-P", word)]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for _ in range(2):  # a second `mlflow run` makes a new parent, which takes over the children
+        done = subprocess.run(
+            [sys.executable, "-m", "mlflow", *command],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    runs, parents = connect().runs(), connect().parents("ladder")
+    assert len(runs) == 2 and set(runs["status"]) == {"FINISHED"}
+    assert len(parents) == 2 and set(parents["status"]) == {"FINISHED"}
+    assert set(runs["parent_id"]) == {parents.iloc[0]["run_id"]}
+    assert parents.iloc[0]["params"]["rules"] == "bp"
+
+
+def test_options_left_to_the_preset_are_all_run_fields():
+    assert set(cli.spec_options()) == set(RunSpec().to_params())

@@ -1,0 +1,312 @@
+"""RunSpec: strings in, strings out, one name per run, and no impossible run."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from credit import spec as spec_module
+from credit.errors import CreditError
+from credit.spec import MEMBER_FIELDS, SCHEMA, RunSpec, field_types, format_value, parse_value
+
+FIELDS = {f.name: f for f in dataclasses.fields(RunSpec)}
+TYPES = field_types()
+DEFAULT = RunSpec()
+REDUCTIONS = ("mean", "sum")
+
+
+def values(name: str) -> st.SearchStrategy[Any]:
+    """Every kind of value that field `name` can take."""
+    kind, known = TYPES[name], FIELDS[name].metadata
+    if known["one_of"]:
+        return st.sampled_from(known["one_of"])
+    if kind is bool:
+        return st.booleans()
+    if kind is int:
+        return st.integers(int(known["at_least"]), 10**12)
+    if kind is float:
+        return st.floats(min_value=known["at_least"], allow_nan=False, allow_infinity=False)
+    return st.text(min_size=1)
+
+
+def mappings() -> st.SearchStrategy[dict[str, Any]]:
+    """Some fields, each with a value of its own; k at most the depth."""
+    some = st.fixed_dictionaries({}, optional={name: values(name) for name in FIELDS})
+    return some.map(lambda m: m | {"k": min(m.get("k", DEFAULT.k), m.get("depth", DEFAULT.depth))})
+
+
+specs = mappings().map(RunSpec.from_mapping)
+
+
+# ------------------------------------------------------------------ round trips
+
+
+@given(specs)
+def test_parameters_give_back_the_run(one):
+    params = one.to_params()
+    assert list(params) == list(FIELDS)
+    assert all(isinstance(value, str) and value for value in params.values())
+    again = RunSpec.from_mapping(params)
+    assert again == one and again.spec_hash == one.spec_hash
+    assert again.to_params() == params
+    assert all(type(getattr(again, name)) is TYPES[name] for name in FIELDS)
+
+
+@given(specs)
+def test_json_gives_back_the_run(one):
+    again = RunSpec.from_mapping(json.loads(json.dumps(dataclasses.asdict(one))))
+    assert again == one and again.spec_hash == one.spec_hash
+
+
+@given(mappings(), st.randoms(use_true_random=False))
+def test_neither_order_nor_form_of_the_fields_matters(fields, random):
+    names = list(fields)
+    random.shuffle(names)
+    shuffled = {
+        name: format_value(fields[name]) if random.random() < 0.5 else fields[name]
+        for name in names
+    }
+    one, other = RunSpec.from_mapping(fields), RunSpec.from_mapping(shuffled)
+    assert one == other and one.spec_hash == other.spec_hash and one.stack_key == other.stack_key
+
+
+@pytest.mark.parametrize(
+    ("name", "forms"),
+    [
+        ("k", [2, "2", "+2", " 2 "]),
+        ("lr", [0.01, "0.01", "1e-2", ".01", "0.010"]),
+        ("lr", [1, 1.0, "1", "1.0", "1e0"]),
+        ("penalty", [0, 0.0, "0", "0.0"]),
+        ("credit_eps", [1e-6, "1e-6", "0.000001", "1E-06"]),
+        ("augment", [False, "false", "False", "FALSE"]),
+        ("relative_steps", [True, "true", "True"]),
+        # BUG in credit/spec.py: -0.0 == 0.0, so the runs are equal, but their strings and with them
+        # the hashes and stack keys differ. `parsed + 0.0` in parse_value ends it; remove this mark.
+        pytest.param(
+            "weight_decay",
+            [0.0, -0.0, "-0"],
+            marks=pytest.mark.xfail(strict=True, reason="-0.0 has a hash of its own"),
+        ),
+    ],
+)
+def test_forms_of_one_value_name_one_run(name, forms):
+    runs = [RunSpec.from_mapping({name: form}) for form in forms]
+    assert len(set(runs)) == 1
+    assert len({run.spec_hash for run in runs}) == 1
+    assert len({run.stack_key for run in runs}) == 1
+
+
+@given(specs, st.data())
+def test_replace_changes_what_it_is_told_to(one, data):
+    name = data.draw(st.sampled_from(sorted(set(FIELDS) - {"k", "depth"})))
+    value = data.draw(values(name))
+    other = one.replace(**{name: value})
+    assert getattr(other, name) == value
+    assert other.replace(**{name: getattr(one, name)}) == one
+    kept = set(FIELDS) - {name}
+    assert all(getattr(other, field) == getattr(one, field) for field in kept)
+
+
+def test_a_run_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        DEFAULT.k = 3  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(CreditError, match="k=9"):
+        DEFAULT.replace(k=9)
+
+
+# ------------------------------------------------------------------ the hash
+
+
+def test_hashes_of_the_first_runs_are_what_they_were():
+    """Stores hold these names: a change here, without a new SCHEMA, retrains finished runs."""
+    assert SCHEMA == "1"
+    assert DEFAULT.spec_hash == "139de9fdd371c0f7"
+    changed = RunSpec(rule="dfa", k=2, lr=3e-4, augment=False)
+    text = '{"augment": "false", "k": "2", "lr": "0.0003", "rule": "dfa", "schema": "1"}'
+    assert changed.spec_hash == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@given(specs)
+def test_fields_at_their_default_are_no_part_of_the_hash(one):
+    changed = {n: v for n, v in dataclasses.asdict(one).items() if v != FIELDS[n].default}
+    assert RunSpec.from_mapping(changed).spec_hash == one.spec_hash
+    text = json.dumps(
+        {"schema": SCHEMA} | {n: format_value(v) for n, v in changed.items()}, sort_keys=True
+    )
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == one.spec_hash
+
+
+def test_a_field_added_later_keeps_the_names_of_older_runs():
+    knob = spec_module._knob
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Later(RunSpec):
+        momentum: float = knob(0.0, "a knob of tomorrow", at_least=0)
+
+    assert Later(rule="fa").spec_hash == RunSpec(rule="fa").spec_hash
+    assert Later(rule="fa", momentum=0.5).spec_hash != RunSpec(rule="fa").spec_hash
+
+
+@settings(deadline=None)
+@given(specs, st.data())
+def test_every_field_is_part_of_the_hash(one, data):
+    for name in FIELDS:
+        value = data.draw(values(name), label=name)
+        changes = {name: value}
+        if name == "k":
+            changes["k"] = value % (one.depth + 1)
+        if name == "depth":
+            changes["depth"] = max(value, one.k)
+        other = one.replace(**changes)
+        same = getattr(other, name) == getattr(one, name)
+        assert (other.spec_hash == one.spec_hash) == same, name
+
+
+# ------------------------------------------------------------------ stacks and names
+
+
+@given(specs, st.data())
+def test_runs_share_a_stack_if_they_differ_in_member_fields_alone(one, data):
+    name = data.draw(st.sampled_from(sorted(set(FIELDS) - {"depth"})))
+    value = data.draw(values(name))
+    other = one.replace(**{name: value % (one.depth + 1) if name == "k" else value})
+    together = name in MEMBER_FIELDS or getattr(other, name) == getattr(one, name)
+    assert (other.stack_key == one.stack_key) == together
+
+
+def test_member_fields_are_fields():
+    assert set(FIELDS) > MEMBER_FIELDS
+    assert RunSpec(depth=6).stack_key != DEFAULT.stack_key
+
+
+def test_names_within_a_grid_are_distinct():
+    grid = itertools.product(
+        ("bp", "fa", "dfa", "oracle"), range(5), (42, 123), (0, 0.01), (0, 1e-12, 1e-6), REDUCTIONS
+    )
+    names = ("rule", "k", "seed", "penalty", "credit_eps", "credit_reduction")
+    runs = [RunSpec(**dict(zip(names, point, strict=True))) for point in grid]
+    assert len({one.name for one in runs}) == len({one.spec_hash for one in runs}) == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"rule": "dfa", "k": 2}, "dfa k2 s42"),
+        ({"rule": "fa", "k": 0, "seed": 7, "penalty": 0.01}, "fa k0 s7 λ0.01"),
+        ({"credit_eps": 0, "penalty": 1}, "bp k4 s42 λ1.0 eps0.0"),
+        ({"rule": "credit.rules.fa:FeedbackAlignment", "k": 1}, "FeedbackAlignment k1 s42"),
+        ({"rule": "fa", "credit_reduction": "mean"}, "fa k4 s42"),  # as published
+        ({"rule": "fa", "credit_reduction": "sum"}, "fa k4 s42 sum"),
+        ({"rule": "dfa", "credit_reduction": "sum"}, "dfa k4 s42"),
+        ({"rule": "dfa", "credit_reduction": "mean"}, "dfa k4 s42 mean"),
+    ],
+)
+def test_a_run_is_called_by_what_it_is(changes, name):
+    assert RunSpec(**changes).name == name
+
+
+# ------------------------------------------------------------------ what is refused
+
+NOT_WHOLE = "is not a whole number"
+NOT_NUMBER = "is not a number"
+NOT_BOOL = "is not true or false"
+NOT_FINITE = "is not finite: pass a finite number"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("k", 5, "k=5 exceeds depth=4: .* between 0 and 4"),
+        ("k", "5", "k=5 exceeds depth=4"),
+        ("depth", 3, "k=4 exceeds depth=3"),
+        ("k", -1, "k=-1 is too small: pass at least 0"),
+        ("seed", -1, "seed=-1 is too small"),
+        ("width", 0, "width=0 is too small: pass at least 1"),
+        ("epochs", "0", "epochs=0 is too small"),
+        ("batch_size", 0, "batch_size=0 is too small"),
+        ("measure_samples", 1, "measure_samples=1 is too small: pass at least 2"),
+        ("lr", -1e-3, "lr=-0.001 is too small: pass at least 0"),
+        ("penalty", "-0.5", "penalty=-0.5 is too small"),
+        ("lr", "nan", f"lr=nan {NOT_FINITE}"),
+        ("lr", float("nan"), f"lr=nan {NOT_FINITE}"),
+        ("clip", "inf", f"clip=inf {NOT_FINITE}"),
+        ("clip", float("-inf"), f"clip=-inf {NOT_FINITE}"),
+        ("penalty", "1e999", f"penalty=1e999 {NOT_FINITE}"),
+        ("lr", "abc", f"lr='abc' {NOT_NUMBER}"),
+        ("lr", "", f"lr='' {NOT_NUMBER}"),
+        ("lr", None, f"lr=None {NOT_NUMBER}"),
+        ("lr", True, f"lr=True {NOT_NUMBER}"),
+        ("lr", 10**400, NOT_NUMBER),
+        ("lr", [0.1], NOT_NUMBER),
+        ("k", 3.5, f"k=3.5 {NOT_WHOLE}"),
+        ("k", "3.5", f"k='3.5' {NOT_WHOLE}"),
+        ("k", 3.0, f"k=3.0 {NOT_WHOLE}"),
+        ("k", "three", f"k='three' {NOT_WHOLE}"),
+        ("k", "", f"k='' {NOT_WHOLE}"),
+        ("k", None, f"k=None {NOT_WHOLE}"),
+        ("k", True, f"k=True {NOT_WHOLE}"),
+        ("k", float("nan"), f"k=nan {NOT_WHOLE}"),
+        ("seed", "1,2", f"seed='1,2' {NOT_WHOLE}"),
+        ("augment", "yes", f"augment='yes' {NOT_BOOL}"),
+        ("augment", 1, f"augment=1 {NOT_BOOL}"),
+        ("augment", "0", f"augment='0' {NOT_BOOL}"),
+        ("augment", "", f"augment='' {NOT_BOOL}"),
+        ("augment", None, f"augment=None {NOT_BOOL}"),
+        ("rule", "", "rule='' is not a name"),
+        ("rule", None, "rule=None is not a name"),
+        ("rule", 3, "rule=3 is not a name"),
+        ("device", "", "device='' is not a name"),
+        ("dataset", "", "dataset='' is not a name"),
+        ("dataset", "cifar", "unknown dataset 'cifar': did you mean 'cifar10'?"),
+        ("dataset", "imagenet", "unknown dataset 'imagenet': choose from cifar10, fashion"),
+        ("precision", "fp16", "unknown precision 'fp16': did you mean 'fp"),
+        ("credit_reduction", "average", "unknown credit_reduction 'average': choose from publ"),
+        ("credit_reduction", "Sum", "unknown credit_reduction 'Sum': did you mean 'sum'?"),
+        ("learning_rate", 1, "unknown parameter 'learning_rate'"),
+        ("sede", 1, "unknown parameter 'sede': did you mean 'seed'?"),
+        ("epoch", 1, "unknown parameter 'epoch': did you mean 'epochs'?"),
+        ("schema", "1", "unknown parameter 'schema'"),
+        ("name", "x", "unknown parameter 'name'"),
+        ("", 1, "unknown parameter ''"),
+    ],
+)
+def test_bad_values_are_refused_in_one_line_that_names_them(name, value, message):
+    with pytest.raises(CreditError, match=message.replace("?", r"\?")) as caught:
+        RunSpec.from_mapping({name: value})
+    assert "\n" not in str(caught.value)
+
+
+@given(st.sampled_from(sorted(FIELDS)), st.text())
+def test_any_text_is_a_value_or_refused_by_name(name, text):
+    refusal, one = "", None
+    try:
+        one = RunSpec.from_mapping({name: text})
+    except CreditError as error:
+        refusal = str(error)
+    assert name in refusal if one is None else RunSpec.from_mapping(one.to_params()) == one
+
+
+def test_a_refused_value_is_refused_by_the_constructor_too():
+    with pytest.raises(CreditError, match="k=7 exceeds depth=4"):
+        RunSpec(k=7)
+    with pytest.raises(CreditError, match="epochs='x'"):
+        RunSpec(epochs="x")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [(bool, "TRUE", True), (int, "07", 7), (float, "1e-3", 0.001), (str, "a b", "a b")],
+)
+def test_parse_value(kind, value, expected):
+    parsed = parse_value("x", kind, value)
+    assert parsed == expected and type(parsed) is kind
+
+
+def test_every_field_says_what_it_is():
+    for field in FIELDS.values():
+        assert field.metadata["help"] and type(field.default) is TYPES[field.name]

@@ -1,0 +1,277 @@
+"""Sweeps against a real store: what they record, skip, continue and survive."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from credit import sweep
+from credit.errors import CreditError
+from credit.spec import SCHEMA, RunSpec
+from credit.tracking.reader import connect
+from credit.tracking.store import open_store
+from credit.training.loop import train
+
+pytestmark = pytest.mark.usefixtures("tracking_store")
+
+BASE = {
+    "dataset": "digits",
+    "width": 16,
+    "depth": 2,
+    "epochs": 4,
+    "train_samples": 300,
+    "batch_size": 64,
+    "measure_every": 3,
+    "measure_samples": 64,
+    "directions": 4,
+    "device": "cpu",
+}
+RULES = ("bp", "oracle", "fa", "dfa")
+
+
+def grid(**changes) -> list[RunSpec]:
+    return [RunSpec(**{**BASE, "rule": r, "k": k, **changes}) for r in RULES for k in (0, 2)]
+
+
+def run(specs, kind="ladder") -> sweep.Outcome:
+    return sweep.run(sweep.Sweep(kind, "test sweep", specs, {"rules": "all of them"}), open_store())
+
+
+def weights(outcome: sweep.Outcome) -> dict[str, dict[str, torch.Tensor]]:
+    """Final weights by spec hash."""
+    reader = connect()
+    return {
+        key: load_file(reader.artifact(run_id, "checkpoint/weights.safetensors"))
+        for key, run_id in outcome.run_ids.items()
+    }
+
+
+def assert_equal_weights(one, other) -> None:
+    assert one.keys() == other.keys()
+    for key, tensors in one.items():
+        assert tensors.keys() == other[key].keys()
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, other[key][name]), name
+
+
+def assert_complete_histories(outcome: sweep.Outcome, epochs: int) -> None:
+    """Every per-epoch series has every step exactly once."""
+    history = connect().history(outcome.run_ids.values())
+    for _, series in history[history["key"] == "accuracy/test"].groupby("run_id"):
+        assert sorted(series["step"]) == list(range(1, epochs + 1))
+    assert not history.duplicated(["run_id", "key", "step"]).any()
+
+
+def test_a_sweep_records_what_the_contract_names():
+    outcome = run(grid())
+    reader = connect()
+    runs = reader.runs(parent=outcome.parent_id)
+    assert len(runs) == 8 and set(runs["status"]) == {"FINISHED"} and not outcome.failures
+    child = reader.run(outcome.run_ids[sweep.resolve(grid()[-1]).spec_hash])
+    spec = sweep.resolve(grid()[-1])
+    assert child.info.run_name == "dfa k2 s42"
+    assert child.data.params == spec.to_params()
+    assert child.data.tags["credit.spec_hash"] == spec.spec_hash
+    assert child.data.tags["credit.schema"] == SCHEMA
+    assert child.data.tags["mlflow.parentRunId"] == outcome.parent_id
+    assert child.inputs.dataset_inputs[0].dataset.name == "digits"
+    per_layer = [
+        f"{n}/h{i:02d}" for n in ("hidden_norm", "grad_norm", "credit_norm") for i in range(3)
+    ]
+    expected = {
+        "accuracy/test",
+        "accuracy/train",
+        "loss/train",
+        "time/epoch_seconds",
+        "growth/max",
+        "valid/reference",
+        "alignment/deep",
+        "alignment/h00",
+        "alignment/h02",
+        "rho/h01",
+        "nudge/h01",
+        *per_layer,
+    }
+    assert expected <= child.data.metrics.keys()
+    history = reader.history([child.info.run_id])
+    steps = history.groupby("key")["step"].apply(sorted)
+    assert steps["loss/train"] == [1, 2, 3, 4]
+    assert steps["alignment/deep"] == [3, 4]  # every third epoch and the last
+    for name in ("weights.safetensors", "last.safetensors", "spec.json"):
+        assert reader.artifact(child.info.run_id, f"checkpoint/{name}").exists()
+    saved = load_file(reader.artifact(child.info.run_id, "checkpoint/weights.safetensors"))
+    assert saved["state/feedback"].shape == (2, 16, 10)
+    stored = json.loads(reader.artifact(child.info.run_id, "checkpoint/spec.json").read_text())
+    assert stored.pop("schema") == SCHEMA and RunSpec(**stored) == spec
+    parent = reader.run(outcome.parent_id)
+    assert parent.info.status == "FINISHED" and parent.data.params["rules"] == "all of them"
+
+
+def test_the_same_sweep_again_trains_nothing(capsys):
+    first = run(grid())
+    before = connect().history(first.run_ids.values())
+    capsys.readouterr()
+    again = run(grid())
+    assert again.run_ids == first.run_ids and again.parent_id == first.parent_id
+    assert "8 of 8 runs are already there" in capsys.readouterr().err
+    assert connect().history(again.run_ids.values()).equals(before)
+
+
+def test_a_larger_grid_trains_only_what_is_missing():
+    first = run(grid()[:3])
+    second = run(grid())
+    assert first.run_ids.items() <= second.run_ids.items()
+    assert len(connect().runs(parent=second.parent_id)) == 8
+
+
+class Broken(BaseException):
+    """Stands for whatever ends a process in the middle of a step."""
+
+
+def test_an_interrupted_sweep_continues_bit_for_bit(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweep, "CHECKPOINT_SECONDS", 0.0)
+    undisturbed = run(grid())
+    expected = weights(undisturbed)
+    store = f"sqlite:///{tmp_path / 'other.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+
+    def breaking(stack, data, start, on_step):
+        seen = 0
+
+        def step(done: int, steps: int) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 2 * steps + 3:  # in the middle of the third epoch
+                raise Broken
+            on_step(done, steps)
+
+        return train(stack, data, start, step)
+
+    monkeypatch.setattr(sweep, "train", breaking)
+    with pytest.raises(Broken):
+        run(grid())
+    halfway = connect().runs()
+    assert set(halfway["status"]) == {"KILLED"}
+    started = []
+    monkeypatch.setattr(
+        sweep,
+        "train",
+        lambda stack, data, start, on_step: (
+            started.append(start) or train(stack, data, start, on_step)
+        ),
+    )
+    resumed = run(grid())
+    assert started == [2]
+    assert set(resumed.run_ids.values()) == set(halfway["run_id"])  # the same MLflow runs
+    assert_equal_weights(weights(resumed), expected)
+    assert_complete_histories(resumed, epochs=4)
+    assert set(connect().runs()["status"]) == {"FINISHED"}
+    checkpoints = sweep.state_folder(open_store()) / "stacks"
+    assert not list(checkpoints.glob("*")), "finished stacks leave no checkpoint behind"
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_sweep
+from credit import sweep
+sweep.CHECKPOINT_SECONDS = 0.0
+test_sweep.run(test_sweep.grid(epochs=12))
+"""
+
+
+def start_process() -> subprocess.Popen:
+    code = SCRIPT.format(tests=str(Path(__file__).parent))
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(process: subprocess.Popen) -> None:
+    state = Path(os.environ["CREDIT_STATE"])
+    deadline = time.monotonic() + 120
+    while not list(state.glob("*/stacks/*.safetensors")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_killed_process_is_continued_bit_for_bit(number, monkeypatch, tmp_path):
+    process = start_process()
+    wait_for_checkpoint(process)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    runs = connect().runs()
+    expected = "KILLED" if number == signal.SIGTERM else "RUNNING"
+    assert set(runs["status"]) == {expected}
+    resumed = run(grid(epochs=12))
+    assert set(resumed.run_ids.values()) == set(runs["run_id"])
+    assert_complete_histories(resumed, epochs=12)
+    assert set(connect().runs()["status"]) == {"FINISHED"}
+    found = weights(resumed)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'undisturbed.db'}")
+    assert_equal_weights(found, weights(run(grid(epochs=12))))
+
+
+def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
+    """A new store starts from scratch, although checkpoints of an older one may lie around."""
+    monkeypatch.setattr(sweep, "CHECKPOINT_SECONDS", 0.0)
+    process = start_process()
+    wait_for_checkpoint(process)
+    process.kill()
+    process.communicate()
+    path = Path(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    assert_complete_histories(run(grid(epochs=12)), epochs=12)
+
+
+def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone():
+    good = RunSpec(**{**BASE, "rule": "dfa", "k": 2})
+    bad = good.replace(penalty=1e38)
+    alone = weights(run([good], kind="alone"))
+    outcome = run([good.replace(seed=43), bad.replace(seed=43)], kind="pair")
+    assert list(outcome.failures) == ["dfa k2 s43 λ1e+38"]
+    reason = outcome.failures["dfa k2 s43 λ1e+38"]
+    assert "non-finite" in reason and "epoch 1" in reason
+    runs = connect().runs(parent=outcome.parent_id).set_index("name")
+    assert runs.loc["dfa k2 s43 λ1e+38", "status"] == "FAILED"
+    assert runs.loc["dfa k2 s43 λ1e+38", "reason"] == reason
+    assert runs.loc["dfa k2 s43", "status"] == "FINISHED"
+    again = run([good.replace(seed=43), bad.replace(seed=43)], kind="pair")
+    assert again.failures == outcome.failures  # known to diverge: not trained again
+    assert len(alone) == 1
+
+
+def test_seeds_are_stacked_apart_on_a_cpu_and_together_elsewhere():
+    specs = [RunSpec(**{**BASE, "rule": r, "seed": s}, k=2) for r in RULES for s in (1, 2)]
+    assert [len(stack) for stack in sweep.plan(specs, {})] == [4, 4]
+    elsewhere = [spec.replace(device="cuda") for spec in specs]
+    assert [len(stack) for stack in sweep.plan(elsewhere, {})] == [8]
+    done = {specs[0].spec_hash: 3}
+    assert sorted(len(stack) for stack in sweep.plan(specs, done)) == [1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": "dfaa"}, "unknown rule 'dfaa': did you mean 'dfa'"),
+        ({"device": "cuda:7"}, "device='cuda:7' is not available"),
+        ({"train_samples": 10**6}, "1000000"),
+    ],
+)
+def test_bad_input_creates_no_run(changes, message):
+    with pytest.raises(CreditError, match=message):
+        run([RunSpec(**{**BASE, "k": 1, **changes})])
+    assert connect().runs().empty and connect().parents().empty
+
+
+def test_published_reductions_are_resolved_per_rule():
+    found = {r: sweep.resolve(RunSpec(rule=r, device="cpu")).credit_reduction for r in RULES}
+    assert found == {"bp": "mean", "oracle": "mean", "fa": "mean", "dfa": "sum"}
