@@ -70,7 +70,7 @@ notebooks: setup ## Execute every notebook in place
 import: setup ## Load the published ladder results of results/ladder into the tracking store
 	"$(PY)" -m entrypoints.import_results --folder results/ladder
 
-report: setup ## Write the HTML report of the newest ladder
+report: setup ## Rebuild table, figure and verdicts of the newest ladder from the tracking store
 	"$(PY)" -m entrypoints.report
 
 bench: setup ## Time the plain loop: seconds per epoch of every rule, one run at a time

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from credit.errors import CreditError
 from credit.spec import RunSpec, check_names, field_types
-from credit.sweep import Stopped
+from credit.tracked_stack import Stopped
 
 PRESET = "preset"
 """The value of an option that is left to the preset."""

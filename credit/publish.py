@@ -4,16 +4,12 @@ Nothing here trains or remembers: the same tables, figures and verdicts can be r
 server that holds the runs (`report`).
 """
 
-from io import StringIO
-
 import pandas as pd
 
 from credit.analysis import figures, tables
 from credit.errors import CreditError
 from credit.tracking import reader as reading
 from credit.tracking.writer import Store, log_figure, log_json, log_table
-
-LAYERS = "diagnostics/layers.csv"
 
 
 def ladder(store: Store, parent_id: str) -> str:
@@ -26,7 +22,12 @@ def ladder(store: Store, parent_id: str) -> str:
     table = tables.ladder(runs)
     verdicts = tables.verdicts(runs)
     log_table(store, parent_id, tables.ladder_wide(table), "table")
-    log_figure(store, parent_id, figures.ladder_figure(table, _title(runs)), "figure")
+    log_figure(
+        store,
+        parent_id,
+        figures.ladder_figure(table, f"Depth-utility ladder: {tables.describe(runs)}"),
+        "figure",
+    )
     log_json(store, parent_id, verdicts, "verdicts.json")
     return "\n".join(
         [
@@ -43,14 +44,15 @@ def ladder(store: Store, parent_id: str) -> str:
 def direction_quality(store: Store, parent_id: str) -> str:
     """Per-layer direction with and without the penalty, and the verdict at the middle layer."""
     reader, runs = _runs(store, parent_id)
-    layers = {
-        run_id: pd.read_csv(StringIO(reader.artifact(run_id, LAYERS).read_text()))
-        for run_id in runs["run_id"]
-    }
-    table = tables.direction(runs, layers)
+    table = tables.direction(runs, tables.layer_tables(reader, runs))
     verdicts = tables.direction_verdicts(runs)
     log_table(store, parent_id, table, "table")
-    log_figure(store, parent_id, figures.direction_figure(table, _title(runs)), "figure")
+    log_figure(
+        store,
+        parent_id,
+        figures.direction_figure(table, f"Direction of the credit: {tables.describe(runs)}"),
+        "figure",
+    )
     log_json(store, parent_id, verdicts, "verdicts.json")
     text = table.to_string(index=False, na_rep="")
     return "\n".join(["", text, "", verdict_text(verdicts), "", _where(store, reader, parent_id)])
@@ -99,14 +101,6 @@ def _runs(store: Store, parent_id: str) -> tuple[reading.Reader, pd.DataFrame]:
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: nothing to report")
     return reader, runs
-
-
-def _title(runs: pd.DataFrame) -> str:
-    first = runs.iloc[0]
-    return (
-        f"{first['dataset']}, d={first['width']}, L={first['depth']}, {first['epochs']} epochs, "
-        f"n={runs['seed'].nunique()}"
-    )
 
 
 def _where(store: Store, reader: reading.Reader, parent_id: str) -> str:

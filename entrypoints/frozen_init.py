@@ -13,7 +13,8 @@ from credit.data.batches import held_out
 from credit.measures.frozen_init import identity, summary
 from credit.randomness import generator
 from credit.spec import RunSpec, parse_value
-from credit.sweep import hash_of, shape_of
+from credit.sweep import shape_of
+from credit.tracked_stack import hash_of
 from credit.tracking.writer import finish as finish_run
 from credit.tracking.writer import log_table, open_parent, open_store
 

@@ -1,7 +1,6 @@
 """The stack against the plain reference loop, and what its runs may not depend on."""
 
 import pytest
-import reference
 import torch
 
 from credit import network
@@ -10,6 +9,7 @@ from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.training.loop import learning_rate
 from credit.training.stack import Stack, arrange, runs_of
+from tests import reference
 
 SHAPE = Shape(12, 8, 5, 3)
 EPOCHS, STEPS = 2, 4

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from credit import sweep
+from credit import sweep, tracked_stack
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
 from credit.tracking.reader import connect
@@ -128,7 +128,9 @@ def test_a_larger_grid_trains_only_what_is_missing():
     first = run(grid()[:3])
     second = run(grid())
     assert first.run_ids.items() <= second.run_ids.items()
-    assert len(connect().runs(parent=second.parent_id)) == 8
+    runs = connect().runs(parent=second.parent_id)
+    assert len(runs) == 8
+    assert set(runs["parent_id"]) == {second.parent_id}  # the smaller grid's runs moved here
 
 
 class Broken(BaseException):
@@ -136,7 +138,7 @@ class Broken(BaseException):
 
 
 def test_an_interrupted_sweep_continues_bit_for_bit(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweep, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
     undisturbed = run(grid())
     expected = weights(undisturbed)
     store = f"sqlite:///{tmp_path / 'other.db'}"
@@ -154,14 +156,14 @@ def test_an_interrupted_sweep_continues_bit_for_bit(monkeypatch, tmp_path):
 
         return train(stack, data, start, step)
 
-    monkeypatch.setattr(sweep, "train", breaking)
+    monkeypatch.setattr(tracked_stack, "train", breaking)
     with pytest.raises(Broken):
         run(grid())
     halfway = connect().runs()
     assert set(halfway["status"]) == {"KILLED"}
     started = []
     monkeypatch.setattr(
-        sweep,
+        tracked_stack,
         "train",
         lambda stack, data, start, on_step: (
             started.append(start) or train(stack, data, start, on_step)
@@ -181,8 +183,8 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
 import test_sweep
-from credit import sweep
-sweep.CHECKPOINT_SECONDS = 0.0
+from credit import tracked_stack
+tracked_stack.CHECKPOINT_SECONDS = 0.0
 test_sweep.run(test_sweep.grid(epochs=12))
 """
 
@@ -221,7 +223,7 @@ def test_a_killed_process_is_continued_bit_for_bit(number, monkeypatch, tmp_path
 
 def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
     """A new store starts from scratch, although checkpoints of an older one may lie around."""
-    monkeypatch.setattr(sweep, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
     process = start_process()
     wait_for_checkpoint(process)
     process.kill()

@@ -41,6 +41,16 @@ _OTHERS = (
 )
 SMALL, TEXT = 7, 8  # points
 GREY = "#555555"
+OURS: dict[str, Any] = {"markersize": 5, "linewidth": 1.4, "capsize": 2.5, "zorder": 3}
+REPORTED: dict[str, Any] = {
+    "markersize": 5,
+    "markerfacecolor": "white",
+    "linestyle": "none",
+    "elinewidth": 0.8,
+    "capsize": 2,
+    "zorder": 2,
+}
+"""How error bars look that are ours, and that others reported."""
 
 
 def style_of(rule: str) -> Style:
@@ -81,6 +91,21 @@ def caption(axes: Axes, text: str, width: float) -> None:
     """Say above a panel what is drawn, in small grey letters."""
     wrapped = textwrap.fill(text, int(width * 17))
     axes.set_title(wrapped, fontsize=SMALL, loc="left", color=GREY)
+
+
+def edge_note(axes: Axes, text: str, y: float, above: bool) -> None:
+    """Name a height at the right edge of a panel."""
+    axes.annotate(
+        text,
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 1 if above else -1),
+        textcoords="offset points",
+        ha="right",
+        va="bottom" if above else "top",
+        fontsize=6,
+        color=GREY,
+    )
 
 
 def key(marker: str, label: str) -> Line2D:

@@ -16,11 +16,14 @@ from credit import audit
 from credit.analysis.drawing import (
     GREY,
     NARROW,
+    OURS,
+    REPORTED,
     TEXT,
     WIDE,
     Style,
     add_legend,
     caption,
+    edge_note,
     key,
     label_of,
     new_figure,
@@ -60,33 +63,24 @@ def ladder_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
             yerr=own["sd"],
             color=color,
             marker=marker,
-            markersize=5,
-            linewidth=1.4,
-            capsize=2.5,
-            zorder=3,
             label=label_of(rule),
+            **OURS,
         )
         handles.append(bars)
+        known = own.dropna(subset=["reported_mean"])
         axes.errorbar(
-            own["k"] + 0.13,
-            own["reported_mean"],
-            yerr=own["reported_sd"],
+            known["k"] + 0.13,
+            known["reported_mean"],
+            yerr=known["reported_sd"],
             color=color,
             marker=marker,
-            markersize=5,
-            markerfacecolor="white",
-            linewidth=0,
-            elinewidth=0.8,
-            capsize=2,
-            zorder=2,
+            **REPORTED,
         )
     note = seeds_text(table)
     if table["sd"].notna().any():
         note = note.replace("mean ±", "mean, error bars")
     if table["reported_mean"].notna().any():
-        hollow = Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linewidth=0)
-        hollow.set(markersize=5, label="reported")
-        handles.append(hollow)
+        handles.append(key("o", "reported"))
         note += "; hollow: reported by the experiment's authors"
     axes.set_xticks(sorted(table["k"].unique()))
     axes.set_xlabel("k, trainable blocks (counted from the last)", fontsize=TEXT)
@@ -164,17 +158,7 @@ def curves_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
 def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
     for bound, word in ((audit.MEDIOCRE, "mediocre"), (audit.POOR, "poor")):
         axes.axhspan(-bound, bound, color="#000000", alpha=0.06, linewidth=0, zorder=0)
-        axes.annotate(
-            word,
-            (1, bound),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, -1),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=6,
-            color=GREY,
-        )
+        edge_note(axes, word, bound, above=False)
     handles: list[Artist] = []
     groups = list(table.groupby(["rule", "penalty"], sort=False))
     for index, ((rule, penalty), own) in enumerate(groups):  # pyright: ignore[reportGeneralTypeIssues]
@@ -187,31 +171,34 @@ def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Arti
             yerr=own["alignment_sd"],
             color=color,
             marker=marker,
-            markersize=5,
-            linewidth=1.4,
-            capsize=2.5,
+            **OURS,
             label=f"Γ, {label_of(rule)} λ={penalty:g}",
         )
         handles.append(bars)
         bad = own.loc[own["status"] != "ok"]
         axes.plot(bad["layer"] + shift, bad["raw_cosine"], "x", color=color, markersize=6, zorder=4)
-        axes.plot(
-            own["layer"] + shift + 0.12,
-            own["reported_alignment"],
-            marker,
+        known = own.dropna(subset=["reported_alignment"])
+        axes.errorbar(
+            known["layer"] + shift + 0.12,
+            known["reported_alignment"],
             color=color,
-            markerfacecolor="white",
-            markersize=5,
-            zorder=2,
+            marker=marker,
+            **REPORTED,
         )
     if (table["status"] != "ok").any():
-        handles.append(key("x", "raw cosine, no valid direction (|g| at floor)"))
+        handles.append(key("x", "raw cosine where Γ is not valid"))
     if table["reported_alignment"].notna().any():
         handles.append(key("o", "reported by the authors"))
     axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
     axes.set_ylabel("alignment Γ = cos(a, g)", fontsize=TEXT)
     seeds = int(table["seeds"].max())
-    over = f"mean, error bars sample sd, n ≤ {seeds} seeds" if seeds > 1 else f"n = {seeds} seed"
+    over = (
+        f"mean, error bars sample sd over the valid ones of {seeds} seeds"
+        if seeds > 1
+        else f"n = {seeds} seed"
+        if seeds
+        else "no run has finished yet"
+    )
     caption(axes, over, width)
     return handles
 
@@ -236,17 +223,7 @@ def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
     axes.set_yscale("log")
     floor = float(table["reference_floor"].iloc[0])
     axes.axhline(floor, color=GREY, linestyle=":", linewidth=1)
-    axes.annotate(
-        "floor of ‖g‖",
-        (1, floor),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 1),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=6,
-        color=GREY,
-    )
+    edge_note(axes, "floor of ‖g‖", floor, above=True)
     axes.set_ylabel("median norm per sample", fontsize=TEXT)
     lines = ", ".join(
         f"{name} λ={penalty:g}"

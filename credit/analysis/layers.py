@@ -40,8 +40,7 @@ def direction(runs: pd.DataFrame, layers: Mapping[str, pd.DataFrame]) -> pd.Data
     """
     config = configuration(runs, vary=("rule", "k", "seed", "penalty"))
     depth, floor = int(config["depth"]), sample_floor(config)
-    done = finished(runs)
-    done = pick(done, k=depth)
+    done = pick(finished(runs), k=depth)
     rows = []
     for rule in in_order(runs["rule"]):
         for penalty in sorted(pick(runs, rule=rule)["penalty"].unique()):
@@ -53,10 +52,7 @@ def direction(runs: pd.DataFrame, layers: Mapping[str, pd.DataFrame]) -> pd.Data
     reported = published.reported_direction(**{name: config[name] for name in names})
     if not published.follows_recipe(pick(runs, rule="dfa")):
         reported = reported.iloc[:0]
-    keys = ["rule", "penalty", "layer"]
-    types = {"rule": str, "penalty": float, "layer": int}
-    table = pd.DataFrame(rows).merge(reported.astype(types), on=keys, how="left")
-    return table.astype({name: float for name in table if str(name).startswith("reported_")})
+    return pd.DataFrame(rows).merge(reported, on=["rule", "penalty", "layer"], how="left")
 
 
 def _layer_row(

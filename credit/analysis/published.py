@@ -107,10 +107,11 @@ RECIPE = (
 def reported_ladder(dataset: str, width: int, depth: int, epochs: int) -> pd.DataFrame:
     """The reported ladder of a configuration: rule, k, reported_mean, reported_sd; may be empty."""
     rows = LADDER.get(Configuration(dataset, width, depth, epochs), {})
+    types = {"rule": str, "k": int, "reported_mean": float, "reported_sd": float}
     return pd.DataFrame(
         [(rule, k, *pair) for rule, pairs in rows.items() for k, pair in enumerate(pairs)],
-        columns=["rule", "k", "reported_mean", "reported_sd"],
-    )
+        columns=list(types),
+    ).astype(types)
 
 
 def reported_direction(dataset: str, width: int, depth: int, epochs: int) -> pd.DataFrame:
@@ -126,7 +127,8 @@ def reported_direction(dataset: str, width: int, depth: int, epochs: int) -> pd.
             scale = DFA_SCALE if layer == depth else dict.fromkeys(DFA_SCALE, float("nan"))
             rows.append(("dfa", 0.0, layer, cosine, scale["hidden_norm"], scale["grad_norm"]))
     names = ["reported_alignment", "reported_hidden_norm", "reported_grad_norm"]
-    return pd.DataFrame(rows, columns=["rule", "penalty", "layer", *names])
+    types = {"rule": str, "penalty": float, "layer": int, **dict.fromkeys(names, float)}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
 def follows_recipe(runs: pd.DataFrame) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.spec import field_types
+from credit.spec import field_types, format_value
 from credit.tracking.reader import Reader
 
 ORDER = ("bp", "oracle", "fa", "dfa", "state_bridge", "credit_bridge", "vector_field")
@@ -67,6 +67,12 @@ def configuration(
     return {name: runs[name].iloc[0] for name in names}
 
 
+def describe(runs: pd.DataFrame) -> str:
+    """What all runs have in common, for a title: "cifar10, d=256, L=4, 100 epochs"."""
+    config = configuration(runs, vary=("rule", "k", "seed", "penalty"))
+    return "{dataset}, d={width}, L={depth}, {epochs} epochs".format(**config)
+
+
 def finished(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that reached their last epoch. Of two with the same settings, the newer."""
     whole = runs.loc[_counts(runs)].sort_values("start", kind="stable")
@@ -102,8 +108,8 @@ def _counts(runs: pd.DataFrame) -> pd.Series:
 def _one_value(runs: pd.DataFrame, name: str, whose: str) -> None:
     values = sorted(runs[name].unique().tolist())
     if len(values) > 1:
-        shown = ", ".join(map(str, values))
+        shown = ", ".join(map(format_value, values))
         raise CreditError(
             f"runs{whose} differ in {name} ({shown}): read one experiment with runs(parent=...), "
-            f"""or add filter="params.{name} = '{values[0]}'\""""
+            f"""or add filter="params.{name} = '{format_value(values[0])}'\""""
         )

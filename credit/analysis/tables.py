@@ -14,6 +14,7 @@ from credit.analysis.layers import direction, layer_tables
 from credit.analysis.selection import (
     ACCURACY,
     configuration,
+    describe,
     finished,
     in_order,
     left_out,
@@ -24,6 +25,7 @@ from credit.analysis.selection import (
 __all__ = [
     "agreement",
     "curves",
+    "describe",
     "direction",
     "direction_verdicts",
     "ladder",
@@ -69,7 +71,7 @@ def ladder(runs: pd.DataFrame) -> pd.DataFrame:
     same = [r for r in set(runs["rule"]) if published.follows_recipe(pick(runs, rule=r))]
     table = table.merge(reported.loc[reported["rule"].isin(same)], on=["rule", "k"], how="left")
     table["difference_points"] = 100 * (table["mean"] - table["reported_mean"])
-    return table.astype(dict.fromkeys(table.columns[5:], float))
+    return table
 
 
 def ladder_wide(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,157 @@
+"""A stack on its way through training, with the MLflow runs it reports to."""
+
+import contextlib
+import hashlib
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from credit.data import Dataset
+from credit.spec import RunSpec
+from credit.tracking.writer import Store, Writer, log_artifact_file, log_table
+from credit.training import checkpoint
+from credit.training.loop import EpochRecord, measure_held_out, train
+from credit.training.stack import Stack
+
+CHECKPOINT_SECONDS = 60.0
+"""Least time between two checkpoints of a stack; there is always one after the last epoch."""
+FLUSH_SECONDS = 120.0
+"""How long the end of a sweep waits for a tracking server that is away."""
+
+
+class Stopped(BaseException):
+    """Asked to stop by a signal. Not an Exception: no handler may swallow it."""
+
+
+def hash_of(kind: str, specs: Sequence[RunSpec]) -> str:
+    """16 hex digits that name a grid of runs, whatever their order."""
+    text = "/".join([kind, *sorted(spec.spec_hash for spec in specs)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass
+class TrackedStack:
+    """One stack on its way through training, with the MLflow runs it reports to."""
+
+    stack: Stack
+    run_ids: list[str]
+    data: Dataset
+    store: Store
+    writer: Writer
+    state: Path
+
+    @property
+    def path(self) -> Path:
+        """The stack's checkpoint; the same for the same runs."""
+        digest = hash_of("stack", self.stack.specs)
+        return self.state / "stacks" / f"{digest}.safetensors"
+
+    def train(self, start: int, bar: tqdm) -> dict[str, str]:
+        """Train to the end and finish every run; return failures as run name -> reason."""
+        failures: dict[int, str] = {}
+        layers: dict[int, list[dict]] = {}
+        try:
+            self._epochs(start, bar, failures, layers)
+            self._finish(failures, layers)
+        except BaseException as error:
+            reason = "stopped" if isinstance(error, Stopped) else f"{type(error).__name__}: {error}"
+            for row, run_id in enumerate(self.run_ids):
+                if row not in failures:
+                    self.writer.finish(run_id, "KILLED", reason)
+            raise
+        return {self.stack.specs[row].name: reason for row, reason in failures.items()}
+
+    def _epochs(
+        self, start: int, bar: tqdm, failures: dict[int, str], layers: dict[int, list[dict]]
+    ) -> None:
+        epochs = self.stack.specs[0].epochs
+        saved_at = time.monotonic()
+        on_step = _stepper(bar, self.stack.size)
+        for records in train(self.stack, self.data, start, on_step):
+            for record in records:
+                self.writer.log(self.run_ids[record.row], record.epoch, record.metrics)
+                if record.layers:
+                    layers[record.row] = record.layers
+                if record.failure:
+                    failures[record.row] = record.failure
+                    self.writer.finish(self.run_ids[record.row], "FAILED", record.failure)
+            epoch = records[0].epoch
+            bar.set_postfix_str(_summary(records, epoch, epochs))
+            if epoch == epochs or time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
+                checkpoint.save_stack(self.stack, epoch, self.path)
+                saved_at = time.monotonic()
+
+    def _finish(self, failures: Mapping[int, str], layers: dict[int, list[dict]]) -> None:
+        """Upload weights and the layer table, end the runs, then drop the stack's checkpoint."""
+        spec = self.stack.specs[0]
+        if not layers:  # killed between the last epoch and here
+            reports = measure_held_out(self.stack, self.data)
+            layers = {row: report.layers for row, report in enumerate(reports)}
+        folders = []
+        for row, run_id in enumerate(self.run_ids):
+            if row in failures:
+                continue
+            folder = self.state / "final" / run_id
+            checkpoint.save_run(self.stack, row, spec.epochs, folder / "checkpoint")
+            folders.append(folder)
+            frame = pd.DataFrame(layers[row])
+
+            def upload(
+                run_id: str = run_id, folder: Path = folder, frame: pd.DataFrame = frame
+            ) -> None:
+                log_artifact_file(self.store, run_id, folder / "checkpoint", "checkpoint")
+                log_table(self.store, run_id, frame, "diagnostics/layers")
+
+            self.writer.then(run_id, upload)
+            self.writer.finish(run_id)
+        if self.writer.flush(FLUSH_SECONDS) == 0:
+            self.path.unlink(missing_ok=True)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def progress(run_epochs: float) -> tqdm:
+    """A progress bar over run-epochs, with rate and time left."""
+    return tqdm(
+        total=run_epochs + 1e-6,  # steps are fractions of an epoch: room for rounding
+        unit="run-epoch",
+        unit_scale=True,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+        bar_format="{percentage:3.0f}%|{bar:24}| {n:.1f}/{total:.0f} run-epochs, {rate_fmt}, "
+        "{remaining} left{postfix}",
+    )
+
+
+def _stepper(bar: tqdm, runs: int) -> Callable[[int, int], None]:
+    def on_step(step: int, steps: int) -> None:
+        bar.update(runs / steps)
+
+    return on_step
+
+
+def _summary(records: Sequence[EpochRecord], epoch: int, epochs: int) -> str:
+    accuracies = [r.metrics["accuracy/test"] for r in records]
+    return f"epoch {epoch}/{epochs}, accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into `Stopped`, so that runs are ended and metrics sent."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C is not patient
+        raise Stopped(signal.Signals(number).name)
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
