@@ -67,8 +67,8 @@ notebooks: setup ## Execute every notebook in place
 	MLFLOW_TRACKING_URI='$(STORE)' PATH="$(CURDIR)/$(BIN):$$PATH" \
 		"$(PY)" -m jupyter execute --inplace notebooks/*.ipynb
 
-import: setup ## Load the published ladder results of results/ladder into the tracking store
-	"$(PY)" -m entrypoints.import_results --folder results/ladder
+import: setup ## Load the runs of results/ into the tracking store
+	"$(PY)" -m entrypoints.import_results
 
 report: setup ## Rebuild table, figure and verdicts of the newest ladder from the tracking store
 	"$(PY)" -m entrypoints.report

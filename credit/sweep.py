@@ -20,7 +20,7 @@ from credit.errors import CreditError
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.tracked_stack import FLUSH_SECONDS, TrackedStack, hash_of, progress, stop_on_signals
-from credit.tracking.store import AWAY, project_root
+from credit.tracking.store import AWAY, project_root, shown
 from credit.tracking.writer import (
     FoundRun,
     Store,
@@ -74,7 +74,7 @@ def resolve(spec: RunSpec) -> RunSpec:
             torch.empty(0, device=spec.device)
         except (RuntimeError, AssertionError) as error:
             raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
-    if spec.credit_reduction == "published":
+    if spec.credit_reduction == "published" or not rule.surrogate:  # bp trains on the mean loss
         changes["credit_reduction"] = rule.published_reduction
     return spec.replace(**changes) if changes else spec
 
@@ -112,8 +112,8 @@ def run(sweep: Sweep, store: Store) -> Outcome:
                 raise CreditError(f"run {run_id} takes no more values: {reason}")
             if unsent:
                 raise CreditError(
-                    f"{unsent} metric values are not sent: the tracking store {store.uri} is away; "
-                    f"they are kept in {state / 'journal'}, the same command sends them"
+                    f"{unsent} metric values are not sent: {shown(store.uri)} is away; they are "
+                    f"kept in {state / 'journal'}, the same command sends them"
                 )
         log_children(store, parent_id, outcome.run_ids.values())
         adopt(store, parent_id, outcome.run_ids.values())

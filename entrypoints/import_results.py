@@ -1,19 +1,26 @@
-"""Import exported runs into the tracking store, so that UI and notebooks show them untrained."""
+"""Import exported runs into the tracking store, so that UI and notebooks show them untrained.
+
+A folder of several exports is imported whole.
+"""
+
+from pathlib import Path
 
 from credit import cli
 from credit.tracking.portable import import_into
 from credit.tracking.store import open_store
 
-DEFAULTS = {"folder": "results/ladder"}
-HELPS = {"folder": "an export: runs.json, metrics.parquet, artifacts"}
+DEFAULTS = {"folder": "results"}
+HELPS = {"folder": "an export (runs.json, metrics.parquet, artifacts), or a folder of exports"}
 
 
 def main() -> None:
     """Read the folder into the store."""
-    folder = cli.options(__doc__, DEFAULTS, HELPS)["folder"]
+    folder = Path(cli.options(__doc__, DEFAULTS, HELPS)["folder"])
+    exports = sorted(path.parent for path in folder.glob("*/runs.json")) or [folder]
     store = open_store()
-    done = import_into(store, folder)
-    print(f"{done.created} runs imported from {folder}, {done.skipped} were already there")
+    for export in exports:
+        done = import_into(store, export)
+        print(f"{done.created} runs imported from {export}, {done.skipped} were already there")
     print(store.ui_command)
 
 

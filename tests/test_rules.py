@@ -350,13 +350,13 @@ def test_only_reference_rules_are_shown_hidden_gradients(name, monkeypatch):
     assert not (rule.local and rule.reads_hidden_grads)
 
 
-def held_out(stack: Stack) -> tuple[list[Tensor], Tensor, Tensor]:
-    """The credits a measurement sees, with its per-sample errors and gradients at h_L."""
+def held_out(stack: Stack) -> list[Tensor]:
+    """The credits that a measurement sees, (R, N, d) each: of per-sample errors."""
     labels = Y.expand(stack.size, -1)
-    run = network.forward(stack.params, X.to(stack.dtype))
+    run = network.forward(stack.params, X)
     error = network.output_error(run.logits, labels)
     grads = network.hidden_gradients(stack.params, run, error)
-    return stack.measured_credits(run, labels, error, grads[-1], grads), error, grads[-1]
+    return stack.measured_credits(run, labels, error, grads[-1], grads)
 
 
 # ------------------------------------------------------------------ every rule: one step
@@ -470,28 +470,16 @@ def test_feedback_is_drawn_once_and_for_all(name):
     stack = Stack([spec(name, seed=3)], SHAPE)
     drawn = new_state(rules.get(name), seed=3)["feedback"]
     assert exactly(stack.rule_state(0)["feedback"], drawn)
-    before = held_out(stack)[0]
+    before = held_out(stack)
     for seed in range(4):
         stack.step(*batch(seed=seed))
     assert exactly(stack.rule_state(0)["feedback"], drawn)
-    credits, error, grad_out = held_out(stack)
+    credits = held_out(stack)
     assert not any(map(torch.equal, before, credits))
-    expected = credit_by_hand(name, drawn, error[0], grad_out[0])
-    for a, by_hand in zip(credits, expected, strict=True):
-        close(a[0], by_hand)
-    assert all(map(torch.equal, credits, held_out(stack)[0]))
-
-
-def credit_by_hand(name: str, feedback: Tensor, error: Tensor, grad_out: Tensor) -> list[Tensor]:
-    """a_0 .. a_L sample by sample, as the methods write them. error (N, C), grad_out (N, d)."""
-    if name == "dfa":
-        each = [torch.stack([matrix @ e for e in error]) for matrix in feedback]
-        return [*each, each[-1]]
-    assert name == "fa", f"no credit by hand for {name}: write it here"
-    credits = [grad_out]
-    for matrix in feedback.flip(0):
-        credits.insert(0, torch.stack([matrix @ a for a in credits[0]]))
-    return credits
+    params = {part: p[0] for part, p in stack.params.items()}
+    seen = trace_of(rules.get(name), params, reduction="sum")  # measurements do not divide by N
+    for a, expected in zip(credits, rules.get(name).credit({"feedback": drawn}, seen), strict=True):
+        close(a[0], expected)
 
 
 @pytest.mark.parametrize("name", FEEDBACK)
@@ -549,6 +537,28 @@ def test_bp_and_oracle_credit_is_the_gradient_by_autograd():
 
 
 # ------------------------------------------------------------------ fa, dfa
+
+
+def test_fa_and_dfa_credit_sample_by_sample():
+    params = used_params()
+    fa, dfa = rules.get("fa"), rules.get("dfa")
+    error = ResMLP.from_params(params)(X).softmax(-1).detach() - F.one_hot(Y, SHAPE.classes)
+    exact = reference.hidden_gradients(ResMLP.from_params(params), X, Y)
+
+    matrices = new_state(dfa)["feedback"]
+    credits = dfa.credit({"feedback": matrices}, trace_of(dfa, params))
+    for level in range(SHAPE.depth + 1):
+        for n in range(N):
+            close(credits[level][n], matrices[min(level, SHAPE.depth - 1)] @ error[n])
+
+    matrices = new_state(fa)["feedback"]
+    credits = fa.credit({"feedback": matrices}, trace_of(fa, params))
+    for n in range(N):
+        expected = exact[-1][n]
+        close(credits[-1][n], expected)
+        for level in reversed(range(SHAPE.depth)):
+            expected = matrices[level] @ expected
+            close(credits[level][n], expected)
 
 
 def jacobians(params: network.Params, h: list[Tensor]) -> list[Tensor]:
@@ -719,7 +729,7 @@ def test_a_rule_from_elsewhere_trains_and_its_credit_lands_where_it_says(
 def test_every_rule_is_shown_the_hidden_states(elsewhere):
     stack = Stack([spec(f"{elsewhere}.mine:ReadsHiddens")], SHAPE)
     hiddens = network.forward(stack.params, X).hiddens
-    for a, h in zip(held_out(stack)[0], hiddens, strict=True):
+    for a, h in zip(held_out(stack), hiddens, strict=True):
         assert torch.equal(a, h.roll(1, -1))
     stack.step(X, Y)
 

@@ -277,3 +277,5 @@ def test_bad_input_creates_no_run(changes, message):
 def test_published_reductions_are_resolved_per_rule():
     found = {r: sweep.resolve(RunSpec(rule=r, device="cpu")).credit_reduction for r in RULES}
     assert found == {"bp": "mean", "oracle": "mean", "fa": "mean", "dfa": "sum"}
+    asked = [RunSpec(rule=r, device="cpu", credit_reduction="sum") for r in ("bp", "fa")]
+    assert [sweep.resolve(s).credit_reduction for s in asked] == ["mean", "sum"]
