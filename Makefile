@@ -73,10 +73,8 @@ import: setup ## Load the runs of results/ into the tracking store
 report: setup ## Rebuild table, figure and verdicts of the newest ladder from the tracking store
 	"$(PY)" -m entrypoints.report
 
-bench: setup ## Time the plain loop: seconds per epoch of every rule, one run at a time
-	for rule in bp fa dfa oracle; do \
-		"$(PY)" benchmarks/plain_loop.py --rule $$rule --steps 200 || exit 1; \
-	done
+bench: setup ## Seconds per run-epoch: the stack against the plain published loop, interleaved
+	"$(PY)" benchmarks/epoch.py
 
 clean: ## Remove caches and build leftovers; results, tracking store, data and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

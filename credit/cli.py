@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -50,7 +49,6 @@ def options(
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run an entry point: errors the user can mend become one line on stderr and status 1."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
@@ -67,13 +65,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(1)
-    except Stopped as stopped:
+    except (Stopped, KeyboardInterrupt) as stopped:
         print(
-            f"credit: stopped by {stopped}; run the same command again to go on from the last "
-            "checkpoint",
+            f"credit: stopped by {stopped or 'SIGINT'}; run the same command again to go on from "
+            "the last checkpoint",
             file=sys.stderr,
         )
-        sys.exit(130 if str(stopped) == "SIGINT" else 143)
+        sys.exit(143 if str(stopped) == "SIGTERM" else 130)
 
 
 def spec_helps() -> dict[str, str]:

@@ -53,18 +53,15 @@ def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
     presets = PRESETS[experiment]
     name = given["preset"]
     check_names([name], presets, "preset")
-    chosen = {**given}
-    for option, value in given.items():
-        if value == PRESET:
-            chosen[option] = presets[name].get(option, PRESET)
+    chosen = {k: presets[name].get(k, PRESET) if v == PRESET else v for k, v in given.items()}
     if name == "quick" and given["dataset"] == PRESET:
         available = fallback(RunSpec().dataset)
         if available.reason:
             swap = f"TRAINING ON {available.name}, NOT {RunSpec().dataset}"
             print(f"credit: {swap}: {available.reason}", file=sys.stderr)
             chosen["dataset"] = available.name
-            if given["train_samples"] == PRESET:
-                chosen["train_samples"] = "0"
+    if chosen["dataset"] == "digits" and given["train_samples"] == PRESET:
+        chosen["train_samples"] = "0"  # it is smaller than any preset's share of CIFAR-10
     return chosen
 
 
@@ -121,7 +118,5 @@ def numbers(name: str, text: str) -> list[int]:
 def parent_params(chosen: Mapping[str, str], specs: list[RunSpec]) -> dict[str, str]:
     """What the parent run logs: its lists as given, every other option as the runs have it."""
     runs = specs[0].to_params()
-    return {
-        name: runs[name] if value == PRESET and name in runs else value
-        for name, value in chosen.items()
-    }
+    lists = {"ks": ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))}
+    return {name: runs.get(name, lists.get(name, value)) for name, value in chosen.items()}

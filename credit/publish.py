@@ -9,7 +9,7 @@ import pandas as pd
 from credit.analysis import figures, tables
 from credit.errors import CreditError
 from credit.tracking import reader as reading
-from credit.tracking.writer import Store, log_figure, log_json, log_table
+from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
 
 
 def ladder(store: Store, parent_id: str) -> str:
@@ -21,7 +21,8 @@ def ladder(store: Store, parent_id: str) -> str:
     reader, runs = _runs(store, parent_id)
     table = tables.ladder(runs)
     verdicts = tables.verdicts(runs)
-    log_table(store, parent_id, tables.ladder_wide(table), "table")
+    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(tables.ladder_wide(table)), "table.md")
     log_figure(
         store,
         parent_id,
@@ -62,7 +63,9 @@ def train(store: Store, parent_id: str) -> str:
     """One line on a single run, and where to look."""
     _, runs = _runs(store, parent_id)
     run = runs.iloc[0]
-    line = f"{run['name']}: test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
+    line = f"{run['name']}: {run['status']}"
+    if run["status"] == "FINISHED":
+        line += f", test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
     return "\n".join(["", line, f"run id {run['run_id']}", store.ui_command])
 
 

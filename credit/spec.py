@@ -167,7 +167,7 @@ def parse_value(name: str, kind: type, value: Any) -> Any:
         raise wrong from None
     if kind is float and not math.isfinite(parsed):
         raise CreditError(f"{name}={value} is not finite: pass a finite number")
-    return parsed
+    return parsed + 0  # -0.0 becomes 0.0: one value, one hash
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}

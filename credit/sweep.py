@@ -20,7 +20,7 @@ from credit.errors import CreditError
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.tracked_stack import FLUSH_SECONDS, TrackedStack, hash_of, progress, stop_on_signals
-from credit.tracking.store import AWAY, project_root, shown
+from credit.tracking.store import AWAY, project_root, shown, sqlite_path
 from credit.tracking.writer import (
     FoundRun,
     Store,
@@ -63,9 +63,11 @@ def resolve(spec: RunSpec) -> RunSpec:
     """Replace what stands for something else by what it stands for: device, reduction.
 
     Raises:
-        CreditError: the rule does not exist, or the device is not there.
+        CreditError: the rule does not exist or is a learned one, or the device is not there.
     """
     rule = rules.get(spec.rule)
+    if rule.learned:
+        raise CreditError(f"rule {spec.rule!r} is learned: the trainer does not call `update` yet")
     changes = {}
     if spec.device == "auto":
         changes["device"] = "cuda" if torch.cuda.is_available() else "cpu"
@@ -130,7 +132,8 @@ def state_folder(store: Store) -> Path:
     Below CREDIT_STATE, else below `.credit` in the project root.
     """
     root = Path(os.environ.get("CREDIT_STATE") or project_root() / ".credit")
-    key = hashlib.sha256(f"{store.uri}#{store.experiment_id}".encode()).hexdigest()[:12]
+    where = sqlite_path(store.uri) or store.uri
+    key = hashlib.sha256(f"{where}#{store.experiment_id}".encode()).hexdigest()[:12]
     return root / key
 
 
@@ -176,7 +179,6 @@ def _train_all(
     state: Path,
 ) -> Outcome:
     run_ids = {key: old.run_id for key, old in found.items() if old.finished}
-    names = {spec.spec_hash: spec.name for spec in specs}
     failures = {}
     pending = []
     for spec in specs:
@@ -186,18 +188,19 @@ def _train_all(
             failures[spec.name] = old.reason or "failed earlier"
         elif spec.spec_hash not in run_ids:
             pending.append(spec)
+    left = {spec.spec_hash for spec in pending}
     saved = {
         key: source
         for key, source in checkpoint.find(state / "stacks").items()
-        if key in found and key in names and _continues(writer, found[key], source[0])
+        if key in found and key in left and _continues(writer, found[key], source[0])
     }
     epochs_done = {key: header.epoch for key, (header, _) in saved.items()}
-    left = sum(spec.epochs - epochs_done.get(spec.spec_hash, 0) for spec in pending)
+    run_epochs = sum(spec.epochs - epochs_done.get(spec.spec_hash, 0) for spec in pending)
     if len(pending) < len(specs):
         print(
             f"{len(specs) - len(pending)} of {len(specs)} runs are already there", file=sys.stderr
         )
-    with progress(left) as bar:
+    with progress(run_epochs) as bar:
         for runs in plan(pending, epochs_done):
             stack = Stack(runs, shape_of(runs[0], data))
             start = epochs_done.get(runs[0].spec_hash, 0)

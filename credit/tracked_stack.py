@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +88,14 @@ class TrackedStack:
                 checkpoint.save_stack(self.stack, epoch, self.path)
                 saved_at = time.monotonic()
 
-    def _finish(self, failures: Mapping[int, str], layers: dict[int, list[dict]]) -> None:
+    def _finish(self, failures: dict[int, str], layers: dict[int, list[dict]]) -> None:
         """Upload weights and the layer table, end the runs, then drop the stack's checkpoint."""
         spec = self.stack.specs[0]
+        for row, run_id in enumerate(self.run_ids):
+            reason = self.stack.non_finite(row)
+            if row not in failures and reason:
+                failures[row] = f"non-finite after epoch {spec.epochs}: {reason}"
+                self.writer.finish(run_id, "FAILED", failures[row])
         if not layers:  # killed between the last epoch and here
             reports = measure_held_out(self.stack, self.data)
             layers = {row: report.layers for row, report in enumerate(reports)}

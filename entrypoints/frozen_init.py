@@ -16,7 +16,7 @@ from credit.spec import RunSpec, parse_value
 from credit.sweep import shape_of
 from credit.tracked_stack import hash_of
 from credit.tracking.writer import finish as finish_run
-from credit.tracking.writer import log_table, open_parent, open_store
+from credit.tracking.writer import log_results, log_table, open_parent, open_store
 
 DEFAULTS = {
     "dataset": "cifar10",
@@ -64,12 +64,14 @@ def main() -> None:
         sweep_hash=hash_of("frozen_init", specs),
         description="How close to the identity the untrained network is.",
     )
-    known = store.client.get_run(parent_id).data.metrics
-    for name, value in metrics.items():
-        if known.get(name) != value:
-            store.client.log_metric(parent_id, name, value)
-    log_table(store, parent_id, table, "table")
-    finish_run(store, parent_id)
+    info = {"name": data.name, "digest": data.digest, "source": data.source}
+    try:
+        log_results(store, parent_id, metrics, info)
+        log_table(store, parent_id, table, "table")
+        finish_run(store, parent_id)
+    except BaseException:
+        finish_run(store, parent_id, "FAILED")
+        raise
     print(table.to_string(index=False, float_format=lambda v: f"{v:.4f}"))
     for name, label in (
         ("block_ratio", "|f| / |h| per block    "),

@@ -338,7 +338,6 @@ def test_another_schema_is_refused(saved):
             pytest.param(
                 "specs",
                 value,
-                marks=pytest.mark.xfail(strict=True, reason="the message does not name the file"),
             )
             for value in ('[{"kk": "1"}]', '[{"k": "-1"}]')
         ),
@@ -363,7 +362,6 @@ def test_a_checkpoint_of_another_shape_is_refused(saved):
 
 # BUG in credit/training/checkpoint.py, restore: promises a CreditError for a missing tensor;
 # safetensors' own error comes out. Remove this mark with it.
-@pytest.mark.xfail(strict=True, reason="SafetensorError, not CreditError, for a missing tensor")
 @pytest.mark.parametrize("name", ["param/embed.bias", "moment2/out_head.weight"])
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(saved, name):
     rewrite(saved, lambda values, _: values.pop(name))
@@ -458,7 +456,6 @@ def test_a_run_s_files_say_when_they_cannot_be_written(tmp_path):
 # BUG in credit/training/checkpoint.py: `path.parent.mkdir` (in _write), `folder.mkdir` and the
 # writing of spec.json (in save_run) stand outside the guard: a plain OSError comes out where a
 # CreditError is promised. Remove these marks with it.
-@pytest.mark.xfail(strict=True, raises=OSError, reason="mkdir is not guarded")
 @pytest.mark.parametrize("save", ["stack", "run"])
 def test_a_folder_that_cannot_be_made_is_a_credit_error(tmp_path, save):
     stack, path = trained(), tmp_path / "file" / "checkpoint"
@@ -467,7 +464,6 @@ def test_a_folder_that_cannot_be_made_is_a_credit_error(tmp_path, save):
         save_stack(stack, 1, path) if save == "stack" else save_run(stack, 0, 1, path)
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="the write of spec.json is not guarded")
 def test_a_disk_without_room_for_the_spec_is_a_credit_error(tmp_path):
     stack = trained()
     save_run(stack, 0, 1, tmp_path / "measure")

@@ -143,7 +143,7 @@ def test_an_unreachable_server_is_named_before_any_compute(monkeypatch):
 def test_ladder_then_report_then_export_and_import(tracking_store, monkeypatch, tmp_path):
     done = call("ladder", *TINY.split(), "--ks", "0,2", "--rules", "bp,dfa")
     assert done.returncode == 0, done.stderr
-    assert "figure" in done.stdout and "mlflow ui" in done.stdout and "D3" in done.stdout
+    assert "figure" in done.stdout and "make ui" in done.stdout and "D3" in done.stdout
     (parent,) = connect().parents("ladder")["run_id"]
     for name in ("table.csv", "table.md", "figure.png", "figure.svg", "verdicts.json", "runs.json"):
         assert connect().artifact(parent, name).stat().st_size > 0

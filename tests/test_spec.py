@@ -90,7 +90,6 @@ def test_neither_order_nor_form_of_the_fields_matters(fields, random):
         pytest.param(
             "weight_decay",
             [0.0, -0.0, "-0"],
-            marks=pytest.mark.xfail(strict=True, reason="-0.0 has a hash of its own"),
         ),
     ],
 )

@@ -129,7 +129,7 @@ def test_seeds_of_one_stack_see_their_own_batches():
     for row, one in enumerate(specs):
         expected = reference_of(one, stack, starts[row], row, by_seed[one.seed]).params
         for name, value in run_params(stack, row).items():
-            torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(value, expected[name], rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -144,7 +144,7 @@ def test_frozen_blocks_stay_bit_identical(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_no_penalty_is_bitwise_no_penalty_beside_a_penalised_run(rule):
+def test_no_penalty_beside_a_penalised_run_is_no_penalty(rule):
     alone = Stack([spec(rule=rule)], SHAPE)
     paired = Stack(arrange([spec(rule=rule), spec(rule=rule, penalty=0.5)]), SHAPE)
     train(alone, batches())

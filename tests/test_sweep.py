@@ -185,7 +185,7 @@ sys.path.insert(0, {tests!r})
 import test_sweep
 from credit import tracked_stack
 tracked_stack.CHECKPOINT_SECONDS = 0.0
-test_sweep.run(test_sweep.grid(epochs=12))
+test_sweep.run(test_sweep.grid(epochs=60))
 """
 
 
@@ -212,13 +212,13 @@ def test_a_killed_process_is_continued_bit_for_bit(number, monkeypatch, tmp_path
     runs = connect().runs()
     expected = "KILLED" if number == signal.SIGTERM else "RUNNING"
     assert set(runs["status"]) == {expected}
-    resumed = run(grid(epochs=12))
+    resumed = run(grid(epochs=60))
     assert set(resumed.run_ids.values()) == set(runs["run_id"])
-    assert_complete_histories(resumed, epochs=12)
+    assert_complete_histories(resumed, epochs=60)
     assert set(connect().runs()["status"]) == {"FINISHED"}
     found = weights(resumed)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'undisturbed.db'}")
-    assert_equal_weights(found, weights(run(grid(epochs=12))))
+    assert_equal_weights(found, weights(run(grid(epochs=60))))
 
 
 def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
@@ -231,24 +231,27 @@ def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
     path = Path(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
     for file in path.parent.glob(f"{path.name}*"):
         file.unlink()
-    assert_complete_histories(run(grid(epochs=12)), epochs=12)
+    assert_complete_histories(run(grid(epochs=60)), epochs=60)
 
 
-def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone():
+def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone(monkeypatch, tmp_path):
     good = RunSpec(**{**BASE, "rule": "dfa", "k": 2})
-    bad = good.replace(penalty=1e38)
-    alone = weights(run([good], kind="alone"))
-    outcome = run([good.replace(seed=43), bad.replace(seed=43)], kind="pair")
-    assert list(outcome.failures) == ["dfa k2 s43 λ1e+38"]
-    reason = outcome.failures["dfa k2 s43 λ1e+38"]
+    mild, bad = (good.replace(rule=f"tests.exploding:{r}") for r in ("Harmless", "Exploding"))
+    outcome = run([good, bad], kind="pair")
+    assert list(outcome.failures) == ["Exploding k2 s42"]
+    reason = outcome.failures["Exploding k2 s42"]
     assert "non-finite" in reason and "epoch 1" in reason
     runs = connect().runs(parent=outcome.parent_id).set_index("name")
-    assert runs.loc["dfa k2 s43 λ1e+38", "status"] == "FAILED"
-    assert runs.loc["dfa k2 s43 λ1e+38", "reason"] == reason
-    assert runs.loc["dfa k2 s43", "status"] == "FINISHED"
-    again = run([good.replace(seed=43), bad.replace(seed=43)], kind="pair")
+    assert runs.loc["Exploding k2 s42", "status"] == "FAILED"
+    assert runs.loc["Exploding k2 s42", "reason"] == reason
+    assert runs.loc["dfa k2 s42", "status"] == "FINISHED"
+    again = run([good, bad], kind="pair")
     assert again.failures == outcome.failures  # known to diverge: not trained again
-    assert len(alone) == 1
+    key = sweep.resolve(good).spec_hash
+    beside_bad = weights(sweep.Outcome("", {key: outcome.run_ids[key]}, {}))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'healthy.db'}")
+    beside_mild = weights(run([good, mild], kind="pair"))
+    assert_equal_weights(beside_bad, {key: beside_mild[key]})
 
 
 def test_seeds_are_stacked_apart_on_a_cpu_and_together_elsewhere():

@@ -31,7 +31,7 @@ def get(name: str) -> Rule:
         return module.RULE
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # importing runs the user's file: anything may come
         raise CreditError(f"cannot load rule {name!r}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Rule)):
         raise CreditError(f"{name!r} is not a rule: it must subclass credit.rules.Rule")

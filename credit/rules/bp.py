@@ -6,7 +6,11 @@ from credit.rules.base import Rule, State, Trace
 
 
 class Backprop(Rule):
-    """a_l = g_l, applied as it is."""
+    """a_l = g_l, applied as it is.
+
+    A residual-branch penalty stays local to its block here as under every other rule: its gradient
+    does not reach the blocks below.
+    """
 
     local = False
     exact_at_output = True

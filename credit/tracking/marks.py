@@ -31,6 +31,8 @@ OWNER, HEARTBEAT, REASON = "credit.owner", "credit.heartbeat", "credit.reason"
 CONTINUED_BY, IMPORTED_FROM = "credit.continued_by", "credit.imported_from"
 PARENT, NOTE, SOURCE = "mlflow.parentRunId", "mlflow.note.content", "mlflow.source.name"
 COMMIT, ENTRY_POINT = "mlflow.source.git.commit", "mlflow.project.entryPoint"
+DIRTY = "credit.git_dirty"
+"""`true` where the code of the package differed from the commit."""
 CHILDREN_FILE = "runs.json"
 
 SILENT_S = 600
@@ -94,13 +96,16 @@ def context_tags() -> dict[str, str]:
         if script.parent.name == "entrypoints":
             tags[ENTRY_POINT] = script.stem
     try:
-        git = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        tags[COMMIT] = subprocess.run(
-            git, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        tags[COMMIT] = _git(root, "rev-parse", "HEAD")
+        tags[DIRTY] = str(bool(_git(root, "status", "--porcelain", "-uno", "--", "credit"))).lower()
     except (OSError, subprocess.CalledProcessError):
         tags.pop(COMMIT, None)  # no git, or not a checkout
     return tags
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def same_value(one: str, other: str) -> bool:

@@ -23,6 +23,7 @@ from credit.tracking.marks import (
     CHILDREN_FILE,
     COMMIT,
     CONTINUED_BY,
+    DIRTY,
     ENTRY_POINT,
     IMPORTED_FROM,
     KIND,
@@ -41,7 +42,19 @@ from credit.tracking.runs import log_children
 from credit.tracking.store import Store
 
 _RUNS, _METRICS, _ARTIFACTS = "runs.json", "metrics.parquet", "artifacts"
-_TAGS = (SCHEMA_TAG, KIND, SWEEP, SPEC, REASON, CONTINUED_BY, NOTE, COMMIT, SOURCE, ENTRY_POINT)
+_TAGS = (
+    SCHEMA_TAG,
+    KIND,
+    SWEEP,
+    SPEC,
+    REASON,
+    CONTINUED_BY,
+    NOTE,
+    COMMIT,
+    DIRTY,
+    SOURCE,
+    ENTRY_POINT,
+)
 """What travels. Who ran it, on which host and under which path stays at home."""
 
 _TEXT = (".csv", ".json", ".md")

@@ -33,6 +33,9 @@ from credit.tracking.marks import (
 )
 from credit.tracking.store import Store
 
+LEFT_OPEN = ("preset", "auto", "published")
+"""Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
+
 
 @dataclass(frozen=True)
 class FoundRun:
@@ -206,18 +209,33 @@ def _preference(run: FoundRun) -> tuple[bool, bool, int]:
     return run.finished, run.busy, run.start_time
 
 
+def log_results(
+    store: Store, run_id: str, metrics: Mapping[str, float], dataset_info: Mapping[str, str]
+) -> None:
+    """Log a run's single values and its data, once: a value that is already there is left alone."""
+    run = store.client.get_run(run_id)
+    for name, value in metrics.items():
+        if run.data.metrics.get(name) != value:
+            store.client.log_metric(run_id, name, value)
+    if not run.inputs.dataset_inputs:
+        log_dataset(store, run_id, dataset_info)
+
+
 def adopt(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
-    """Take over the children of every other parent that has no child outside `run_ids`.
+    """Take over the children of every parent of this kind that has no child outside `run_ids`.
 
     A grid that grew, rung by rung or seed by seed, then shows all its runs under its newest parent.
     A parent that is being trained keeps its own.
     """
     mine = set(run_ids)
     owners = {store.client.get_run(run_id).data.tags.get(PARENT) for run_id in mine}
+    kind = store.client.get_run(parent_id).data.tags.get(KIND)
     for owner in owners - {parent_id, None}:
         older = store.client.get_run(owner)
+        if older.data.tags.get(KIND) != kind or is_busy(older):
+            continue
         theirs = search(store.client, [store.experiment_id], {PARENT: owner})
-        if not is_busy(older) and {run.info.run_id for run in theirs} <= mine:
+        if {run.info.run_id for run in theirs} <= mine:
             _supersede(store, older, parent_id)
 
 
@@ -242,7 +260,11 @@ def _log(
 
 def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
     logged = run.data.params
-    return [k for k, v in params.items() if k in logged and not same_value(logged[k], v)]
+    return [
+        k
+        for k, v in params.items()
+        if k in logged and logged[k] not in LEFT_OPEN and not same_value(logged[k], v)
+    ]
 
 
 def _agree(run: Run, params: Mapping[str, str], who: str, strict: bool) -> None:

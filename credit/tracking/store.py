@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ class Store:
         """What to type, if anything, and where to look."""
         if is_http(self.uri):
             return self.ui_link
-        return f"mlflow ui --backend-store-uri {shown(self.uri)}  # then open {self.ui_link}"
+        module = f"{sys.executable} -m mlflow ui --backend-store-uri {shown(self.uri)}"
+        return f"make ui, or {module}; then open {self.ui_link}"
 
 
 def project_root() -> Path:

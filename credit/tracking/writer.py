@@ -19,6 +19,7 @@ from credit.tracking.runs import (
     find_children,
     finish,
     log_children,
+    log_results,
     open_child,
     open_parent,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "log_dataset",
     "log_figure",
     "log_json",
+    "log_results",
     "log_table",
     "log_text",
     "markdown",

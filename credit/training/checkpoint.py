@@ -4,9 +4,10 @@ A stack is saved whole, in one file, so that its runs can never be at different 
 run can be restored from any stack file that holds it, in whatever company it trains next.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from torch import Tensor
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
 from credit.training.stack import Stack
+
+REMEDY = "delete it to start its runs from scratch"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,6 @@ def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
     `weights.safetensors` (parameters and the rule's state), `last.safetensors` (a stack of this one
     run with its optimizer, to train on from) and `spec.json`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     spec = stack.specs[row]
     state = {f"state/{key}": value for key, value in stack.rule_state(row).items()}
     weights = {f"param/{name}": p[row] for name, p in stack.params.items()}
@@ -62,7 +64,9 @@ def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
     last |= {f"state/0/{key}": value for key, value in stack.rule_state(row).items()}
     _write(last, epoch, stack.optimizer_steps, [spec], folder / "last.safetensors")
     text = json.dumps({"schema": SCHEMA, **asdict(spec)}, indent=2)
-    (folder / "spec.json").write_text(text + "\n")
+    path = folder / "spec.json"
+    with _writing(path):
+        path.write_text(text + "\n")
 
 
 def _write(
@@ -74,17 +78,26 @@ def _write(
         "optimizer_steps": str(steps),
         "specs": json.dumps([spec.to_params() for spec in specs]),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with _writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(whole, partial, metadata)
+            with partial.open("rb") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(path)
+        except (OSError, SafetensorError):
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        save_file(
-            {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata
-        )
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(path)
+        yield
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise CreditError(
             f"cannot write checkpoint {path}: {error}; free the disk and run the same command again"
         ) from error
@@ -96,17 +109,16 @@ def read_header(path: Path) -> Header:
     Raises:
         CreditError: not a checkpoint of this project, truncated, or of another schema.
     """
-    remedy = "delete it to start its runs from scratch"
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         schema = metadata["schema"]
         if schema != SCHEMA:
-            raise CreditError(f"checkpoint {path} has schema {schema}, this is {SCHEMA}: {remedy}")
+            raise CreditError(f"schema {schema}, this is {SCHEMA}")
         specs = [RunSpec.from_mapping(p) for p in json.loads(metadata["specs"])]
         return Header(path, int(metadata["epoch"]), int(metadata["optimizer_steps"]), specs)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise CreditError(f"{path} is not a readable checkpoint ({error}): {remedy}") from error
+    except (CreditError, OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CreditError(f"{path} is not a readable checkpoint ({error}): {REMEDY}") from error
 
 
 def find(folder: Path) -> dict[str, tuple[Header, int]]:
@@ -134,11 +146,16 @@ def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
         targets = {f"param/{name}": p[row] for name, p in stack.params.items()}
         for name, (first, second) in stack.moments.items():
             targets |= {f"moment1/{name}": first[row], f"moment2/{name}": second[row]}
-        for name, target in targets.items():
-            _copy(file.get_slice(name)[source], target, name, header.path)
-        for key, target in stack.rule_state(row).items():
-            name = f"state/{source}/{key}"
-            _copy(file.get_tensor(name), target, name, header.path)
+        try:
+            for name, target in targets.items():
+                _copy(file.get_slice(name)[source], target, name, header.path)
+            for key, target in stack.rule_state(row).items():
+                name = f"state/{source}/{key}"
+                _copy(file.get_tensor(name), target, name, header.path)
+        except SafetensorError as error:
+            raise CreditError(
+                f"checkpoint {header.path} is not whole ({error}): {REMEDY}"
+            ) from error
     stack.set_optimizer_steps(steps.pop())
 
 
@@ -146,7 +163,7 @@ def _copy(value: Tensor, target: Tensor, name: str, path: Path) -> None:
     if value.shape != target.shape:
         raise CreditError(
             f"checkpoint {path}: {name} has shape {tuple(value.shape)}, the run needs "
-            f"{tuple(target.shape)}; delete it to start its runs from scratch"
+            f"{tuple(target.shape)}; {REMEDY}"
         )
     with torch.no_grad():
         target.copy_(value)

@@ -82,7 +82,8 @@ def train(
             failure = ""
             if not math.isfinite(metrics["loss/train"]):
                 alive.discard(row)
-                failure = f"non-finite training loss in epoch {epoch + 1}, {_blame(stack, row)}"
+                where = stack.non_finite(row) or "all parameters are finite"
+                failure = f"non-finite training loss in epoch {epoch + 1}: {where}"
             report = None if failure else reports.get(row)
             if report is not None:
                 metrics |= report.metrics
@@ -122,11 +123,3 @@ def measure_held_out(stack: Stack, data: Dataset) -> list[measures.Report]:
         seeds=[s.seed for s in stack.specs],
         exact_at_output=[rules.get(s.rule).exact_at_output for s in stack.specs],
     )
-
-
-def _blame(stack: Stack, row: int) -> str:
-    """Where a run first stops being finite."""
-    for name, parameter in stack.params.items():
-        if not parameter[row].isfinite().all():
-            return f"parameter {name} is not finite"
-    return "all parameters are finite"

@@ -19,6 +19,8 @@ from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
 
+UNBRAKED_EPS = 1e-15
+"""Below this credit_eps, a credit can be so small that its squares underflow in float32."""
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
 
 
@@ -29,6 +31,7 @@ class Group:
     rule: Rule
     rows: slice
     state: State  # leading dimension: the number of rows
+    unbraked: bool  # a run's credit_eps is too small to stop credit from vanishing
 
 
 def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
@@ -124,7 +127,8 @@ class Stack:
                 key: torch.stack([s[key] for s in states]).to(self.device, self.dtype)
                 for key in states[0]
             }
-            groups.append(Group(rule, rows, state))
+            unbraked = min(spec.credit_eps for spec in self.specs[rows]) < UNBRAKED_EPS
+            groups.append(Group(rule, rows, state, unbraked))
         return groups
 
     # ---------------------------------------------------------------- optimizer
@@ -167,6 +171,13 @@ class Stack:
         """Views of what the rule of run `row` carries."""
         group = next(g for g in self.groups if row < g.rows.stop)
         return {key: value[row - group.rows.start] for key, value in group.state.items()}
+
+    def non_finite(self, row: int) -> str:
+        """Which parameter of a run is not finite; empty if all are."""
+        for name, parameter in self.params.items():
+            if not parameter[row].isfinite().all():
+                return f"{name} is not finite"
+        return ""
 
     def set_lr(self, lr: float) -> None:
         """Learning rate of the coming steps."""
@@ -218,7 +229,7 @@ class Stack:
         """
         samples = error.shape[-2]
         smallest = torch.finfo(self.dtype).tiny  # norm(0) = 0 also where eps = 0
-        reduced = error * torch.where(self._per_sample, 1.0, 1.0 / samples).to(self.dtype)
+        reduced = torch.where(self._per_sample, error, error / samples)
         grad_out = network.head_input_vjp(self.params, run.hiddens[-1], reduced)
         hidden_grads = []
         if self.exact.stop:
@@ -233,7 +244,11 @@ class Stack:
                 if not group.rule.surrogate:
                     cotangent[rows] = credit
                     continue
-                rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
+                if group.unbraked:  # squares of what eps would have stopped may underflow
+                    peak = credit.abs().amax(-1, keepdim=True).clamp_(min=smallest)
+                    rms = torch.linalg.vector_norm(credit / peak, dim=-1, keepdim=True) * peak
+                else:
+                    rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
                 rms = rms * self.shape.width**-0.5
                 scale = 1 / ((rms + self._eps[rows]).clamp_(min=smallest) * samples)
                 torch.mul(credit, scale, out=cotangent[rows])
