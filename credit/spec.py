@@ -4,6 +4,7 @@ Command-line flags, logged parameters and the column types of a query all come f
 Unknown keys and impossible values are errors before any compute is spent.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -85,8 +86,10 @@ class RunSpec:
             parts.append(f"λ{format_value(self.penalty)}")
         if self.credit_eps != RunSpec.credit_eps:
             parts.append(f"eps{format_value(self.credit_eps)}")
-        if self.credit_reduction not in ("published", rules.get(self.rule).published_reduction):
-            parts.append(self.credit_reduction)
+        if self.credit_reduction != "published":
+            with contextlib.suppress(CreditError):  # a rule that cannot be loaded here
+                if self.credit_reduction != rules.get(self.rule).published_reduction:
+                    parts.append(self.credit_reduction)
         return " ".join(parts)
 
     @property

@@ -127,6 +127,7 @@ def progress(run_epochs: float) -> tqdm:
     return tqdm(
         total=run_epochs + 1e-6,  # steps are fractions of an epoch: room for rounding
         unit="run-epoch",
+        disable=not run_epochs,
         unit_scale=True,
         mininterval=0.5 if sys.stderr.isatty() else 30,
         bar_format="{percentage:3.0f}%|{bar:24}| {n:.1f}/{total:.0f} run-epochs, {rate_fmt}, "

@@ -136,9 +136,12 @@ def curves_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
         own = pick(table, rule=rule)
         for k, seed in own[["k", "seed"]].drop_duplicates().itertuples(index=False):
             run = pick(own, k=k, seed=seed)
-            marker = "." if len(run) == 1 else ""
             axes.plot(
-                run["epoch"], run["accuracy"], marker, ls="-", lw=0.9, color=shades(ks.index(k))
+                run["epoch"],
+                run["accuracy"],
+                marker="." if len(run) == 1 else None,
+                linewidth=0.9,
+                color=shades(ks.index(k)),
             )
         axes.set_title(label_of(rule), fontsize=TEXT)
         axes.set_ylim(*_padded(table["accuracy"]))

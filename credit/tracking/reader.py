@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -165,7 +166,11 @@ class Reader:
         Raises:
             CreditError: the run or the artifact does not exist.
         """
-        self.run(run_id)
+        root = self.run(run_id).info.artifact_uri or ""
+        if root.startswith("file:"):  # on this machine: no copy
+            here = Path(unquote(urlsplit(root).path)) / path
+            if here.exists():
+                return here
         try:
             return Path(self.client.download_artifacts(run_id, path))
         except AWAY as error:
