@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 
 from credit.data import load
-from credit.data.batches import train_batches
+from credit.data.batches import held_out, train_batches
 from credit.spec import RunSpec
 from credit.sweep import resolve, shape_of
-from credit.training.loop import evaluate, held_out
+from credit.training.loop import evaluate
 from credit.training.stack import Stack, arrange
 
 PLAIN = Path(__file__).with_name("plain_loop.py")
@@ -36,7 +36,7 @@ def plain(steps: int, threads: int) -> float:
     done = subprocess.run(
         [*command, "--steps", str(steps)], capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout.splitlines()[-1])["seconds_per_epoch"]
+    return json.loads(done.stdout)["seconds_per_epoch"]
 
 
 def stacked(steps: int) -> float:
