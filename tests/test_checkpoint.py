@@ -332,15 +332,8 @@ def test_another_schema_is_refused(saved):
         ("specs", "not json"),
         ("specs", "3"),
         ("specs", "[3]"),
-        *(
-            # BUG in credit/training/checkpoint.py, read_header: what RunSpec.from_mapping raises
-            # passes through and does not name the file. Remove these marks with it.
-            pytest.param(
-                "specs",
-                value,
-            )
-            for value in ('[{"kk": "1"}]', '[{"k": "-1"}]')
-        ),
+        ("specs", '[{"kk": "1"}]'),
+        ("specs", '[{"k": "-1"}]'),
     ],
 )
 def test_unreadable_metadata_are_refused(saved, key, value):
@@ -360,8 +353,6 @@ def test_a_checkpoint_of_another_shape_is_refused(saved):
         assert word in message
 
 
-# BUG in credit/training/checkpoint.py, restore: promises a CreditError for a missing tensor;
-# safetensors' own error comes out. Remove this mark with it.
 @pytest.mark.parametrize("name", ["param/embed.bias", "moment2/out_head.weight"])
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(saved, name):
     rewrite(saved, lambda values, _: values.pop(name))
@@ -453,9 +444,6 @@ def test_a_run_s_files_say_when_they_cannot_be_written(tmp_path):
         save_run(trained(), 0, 2, tmp_path / "checkpoint")
 
 
-# BUG in credit/training/checkpoint.py: `path.parent.mkdir` (in _write), `folder.mkdir` and the
-# writing of spec.json (in save_run) stand outside the guard: a plain OSError comes out where a
-# CreditError is promised. Remove these marks with it.
 @pytest.mark.parametrize("save", ["stack", "run"])
 def test_a_folder_that_cannot_be_made_is_a_credit_error(tmp_path, save):
     stack, path = trained(), tmp_path / "file" / "checkpoint"

@@ -81,6 +81,7 @@ def test_a_sweep_records_what_the_contract_names():
     assert child.data.tags["credit.spec_hash"] == spec.spec_hash
     assert child.data.tags["credit.schema"] == SCHEMA
     assert child.data.tags["mlflow.parentRunId"] == outcome.parent_id
+    assert child.inputs is not None
     assert child.inputs.dataset_inputs[0].dataset.name == "digits"
     per_layer = [
         f"{n}/h{i:02d}" for n in ("hidden_norm", "grad_norm", "credit_norm") for i in range(3)

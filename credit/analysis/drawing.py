@@ -48,7 +48,7 @@ REPORTED: dict[str, Any] = {
     "linestyle": "none",
     "elinewidth": 0.8,
     "capsize": 2,
-    "zorder": 2,
+    "zorder": 4,
 }
 """How error bars look that are ours, and that others reported."""
 
@@ -75,7 +75,8 @@ def new_figure(
     """
     columns = per_row or (panels if width > NARROW else 1)
     figure = Figure(figsize=(width, height), dpi=200, layout="constrained")
-    figure.suptitle(textwrap.fill(title, int(width * 13)), fontsize=10)
+    size = 10 if width > NARROW else 9
+    figure.suptitle(textwrap.fill(title, int(width * 135 / size)), fontsize=size)
     grid = figure.subplots(-(-panels // columns), columns, squeeze=False, sharey=per_row > 0)
     every = list(grid.flat)
     for axes in every[panels:]:
@@ -93,16 +94,15 @@ def caption(axes: Axes, text: str, width: float) -> None:
     axes.set_title(wrapped, fontsize=SMALL, loc="left", color=GREY)
 
 
-def edge_note(axes: Axes, text: str, y: float, above: bool) -> None:
-    """Name a height at the right edge of a panel."""
+def edge_note(axes: Axes, text: str, y: float) -> None:
+    """Name a height, right of a panel."""
     axes.annotate(
         text,
         (1, y),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 1 if above else -1),
+        xytext=(2, 0),
         textcoords="offset points",
-        ha="right",
-        va="bottom" if above else "top",
+        va="center",
         fontsize=6,
         color=GREY,
     )
@@ -117,7 +117,8 @@ def key(marker: str, label: str) -> Line2D:
 def add_legend(figure: Figure, handles: list[Artist], width: float) -> None:
     """The legend, below the panels, in as many columns as fit."""
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(width * 16 / (longest + 6))))
+    fit = max(1, min(len(handles), int(width * 16 / (longest + 6))))
+    columns = -(-len(handles) // -(-len(handles) // fit))  # rows of even length
     figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -78,7 +78,7 @@ def ladder_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
         )
     note = seeds_text(table)
     if table["sd"].notna().any():
-        note = note.replace("mean ±", "mean, error bars")
+        note = note.replace("sample sd", "sample sd (error bars)")
     if table["reported_mean"].notna().any():
         handles.append(key("o", "reported"))
         note += "; hollow: reported by the experiment's authors"
@@ -110,7 +110,7 @@ def direction_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Fi
     handles += _norm_panel(right, table, width / 2 if side_by_side else width)
     for axes in (left, right):
         axes.set_xticks(sorted(table["layer"].unique()))
-        axes.set_xlabel("layer l of h_l", fontsize=TEXT)
+        axes.set_xlabel("layer l", fontsize=TEXT)
     add_legend(figure, handles, width)
     return figure
 
@@ -159,9 +159,10 @@ def curves_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
 
 
 def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
-    for bound, word in ((audit.MEDIOCRE, "mediocre"), (audit.POOR, "poor")):
+    for bound in (audit.MEDIOCRE, audit.POOR):
         axes.axhspan(-bound, bound, color="#000000", alpha=0.06, linewidth=0, zorder=0)
-        edge_note(axes, word, bound, above=False)
+    edge_note(axes, "mediocre", (audit.MEDIOCRE + audit.POOR) / 2)
+    edge_note(axes, "poor", 0)
     handles: list[Artist] = []
     groups = list(table.groupby(["rule", "penalty"], sort=False))
     for index, ((rule, penalty), own) in enumerate(groups):  # pyright: ignore[reportGeneralTypeIssues]
@@ -196,7 +197,7 @@ def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Arti
     axes.set_ylabel("alignment Γ = cos(a, g)", fontsize=TEXT)
     seeds = int(table["seeds"].max())
     over = (
-        f"mean, error bars sample sd over the valid ones of {seeds} seeds"
+        f"mean ± sample sd (error bars) over the valid of {seeds} seeds"
         if seeds > 1
         else f"n = {seeds} seed"
         if seeds
@@ -216,8 +217,8 @@ def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
             axes.plot(
                 own["layer"],
                 values,
-                look.marker,
-                ls=dashes[index % len(dashes)],
+                marker=look.marker,
+                linestyle=dashes[index % len(dashes)],
                 color=look.color,
                 markerfacecolor=face,
                 markersize=4.5,
@@ -226,7 +227,7 @@ def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
     axes.set_yscale("log")
     floor = float(table["reference_floor"].iloc[0])
     axes.axhline(floor, color=GREY, linestyle=":", linewidth=1)
-    edge_note(axes, "floor of ‖g‖", floor, above=True)
+    edge_note(axes, "floor\nof ‖g‖", floor)
     axes.set_ylabel("median norm per sample", fontsize=TEXT)
     lines = ", ".join(
         f"{name} λ={penalty:g}"

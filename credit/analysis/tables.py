@@ -99,7 +99,11 @@ def ladder_text(table: pd.DataFrame) -> str:
         for line in lines
     ]
     caption = f"{CAPTION}, {seeds_text(table)}; k = trainable blocks"
-    notes = [f"reported: {published.SOURCE}"] if table["reported_mean"].notna().any() else []
+    notes = (
+        [f"reported: {published.SOURCE.removeprefix('reported ')}"]
+        if table["reported_mean"].notna().any()
+        else []
+    )
     return "\n".join([caption, "", *text, *([""] if notes else []), *notes])
 
 

@@ -217,7 +217,7 @@ def log_results(
     for name, value in metrics.items():
         if run.data.metrics.get(name) != value:
             store.client.log_metric(run_id, name, value)
-    if not run.inputs.dataset_inputs:
+    if not (run.inputs and run.inputs.dataset_inputs):
         log_dataset(store, run_id, dataset_info)
 
 
@@ -228,9 +228,9 @@ def adopt(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
     A parent that is being trained keeps its own.
     """
     mine = set(run_ids)
-    owners = {store.client.get_run(run_id).data.tags.get(PARENT) for run_id in mine}
+    owners = {store.client.get_run(run_id).data.tags.get(PARENT, parent_id) for run_id in mine}
     kind = store.client.get_run(parent_id).data.tags.get(KIND)
-    for owner in owners - {parent_id, None}:
+    for owner in owners - {parent_id}:
         older = store.client.get_run(owner)
         if older.data.tags.get(KIND) != kind or is_busy(older):
             continue
