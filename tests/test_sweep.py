@@ -115,6 +115,18 @@ def test_a_sweep_records_what_the_contract_names():
     assert parent.info.status == "FINISHED" and parent.data.params["rules"] == "all of them"
 
 
+def test_a_value_that_was_valid_once_is_not_the_last_value():
+    outcome = run(grid()[:1])
+    (run_id,) = outcome.run_ids.values()
+    client = open_store().client
+    client.log_metric(run_id, "alignment/h01", 0.5, step=9)
+    client.log_metric(run_id, "valid/reference", 0.0, step=10)  # measured again: no alignment
+    client.log_metric(run_id, "accuracy/test", 0.5, step=11)
+    (row,) = connect().runs(parent=outcome.parent_id).to_dict("records")
+    assert row["valid/reference"] == 0 and row["accuracy/test"] == 0.5
+    assert "alignment/h01" not in row
+
+
 def test_the_same_sweep_again_trains_nothing(capsys):
     first = run(grid())
     before = connect().history(first.run_ids.values())

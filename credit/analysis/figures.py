@@ -4,6 +4,8 @@ Plain `Figure` objects, without pyplot's global state: they can be made in any t
 PNG or SVG. Readable at column width (3.5 inches) and page width (7).
 """
 
+from typing import Any
+
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.artist import Artist
@@ -38,6 +40,7 @@ _QUANTITIES = {  # column -> label, style
     "grad_norm": ("‖g‖ exact gradient", Style("#000000", "o")),
     "credit_norm": ("‖a‖ credit", Style("#D55E00", "^")),
 }
+_DASHES = ("solid", "dashed", "dotted", "dashdot")
 _PENALTIES = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000")
 
 
@@ -53,7 +56,7 @@ def ladder_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
     """
     _require(table)
     figure, (axes,) = new_figure(title, width, width * 0.62 if width > NARROW else width * 0.9)
-    handles: list[Artist] = []
+    handles: list[Any] = []
     for rule in in_order(table["rule"]):
         own = pick(table, rule=rule).sort_values("k")
         color, marker = style_of(rule)
@@ -163,9 +166,9 @@ def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Arti
         axes.axhspan(-bound, bound, color="#000000", alpha=0.06, linewidth=0, zorder=0)
     edge_note(axes, "mediocre", (audit.MEDIOCRE + audit.POOR) / 2)
     edge_note(axes, "poor", 0)
-    handles: list[Artist] = []
-    groups = list(table.groupby(["rule", "penalty"], sort=False))
-    for index, ((rule, penalty), own) in enumerate(groups):  # pyright: ignore[reportGeneralTypeIssues]
+    handles: list[Any] = []
+    groups = _groups(table)
+    for index, (rule, penalty, own) in enumerate(groups):
         color = _PENALTIES[index % len(_PENALTIES)]
         marker = style_of(rule).marker if index == 0 else "os"[index % 2]
         shift = 0.08 * (index - (len(groups) - 1) / 2)
@@ -196,21 +199,15 @@ def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Arti
     axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
     axes.set_ylabel("alignment Γ = cos(a, g)", fontsize=TEXT)
     seeds = int(table["seeds"].max())
-    over = (
-        f"mean ± sample sd (error bars) over the valid of {seeds} seeds"
-        if seeds > 1
-        else f"n = {seeds} seed"
-        if seeds
-        else "no run has finished yet"
-    )
-    caption(axes, over, width)
+    note = f"mean ± sample sd (error bars) over the valid of {seeds} seeds"
+    few = {0: "no run has finished yet", 1: "n = 1 seed"}
+    caption(axes, few.get(seeds, note), width)
     return handles
 
 
 def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
-    groups = list(table.groupby(["rule", "penalty"], sort=False))
-    dashes = ("-", "--", ":", "-.")
-    for index, (_, own) in enumerate(groups):
+    groups = _groups(table)
+    for index, (_, _, own) in enumerate(groups):
         for column, (_, look) in _QUANTITIES.items():
             values = own[column].where(own[column] > 0)  # a norm of 0 has no place on a log axis
             face = look.color if index == 0 else "white"
@@ -218,7 +215,7 @@ def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
                 own["layer"],
                 values,
                 marker=look.marker,
-                linestyle=dashes[index % len(dashes)],
+                linestyle=_DASHES[index % len(_DASHES)],
                 color=look.color,
                 markerfacecolor=face,
                 markersize=4.5,
@@ -229,18 +226,19 @@ def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
     axes.axhline(floor, color=GREY, linestyle=":", linewidth=1)
     edge_note(axes, "floor\nof ‖g‖", floor)
     axes.set_ylabel("median norm per sample", fontsize=TEXT)
-    lines = ", ".join(
-        f"{name} λ={penalty:g}"
-        for name, ((_, penalty), _) in zip(
-            ("solid", "dashed", "dotted", "dash-dotted"),
-            groups,  # pyright: ignore[reportArgumentType]
-            strict=False,
-        )
-    )
-    caption(axes, lines, width)
+    lines = zip(_DASHES, groups, strict=False)
+    caption(axes, ", ".join(f"{dash} λ={penalty:g}" for dash, (_, penalty, _) in lines), width)
     return [
         Line2D([], [], color=look.color, marker=look.marker, markersize=4.5, label=label)
         for label, look in _QUANTITIES.values()
+    ]
+
+
+def _groups(table: pd.DataFrame) -> list[tuple[str, float, pd.DataFrame]]:
+    """Rule, penalty and rows of each series of a direction figure."""
+    pairs = table[["rule", "penalty"]].drop_duplicates().to_dict("records")
+    return [
+        (p["rule"], p["penalty"], pick(table, rule=p["rule"], penalty=p["penalty"])) for p in pairs
     ]
 
 

@@ -61,12 +61,13 @@ def _layer_row(
     key = f"h{layer:02d}"
     cosines = pd.Series(metric(runs, f"alignment/{key}"), dtype=float)
     grads = pd.Series(metric(runs, f"grad_norm/{key}"), dtype=float)
-    statuses, raw = [], []
+    statuses: list[str] = []
+    raw: list[float] = []
     ordered = list(runs.sort_values("seed")["run_id"])
     for run_id, cosine, grad in zip(ordered, cosines, grads, strict=True):
         stored = layers.get(run_id)
         if stored is not None:
-            row = stored.set_index("layer").loc[layer]
+            row = pick(stored, layer=layer).to_dict("records")[0]
             statuses.append(str(row["status"]))
             raw.append(float(row["alignment_mean"]))
         elif math.isfinite(cosine):

@@ -77,7 +77,8 @@ class Reader:
 
         Returns:
             Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, start, end
-            (UTC), each RunSpec field as its own type, and the last value of each metric. A field
+            (UTC), each RunSpec field as its own type, and the last value of each metric: nan where
+            the last measurement had no valid value, although an earlier one may have had. A field
             that did not exist when a run was made has its default, which is what was done then.
         """
         found = self._search({SCHEMA_TAG: SCHEMA}, filter)
@@ -103,8 +104,9 @@ class Reader:
                 parse_value(name, type_, run.data.params.get(name, defaults[name])) for run in kept
             ]
             columns[name] = pd.Series(values, dtype=type_)
-        for key in sorted({key for run in kept for key in run.data.metrics}):
-            columns[key] = [run.data.metrics.get(key, float("nan")) for run in kept]
+        current = [_current_metrics(run) for run in kept]
+        for key in sorted({key for metrics in current for key in metrics}):
+            columns[key] = [metrics.get(key, float("nan")) for metrics in current]
         return pd.DataFrame(columns)
 
     def parents(self, kind: str | None = None) -> pd.DataFrame:
@@ -202,6 +204,17 @@ def read_children(path: Path) -> list[str]:
         raise CreditError(
             f'{path} is not {{"runs": [run ids]}}: run the experiment again'
         ) from error
+
+
+def _current_metrics(run: Run) -> dict[str, float]:
+    """A run's last values, without those that an epoch before its last measurement left behind.
+
+    MLflow keeps the last value that was logged. A measurement that is no longer valid logs none, so
+    that "last" would be a number from when it still was; `valid/reference` is in every measurement.
+    """
+    logged = run.data._metric_objs  # `run.data.metrics` has no steps
+    measured = max((m.step for m in logged if m.key == "valid/reference"), default=0)
+    return {m.key: m.value for m in logged if m.step >= measured}
 
 
 def _info_columns(runs: list[Run]) -> dict[str, Any]:

@@ -33,8 +33,9 @@ from credit.tracking.marks import (
 )
 from credit.tracking.store import Store
 
-LEFT_OPEN = ("preset", "auto", "published")
-"""Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
+LEFT_OPEN = {"device": "auto", "credit_reduction": "published"}
+"""Values that leave a choice open, as `preset` does for every parameter. `mlflow run` logs them as
+given, before the choice is made."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,9 @@ def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
     return [
         k
         for k, v in params.items()
-        if k in logged and logged[k] not in LEFT_OPEN and not same_value(logged[k], v)
+        if k in logged
+        and logged[k] not in ("preset", LEFT_OPEN.get(k))
+        and not same_value(logged[k], v)
     ]
 
 
