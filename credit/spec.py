@@ -169,7 +169,7 @@ def parse_value(name: str, kind: type, value: Any) -> Any:
     except (TypeError, ValueError, OverflowError):
         raise wrong from None
     if kind is float and not math.isfinite(parsed):
-        raise CreditError(f"{name}={value} is not finite: pass a finite number")
+        raise CreditError(f"{name}={str(value).strip()} is not finite: pass a finite number")
     return parsed + 0  # -0.0 becomes 0.0: one value, one hash
 
 

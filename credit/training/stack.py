@@ -68,6 +68,7 @@ class Stack:
 
     def __init__(self, specs: Sequence[RunSpec], shape: Shape) -> None:
         first = specs[0]
+        assert "published" not in {s.credit_reduction for s in specs}, "specs are not resolved"
         assert all(spec.stack_key == first.stack_key for spec in specs), (
             "specs of unequal stack_key"
         )
