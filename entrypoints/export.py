@@ -1,7 +1,7 @@
 """Export a parent run and its child runs as plain files: JSON, Parquet, and the small artifacts."""
 
 from credit import cli
-from credit.errors import CreditError
+from credit.analysis.selection import choose_parent
 from credit.tracking.portable import export
 from credit.tracking.reader import connect
 
@@ -19,10 +19,7 @@ def main() -> None:
     reader = connect()
     parent = chosen["parent"]
     if parent == "latest":
-        parents = reader.parents(chosen["kind"])
-        if parents.empty:
-            raise CreditError(f"no parent run of kind {chosen['kind']!r}: pass --parent")
-        parent = parents.iloc[0]["run_id"]
+        parent = choose_parent(reader, chosen["kind"])
     children = reader.children(parent)
     folder = export(reader, [parent, *children], chosen["folder"])
     print(f"{len(children)} runs of {parent} are in {folder}")

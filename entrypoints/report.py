@@ -1,7 +1,7 @@
 """Rebuild table, figure and verdicts of a parent run from the tracking server. No training."""
 
 from credit import cli, publish
-from credit.errors import CreditError
+from credit.analysis.selection import choose_parent
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 
@@ -18,13 +18,7 @@ def main() -> None:
     store = open_store()
     parent = chosen["parent"]
     if parent == "latest":
-        parents = connect(store.uri).parents(chosen["kind"])
-        if parents.empty:
-            raise CreditError(
-                f"no parent run of kind {chosen['kind']!r} in {store.uri}: run that experiment "
-                "first, or pass --parent"
-            )
-        parent = parents.iloc[0]["run_id"]
+        parent = choose_parent(connect(store.uri), chosen["kind"])
     print(publish.publish(store, parent))
 
 

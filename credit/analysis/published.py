@@ -47,47 +47,6 @@ DFA_SCALE = {"hidden_norm": 5e8, "grad_norm": 1e-10}
 (ResMLP, CIFAR-10, 100 epochs, 3 seeds). The reduction behind |g_L| is not stated; of the mean loss
 over 1024 samples it would be 1e-7 per sample, which is how this project states norms."""
 
-FA_SCALE = {"hidden_norm": 1e5, "grad_norm": 1e-6}
-"""The same for FA; reported by the experiment's authors (ResMLP, CIFAR-10, 100 epochs, 3 seeds)."""
-
-FROZEN_INIT: dict[str, tuple[float, float | None]] = {
-    "identity/block_ratio": (0.10, None),
-    "identity/rel_dev": (0.196, 0.003),
-    "identity/cos": (0.981, 0.001),
-}
-"""The untrained network (d=256, L=4) on the first 256 test images, (mean, sd) of medians over the
-batch; reported by the experiment's authors (ResMLP, CIFAR-10, 3 seeds)."""
-
-NONLINEARITY_ALIGNMENT = {
-    2: {"dfa": 0.03, "state_bridge": 0.52, "credit_bridge": 0.53},
-    4: {"dfa": 0.05, "state_bridge": 0.34, "credit_bridge": 0.45},
-    8: {"dfa": 0.06, "state_bridge": 0.25, "credit_bridge": 0.36},
-    12: {"dfa": 0.07, "state_bridge": 0.22, "credit_bridge": 0.24},
-}
-"""Alignment by depth in the teacher-student ladder at alpha = 1; reported by the experiment's
-authors (80 epochs, 3 seeds)."""
-
-NONLINEARITY_RHO = {
-    2: {"dfa": 0.03, "state_bridge": 0.47, "credit_bridge": 0.57},
-    4: {"dfa": 0.06, "state_bridge": 0.32, "credit_bridge": 0.51},
-    8: {"dfa": 0.07, "state_bridge": 0.23, "credit_bridge": 0.42},
-    12: {"dfa": 0.07, "state_bridge": 0.21, "credit_bridge": 0.32},
-}
-"""rho by depth, as above; reported by the experiment's authors (80 epochs, 3 seeds)."""
-
-FROZEN_RECOVERY_ALIGNMENT = {
-    "dfa": 0.006,
-    "credit_bridge eT": 0.115,
-    "state_bridge": 0.287,
-    "vector_field M=4": 0.364,
-}
-"""Alignment of estimators trained on a frozen BP net, d=256, L=4; reported by the experiment's
-authors (ResMLP, CIFAR-10, 100 epochs)."""
-
-INDEPENDENT_BP = [0.385, 0.563, 0.600, 0.609, 0.615]
-"""Test accuracy of bp at k = 0 .. 4, d=256, L=4, by an independent plain implementation of the same
-recipe (CIFAR-10, 100 epochs, seed 42, n = 1). Not from the experiment's authors."""
-
 REDUCTION = {"dfa": "sum"}
 """What `credit_reduction=published` resolved to in the reported runs, where it is not "mean"."""
 
