@@ -5,6 +5,9 @@
 
 Every function works on one run, and, with a leading run dimension on parameters and states, on a
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
+
+Matrix products run in the precision of the weight matrices (`lowered` makes those coarser); all
+else, and every result, is in the precision of the states.
 """
 
 from collections.abc import Sequence
@@ -65,17 +68,42 @@ def stack(runs: Sequence[Params]) -> Params:
     return {name: torch.stack([run[name] for run in runs]) for name in runs[0]}
 
 
+def lowered(params: Params, dtype: torch.dtype) -> Params:
+    """The parameters with their weight matrices in `dtype`; biases and norms stay as they are."""
+    matrices = ("embed.weight", "fc1.weight", "fc2.weight", "out_head.weight")
+    return {name: p.to(dtype) if name.endswith(matrices) else p for name, p in params.items()}
+
+
+def product(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """a @ b, multiplied in `dtype` (by default that of b), in the precision of a."""
+    dtype = dtype or b.dtype
+    if a.dtype == b.dtype == dtype:
+        return a @ b
+    return (a.to(dtype) @ b.to(dtype)).to(a.dtype)
+
+
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """inputs (..., N, i), weight (..., o, i), bias (..., o) -> (..., N, o)."""
-    if inputs.dim() == 3 and weight.dim() == 3:
-        return torch.baddbmm(bias.unsqueeze(-2), inputs, weight.mT)
-    return inputs @ weight.mT + bias.unsqueeze(-2)
+    return product(inputs, weight.mT).add_(bias.unsqueeze(-2))
 
 
-def standardise(h: Tensor) -> tuple[Tensor, Tensor]:
-    """LayerNorm without its affine part, and 1/deviation. h (..., N, d) -> same, (..., N, 1)."""
-    normed, _, rstd = torch.native_layer_norm(h, h.shape[-1:], None, None, LN_EPS)
-    return normed, rstd
+class Normed(NamedTuple):
+    """LayerNorm without its affine part, and what its backward pass needs."""
+
+    out: Tensor  # (..., N, d)
+    inputs: Tensor  # (..., N, d)
+    mean: Tensor  # (..., N, 1)
+    rstd: Tensor  # (..., N, 1), 1/deviation
+
+    def rows(self, rows: slice) -> "Normed":
+        """The part that belongs to some runs of a stack."""
+        return Normed(*(t[rows] for t in self))
+
+
+def standardise(h: Tensor) -> Normed:
+    """LayerNorm without its affine part. h (..., N, d)."""
+    out, mean, rstd = torch.native_layer_norm(h, h.shape[-1:], None, None, LN_EPS)
+    return Normed(out, h, mean, rstd)
 
 
 def affine(normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -88,41 +116,44 @@ def embed(params: Params, x: Tensor) -> Tensor:
     weight, bias = params["embed.weight"], params["embed.bias"]
     if x.dim() == 2 and weight.dim() == 3:  # one large product instead of R small ones
         runs, width, _ = weight.shape
-        flat = F.linear(x, weight.flatten(0, 1), bias.flatten())
-        return flat.view(-1, runs, width).transpose(0, 1).contiguous()
+        flat = product(x, weight.flatten(0, 1).mT)
+        return flat.view(-1, runs, width).transpose(0, 1).contiguous().add_(bias.unsqueeze(-2))
     return linear(x, weight, bias)
 
 
 class BlockTrace(NamedTuple):
-    """What block l leaves behind for its backward pass. All (..., N, d) but rstd (..., N, 1)."""
+    """What block l leaves behind for its backward pass. All (..., N, d)."""
 
-    normed: Tensor  # LN without affine
-    rstd: Tensor
+    normed: Normed
     pre: Tensor  # fc1's output, before GELU
     act: Tensor  # after GELU
     out: Tensor  # f_l(h_l)
+
+    def rows(self, rows: slice) -> "BlockTrace":
+        """The part that belongs to some runs of a stack."""
+        return BlockTrace(self.normed.rows(rows), *(t[rows] for t in self[1:]))
 
 
 def block_forward(params: Params, block: int, h: Tensor) -> BlockTrace:
     """f_l(h_l) and what its backward pass needs. h (..., N, d)."""
     g, b, w1, b1, w2, b2 = (params[name] for name in block_names(block))
-    normed, rstd = standardise(h)
-    pre = linear(affine(normed, g, b), w1, b1)
+    normed = standardise(h)
+    pre = linear(affine(normed.out, g, b), w1, b1)
     act = F.gelu(pre)
-    return BlockTrace(normed, rstd, pre, act, linear(act, w2, b2))
+    return BlockTrace(normed, pre, act, linear(act, w2, b2))
 
 
-def head(params: Params, h: Tensor) -> Tensor:
-    """Logits. h (..., N, d) -> (..., N, C)."""
+def head(params: Params, normed: Normed) -> Tensor:
+    """Logits (..., N, C) from h_L, standardised."""
     g, b, w, c = (params[name] for name in HEAD)
-    return linear(affine(standardise(h)[0], g, b), w, c)
+    return linear(affine(normed.out, g, b), w, c)
 
 
 def tail(params: Params, h: Tensor, start: int) -> Tensor:
     """Logits reached from hidden state `start`: blocks start..L-1, then the head."""
     for block in range(start, depth_of(params)):
         h = h + block_forward(params, block, h).out
-    return head(params, h)
+    return head(params, standardise(h))
 
 
 class Forward(NamedTuple):
@@ -131,6 +162,13 @@ class Forward(NamedTuple):
     logits: Tensor  # (..., N, C)
     hiddens: list[Tensor]  # h_0 .. h_L, each (..., N, d)
     blocks: list[BlockTrace]  # one per block
+    last: Normed  # of h_L
+
+    def rows(self, rows: slice) -> "Forward":
+        """The part that belongs to some runs of a stack."""
+        blocks = [block.rows(rows) for block in self.blocks]
+        hiddens = [h[rows] for h in self.hiddens]
+        return Forward(self.logits[rows], hiddens, blocks, self.last.rows(rows))
 
 
 def forward(params: Params, x: Tensor) -> Forward:
@@ -139,7 +177,8 @@ def forward(params: Params, x: Tensor) -> Forward:
     for block in range(depth_of(params)):
         blocks.append(block_forward(params, block, hiddens[-1]))
         hiddens.append(hiddens[-1] + blocks[-1].out)
-    return Forward(head(params, hiddens[-1]), hiddens, blocks)
+    last = standardise(hiddens[-1])
+    return Forward(head(params, last), hiddens, blocks, last)
 
 
 def output_error(logits: Tensor, labels: Tensor) -> Tensor:
@@ -147,33 +186,31 @@ def output_error(logits: Tensor, labels: Tensor) -> Tensor:
 
     logits (..., N, C), labels (..., N) -> (..., N, C).
     """
-    onehot = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
-    return logits.softmax(-1) - onehot
+    classes = torch.arange(logits.shape[-1], device=labels.device)
+    return logits.softmax(-1) - (labels.unsqueeze(-1) == classes).to(logits.dtype)
 
 
-def _norm_vjp(cotangent: Tensor, normed: Tensor, rstd: Tensor) -> Tensor:
+def _norm_vjp(cotangent: Tensor, normed: Normed) -> Tensor:
     """Pull a cotangent of `standardise`'s output back to its input."""
-    mean = cotangent.mean(-1, keepdim=True)
-    along = (cotangent * normed).mean(-1, keepdim=True)
-    return (cotangent - mean - normed * along) * rstd
+    _, h, mean, rstd = normed
+    shape, no_affine = h.shape[-1:], (None, None, [True, False, False])
+    return torch.ops.aten.native_layer_norm_backward(cotangent, h, shape, mean, rstd, *no_affine)[0]
 
 
-def head_input_vjp(params: Params, h: Tensor, error: Tensor) -> Tensor:
-    """Loss gradient at h_L from the one at the logits. h (..., N, d), error (..., N, C)."""
-    normed, rstd = standardise(h)
+def head_input_vjp(params: Params, normed: Normed, error: Tensor) -> Tensor:
+    """Loss gradient at h_L from the one at the logits, (..., N, C). normed: h_L, standardised."""
     g, _, w, _ = (params[name] for name in HEAD)
-    return _norm_vjp((error @ w) * g.unsqueeze(-2), normed, rstd)
+    return _norm_vjp(product(error, w) * g.unsqueeze(-2), normed)
 
 
-def head_grads(params: Params, h: Tensor, error: Tensor) -> Params:
+def head_grads(params: Params, normed: Normed, error: Tensor) -> Params:
     """Parameter gradients of out_ln and out_head. error (..., N, C): the gradient at the logits."""
     g, b, w, _ = (params[name] for name in HEAD)
-    normed, _ = standardise(h)
-    at_norm = error @ w
+    at_norm = product(error, w)
     values = (
-        (at_norm * normed).sum(-2),
+        (at_norm * normed.out).sum(-2),
         at_norm.sum(-2),
-        error.mT @ affine(normed, g, b),
+        product(error.mT, affine(normed.out, g, b), w.dtype),
         error.sum(-2),
     )
     return dict(zip(HEAD, values, strict=True))
@@ -182,8 +219,8 @@ def head_grads(params: Params, h: Tensor, error: Tensor) -> Params:
 def block_input_vjp(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Tensor:
     """Pull a cotangent (..., N, d) of h_{l+1} back through h_l + f_l(h_l) to h_l."""
     g, _, w1, _, w2, _ = (params[name] for name in block_names(block))
-    at_pre = torch.ops.aten.gelu_backward(cotangent @ w2, trace.pre)
-    return cotangent + _norm_vjp((at_pre @ w1) * g.unsqueeze(-2), trace.normed, trace.rstd)
+    at_pre = torch.ops.aten.gelu_backward(product(cotangent, w2), trace.pre)
+    return cotangent + _norm_vjp(product(at_pre, w1) * g.unsqueeze(-2), trace.normed)
 
 
 def block_grads(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Params:
@@ -195,15 +232,15 @@ def block_grads(params: Params, block: int, trace: BlockTrace, cotangent: Tensor
     """
     names = block_names(block)
     g, b, w1, _, w2, _ = (params[name] for name in names)
-    at_pre = torch.ops.aten.gelu_backward(cotangent @ w2, trace.pre)
-    product = at_pre.mT @ trace.normed
+    at_pre = torch.ops.aten.gelu_backward(product(cotangent, w2), trace.pre)
+    at_scale = product(at_pre.mT, trace.normed.out, w1.dtype)
     sums = at_pre.sum(-2)
     values = (
-        (w1 * product).sum(-2),
-        (sums.unsqueeze(-2) @ w1).squeeze(-2),
-        torch.addcmul(sums.unsqueeze(-1) * b.unsqueeze(-2), product, g.unsqueeze(-2)),
+        (w1 * at_scale).sum(-2),
+        product(sums.unsqueeze(-2), w1).squeeze(-2),
+        torch.addcmul(sums.unsqueeze(-1) * b.unsqueeze(-2), at_scale, g.unsqueeze(-2)),
         sums,
-        cotangent.mT @ trace.act,
+        product(cotangent.mT, trace.act, w2.dtype),
         cotangent.sum(-2),
     )
     return dict(zip(names, values, strict=True))
@@ -215,7 +252,7 @@ def hidden_gradients(params: Params, run: Forward, error: Tensor) -> list[Tensor
     `error` (..., N, C) is the gradient at the logits: `output_error` for the loss of each sample,
     divided by N for the batch mean.
     """
-    grads = [head_input_vjp(params, run.hiddens[-1], error)]
+    grads = [head_input_vjp(params, run.last, error)]
     for block in reversed(range(depth_of(params))):
         grads.append(block_input_vjp(params, block, run.blocks[block], grads[-1]))
     return grads[::-1]
@@ -227,13 +264,15 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.logsumexp(-1) - picked
 
 
-def embed_grads(x: Tensor, cotangent: Tensor, out: Tensor) -> Tensor:
-    """Weight gradient of <embed(x), cotangent>, written to `out` (R, d, D).
+def embed_grads(x: Tensor, cotangent: Tensor, dtype: torch.dtype, out: Tensor) -> Tensor:
+    """Weight gradient of <embed(x), cotangent>, multiplied in `dtype`, written to `out` (R, d, D).
 
     x (N, D), shared by all runs, or (R, N, D); cotangent (R, N, d).
     """
-    if x.dim() == 2:
-        torch.mm(cotangent.transpose(1, 2).flatten(0, 1), x, out=out.flatten(0, 1))
+    left = cotangent.mT.flatten(0, 1) if x.dim() == 2 else cotangent.mT
+    whole = out.flatten(0, 1) if x.dim() == 2 else out
+    if dtype == out.dtype:
+        torch.matmul(left, x, out=whole)
     else:
-        torch.bmm(cotangent.mT, x, out=out)
+        whole.copy_(left.to(dtype) @ x.to(dtype))
     return out

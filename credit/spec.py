@@ -65,7 +65,9 @@ class RunSpec:
         1e-7, "smallest valid reference norm, as the gradient of a mean over 1024", at_least=0
     )
     device: str = _knob("auto", "auto, cpu, cuda or cuda:N")
-    precision: str = _knob("fp32", "arithmetic of training", one_of=("fp32", "fp64"))
+    precision: str = _knob(
+        "fp32", "arithmetic of training", one_of=("fp32", "tf32", "bf16", "fp64")
+    )
 
     def __post_init__(self) -> None:
         for knob in dataclasses.fields(self):

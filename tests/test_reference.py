@@ -332,7 +332,7 @@ def test_network_head_grads_and_input_vjp(case):
     params, x, y, runs = case
     out = network.forward(params, x)
     error = network.output_error(out.logits, y) / BATCH
-    grads = network.head_grads(params, out.hiddens[-1], error)
+    grads = network.head_grads(params, out.last, error)
     assert tuple(grads) == network.HEAD
     at_input = []
     for model, inputs, labels in runs:
@@ -342,7 +342,7 @@ def test_network_head_grads_and_input_vjp(case):
         at_input.append(hidden.grad)
     for name, grad in grads.items():
         check(grad, [_grad(model, name) for model, _, _ in runs])
-    check(network.head_input_vjp(params, out.hiddens[-1], error), at_input)
+    check(network.head_input_vjp(params, out.last, error), at_input)
 
 
 @pytest.mark.parametrize("block", range(DEPTH))

@@ -99,7 +99,7 @@ def trace_of(
         logits=run.logits,
         labels=y,
         error=error,
-        grad_out=network.head_input_vjp(params, run.hiddens[-1], error),
+        grad_out=network.head_input_vjp(params, run.last, error),
         hidden_grads=network.hidden_gradients(params, run, error)
         if rule.reads_hidden_grads
         else [],
@@ -289,7 +289,7 @@ def trace_with_graph(rule: Rule, params: network.Params) -> Trace:
         through = Barrier.apply(hiddens[-1] + out)
         assert isinstance(through, Tensor)
         hiddens.append(through)
-    logits = network.head(params, hiddens[-1])
+    logits = network.head(params, network.standardise(hiddens[-1]))
     return trace_of(rule, params)._replace(hiddens=hiddens, logits=logits)
 
 

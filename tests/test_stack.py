@@ -8,7 +8,8 @@ from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.training.loop import learning_rate
-from credit.training.stack import Stack, arrange, runs_of
+from credit.training.lane import runs_of
+from credit.training.stack import Stack, arrange
 from tests import reference
 
 SHAPE = Shape(12, 8, 5, 3)

@@ -1,0 +1,286 @@
+"""A lane: neighbouring runs of a stack that advance together by one batch step.
+
+Everything a step does is here: forward, credit, gradients, clipping, AdamW. A lane owns no
+parameters; it changes its rows of the stack's tensors in place.
+
+Shape legend: R runs of the lane, N batch, d width, C classes, L depth, S seeds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from credit import network, rules
+from credit.network import Forward, Params
+from credit.randomness import generator
+from credit.rules import Rule, Shape, State, Trace
+from credit.spec import RunSpec
+
+UNBRAKED_EPS = 1e-15
+"""Below this credit_eps, a credit can be so small that its squares underflow in float32."""
+WEIGHTS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+"""Precision -> what weight matrices are multiplied in, where it is not the parameters' own."""
+
+
+@dataclass
+class Group:
+    """The runs of a lane that follow one rule."""
+
+    rule: Rule
+    rows: slice
+    state: State  # leading dimension: the number of rows
+    unbraked: bool  # a run's credit_eps is too small to stop credit from vanishing
+
+
+def runs_of(flags: Sequence[bool]) -> list[slice]:
+    """The maximal contiguous slices where `flags` holds."""
+    slices, start = [], 0
+    for flag, members in groupby(flags):
+        stop = start + len(list(members))
+        if flag:
+            slices.append(slice(start, stop))
+        start = stop
+    return slices
+
+
+class Lane:
+    """Runs of one shape, and how one batch changes them.
+
+    Args:
+        specs: the runs, each rule's beside each other, rules that read exact gradients first.
+        shape: the network's dimensions.
+        params: their rows of the stack's parameters, (R, ...).
+        moments: AdamW's first and second moments of the same parameters.
+        seeds: the stack's seeds, in the order of its batches.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        shape: Shape,
+        params: Params,
+        moments: Mapping[str, tuple[Tensor, Tensor]],
+        seeds: Sequence[int],
+    ) -> None:
+        self.specs = list(specs)
+        self.shape = shape
+        self.params = params
+        example = params["embed.bias"]
+        self.device, self.dtype = example.device, example.dtype
+        self._batch_of = torch.tensor([seeds.index(s.seed) for s in specs], device=self.device)
+        self._weights = WEIGHTS.get(specs[0].precision, self.dtype)
+        self.groups = self._init_groups()
+        self.exact = slice(0, sum(rules.get(s.rule).reads_hidden_grads for s in specs))
+        self.trained = [
+            runs_of([spec.k >= shape.depth - block for spec in specs])
+            for block in range(shape.depth)
+        ]
+        self.optimizer = self._init_optimizer(moments)
+        self._embed_grad = torch.empty_like(params["embed.weight"])
+        self._eps = self._column([spec.credit_eps for spec in specs])
+        self._penalty = self._column([spec.penalty for spec in specs])
+        self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
+        surrogate = [rules.get(spec.rule).surrogate for spec in specs]
+        limits = [specs[0].clip if s else float("inf") for s in surrogate]
+        self._clip = self._column(limits).view(-1)
+
+    @property
+    def size(self) -> int:
+        """R."""
+        return len(self.specs)
+
+    def _column(self, values: Sequence[float]) -> Tensor:
+        """One number per run as (R, 1, 1)."""
+        return torch.tensor(values, dtype=self.dtype, device=self.device).view(-1, 1, 1)
+
+    def _init_groups(self) -> list[Group]:
+        groups = []
+        for name in dict.fromkeys(spec.rule for spec in self.specs):
+            rule = rules.get(name)
+            (rows,) = runs_of([spec.rule == name for spec in self.specs])
+            states = [
+                rule.init(spec, self.shape, generator(spec.seed, "feedback"))
+                for spec in self.specs[rows]
+            ]
+            state = {
+                key: torch.stack([s[key] for s in states]).to(self.device, self.dtype)
+                for key in states[0]
+            }
+            unbraked = min(spec.credit_eps for spec in self.specs[rows]) < UNBRAKED_EPS
+            groups.append(Group(rule, rows, state, unbraked))
+        return groups
+
+    # ---------------------------------------------------------------- optimizer
+
+    def _parts(self) -> list[tuple[str, slice]]:
+        """Every parameter slice that trains. Frozen blocks are in none: no step, no decay."""
+        whole = slice(0, self.size)
+        parts = [(name, whole) for name in ("embed.weight", "embed.bias", *network.HEAD)]
+        for block, slices in enumerate(self.trained):
+            parts += [(name, rows) for name in network.block_names(block) for rows in slices]
+        return parts
+
+    def _init_optimizer(self, moments: Mapping[str, tuple[Tensor, Tensor]]) -> torch.optim.AdamW:
+        """One AdamW over slices of the parameters, its moments slices of `moments`.
+
+        AdamW acts on every number by itself, so one optimizer over all parts equals one each for
+        embed, every block and head. On a GPU the learning rate is a tensor, which a captured step
+        reads anew at every replay.
+        """
+        self._views = {(name, rows.start): self.params[name][rows] for name, rows in self._parts()}
+        spec, captured = self.specs[0], self.device.type == "cuda"
+        optimizer = torch.optim.AdamW(
+            list(self._views.values()),
+            lr=torch.tensor(spec.lr, device=self.device) if captured else spec.lr,
+            weight_decay=spec.weight_decay,
+            fused=True,
+            capturable=captured,
+        )
+        for (name, rows), view in zip(self._parts(), self._views.values(), strict=True):
+            first, second = moments[name]
+            optimizer.state[view] = {
+                "step": torch.tensor(0.0, device=self.device),
+                "exp_avg": first[rows],
+                "exp_avg_sq": second[rows],
+            }
+        return optimizer
+
+    def set_optimizer_steps(self, steps: int) -> None:
+        """Continue AdamW's bias correction from `steps`."""
+        for state in self.optimizer.state.values():
+            state["step"].fill_(float(steps))
+
+    def set_lr(self, lr: float) -> None:
+        """Learning rate of the coming steps."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    # ---------------------------------------------------------------- credit
+
+    def credits(
+        self,
+        run: Forward,
+        labels: Tensor,
+        error: Tensor,
+        grad_out: Tensor,
+        hidden_grads: list[Tensor],
+    ) -> Iterator[tuple[Group, list[Tensor]]]:
+        """Every rule's credit: each group with its a_0 .. a_L, (rows, N, d) each.
+
+        Args:
+            labels: (R, N).
+            error: loss gradient at the logits, (R, N, C).
+            grad_out: the same at h_L, (R, N, d).
+            hidden_grads: the same at h_0 .. h_L, for at least the runs of `self.exact`.
+        """
+        for group in self.groups:
+            rows, rule = group.rows, group.rule
+            trace = Trace(
+                hiddens=[h[rows] for h in run.hiddens],
+                logits=run.logits[rows],
+                labels=labels[rows],
+                error=error[rows],
+                grad_out=grad_out[rows],
+                hidden_grads=[g[rows] for g in hidden_grads] if rule.reads_hidden_grads else [],
+            )
+            yield group, vmap(rule.credit)(group.state, trace)
+
+    def _cotangents(
+        self, params: Params, run: Forward, labels: Tensor, error: Tensor
+    ) -> list[Tensor]:
+        """What every block's output, and last the embedding's, is pulled along: L + 1 x (R, N, d).
+
+        Local rules: norm(credit) / N, the gradient of mean_n <output, norm(credit)>. Backprop: the
+        credit as it is.
+        """
+        samples = error.shape[-2]
+        smallest = torch.finfo(self.dtype).tiny  # norm(0) = 0 also where eps = 0
+        reduced = torch.where(self._per_sample, error, error / samples)
+        grad_out = network.head_input_vjp(params, run.last, reduced)
+        hidden_grads = []
+        if self.exact.stop:
+            exact = {name: p[self.exact] for name, p in params.items()}
+            part = run.rows(self.exact)
+            hidden_grads = network.hidden_gradients(exact, part, reduced[self.exact])
+        cotangents = [torch.empty_like(grad_out) for _ in range(self.shape.depth + 1)]
+        for group, credits in self.credits(run, labels, reduced, grad_out, hidden_grads):
+            rows, first = group.rows, group.rule.block_credit
+            chosen = [*credits[first : first + self.shape.depth], credits[0]]
+            for cotangent, credit in zip(cotangents, chosen, strict=True):
+                if not group.rule.surrogate:
+                    cotangent[rows] = credit
+                    continue
+                if group.unbraked:  # squares of what eps would have stopped may underflow
+                    peak = credit.abs().amax(-1, keepdim=True).clamp_(min=smallest)
+                    rms = torch.linalg.vector_norm(credit / peak, dim=-1, keepdim=True) * peak
+                else:
+                    rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
+                rms = rms * self.shape.width**-0.5
+                scale = 1 / ((rms + self._eps[rows]).clamp_(min=smallest) * samples)
+                torch.mul(credit, scale, out=cotangent[rows])
+        return cotangents
+
+    # ---------------------------------------------------------------- one step
+
+    def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """One batch through every run: forward, credit, gradients, clipping, AdamW.
+
+        Args:
+            x: (N, D) shared by all runs, or (S, N, D), one per seed of the stack.
+            y: (N,) or (S, N).
+
+        Returns:
+            Per run, from the logits before the update: sum of sample losses (R,), correct (R,).
+        """
+        if x.dim() == 3:
+            x, labels = x[self._batch_of], y[self._batch_of]
+        else:
+            labels = y.expand(self.size, -1)
+        params = self.params
+        if self._weights != self.dtype:
+            params = network.lowered(params, self._weights)
+        run = network.forward(params, x)
+        losses = network.losses(run.logits, labels).sum(-1)
+        correct = (run.logits.argmax(-1) == labels).sum(-1)
+        error = network.output_error(run.logits, labels)
+        *at_blocks, at_embed = self._cotangents(params, run, labels, error)
+
+        whole = slice(0, self.size)
+        samples = labels.shape[-1]
+        self._assign(network.head_grads(params, run.last, error / samples), whole)
+        network.embed_grads(x, at_embed, self._weights, out=self._embed_grad)
+        self._assign({"embed.weight": self._embed_grad, "embed.bias": at_embed.sum(-2)}, whole)
+        for block, slices in enumerate(self.trained):
+            for rows in slices:
+                cotangent = at_blocks[block][rows]
+                if any(spec.penalty for spec in self.specs[rows]):
+                    pull = self._penalty[rows] * (2 / samples)
+                    cotangent = cotangent + pull * run.blocks[block].out[rows]
+                part = {n: params[n][rows] for n in network.block_names(block)}
+                grads = network.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
+                self._assign(_clipped(grads, self._clip[rows]), rows)
+        self.optimizer.step()
+        return losses, correct
+
+    def _assign(self, grads: Params, rows: slice) -> None:
+        for name, grad in grads.items():
+            self._views[name, rows.start].grad = grad
+
+
+def _clipped(grads: Params, limit: Tensor) -> Params:
+    """Scale one block's gradients, per run, to norm `limit` (R,) where they exceed it.
+
+    The rule of `torch.nn.utils.clip_grad_norm_`, for every run of the stack by itself.
+    """
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads.values()])
+    scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    return {
+        name: grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1))) for name, grad in grads.items()
+    }
