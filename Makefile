@@ -73,8 +73,8 @@ import: setup ## Load the runs of results/ into the tracking store
 report: setup ## Rebuild table, figure and verdicts of the newest ladder from the tracking store
 	"$(PY)" -m entrypoints.report
 
-bench: setup ## Seconds per run-epoch: the stack against the plain published loop, interleaved
-	"$(PY)" benchmarks/epoch.py
+bench: setup ## Speed, growth, memory, tracking and reading: one table, under 15 minutes
+	"$(PY)" -m benchmarks --folder bench
 
 clean: ## Remove caches and build leftovers; results, tracking store, data and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,10 +1,11 @@
-"""Seconds per run-epoch: the stack against the plain published loop, interleaved.
+"""Seconds per run-epoch: the stack against the plain published loop, interleaved, and the floor.
 
 Each round times, one after the other: the plain loop with torch's default threads, the plain loop
-with one thread, and the stack (bp, fa, dfa x 5 k, d=256, L=4 on CIFAR-10). Ratios are taken within
-a round, so that a machine whose speed drifts does not decide. Prints JSON: medians and every round.
+with one thread, and the stack (bp, fa, dfa x 5 k, d=256, L=4 on CIFAR-10) in fp32 and in bf16.
+Ratios are taken within a round, so that a machine whose speed drifts does not decide. The floor is
+that of `floor.py`, its rates measured in the same round. Prints JSON: medians and every round.
 
-    CREDIT_DATA=... python benchmarks/epoch.py --rounds 3 --steps 60
+    CREDIT_DATA=... python -m benchmarks.epoch --rounds 5 --steps 60
 """
 
 import argparse
@@ -20,44 +21,64 @@ from pathlib import Path
 
 import torch
 
-from credit.data import load
+from benchmarks import floor
+from credit.data import Dataset, load
 from credit.data.batches import held_out, train_batches
-from credit.spec import RunSpec
-from credit.sweep import resolve, shape_of
+from credit.sweep import shape_of
 from credit.training.loop import evaluate
 from credit.training.stack import Stack, arrange
 
 PLAIN = Path(__file__).with_name("plain_loop.py")
+RULES = ("bp", "fa", "dfa")
+WARM_UP = 6
 
 
-def plain(steps: int, threads: int) -> float:
+def plain(steps: int, threads: int, device: str) -> float:
     """Seconds per epoch of one dfa run in the plain loop, scaled from `steps` steps."""
     command = [sys.executable, str(PLAIN), "--rule", "dfa", "--k", "4", "--threads", str(threads)]
     done = subprocess.run(
-        [*command, "--steps", str(steps)], capture_output=True, text=True, check=True
+        [*command, "--device", device, "--steps", str(steps)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout)["seconds_per_epoch"]
 
 
-def stacked(steps: int) -> float:
-    """Seconds per run-epoch of the 15-run stack, scaled from `steps` steps, test set included."""
-    specs = [RunSpec(rule=rule, k=k) for rule in ("bp", "fa", "dfa") for k in range(5)]
-    specs = arrange([resolve(spec) for spec in specs])
-    data = load("cifar10", specs[0].device)
+def stacked(data: Dataset, steps: int, precision: str, device: str, seeds: int) -> float:
+    """Seconds per run-epoch of the stack, scaled from `steps` steps, test set included."""
+    specs = arrange(floor.published(RULES, 256, 4, seeds, precision=precision, device=device))
     stack = Stack(specs, shape_of(specs[0], data))
-    first = specs[0]
-    total = math.ceil(data.n_train / first.batch_size)
-    batches = train_batches(data, stack.seeds, 0, first.batch_size, True, stack.dtype)
-    for _ in range(5):
+    total = math.ceil(data.n_train / specs[0].batch_size)
+    batches = train_batches(data, stack.seeds, 0, specs[0].batch_size, True, stack.dtype)
+    for _ in range(WARM_UP):
         stack.step(*next(batches))
-    started = time.perf_counter()
-    for _ in range(steps):
-        stack.step(*next(batches))
-    training = (time.perf_counter() - started) * total / steps
+    training = timed(lambda: [stack.step(*next(batches)) for _ in range(steps)], device)
     test = held_out(data, stack.dtype)
+    evaluate(stack.params, *(t[:1000] for t in test))
+    testing = timed(lambda: evaluate(stack.params, *test), device)
+    return (training * total / steps + testing) / stack.size
+
+
+def timed(work, device: str) -> float:
+    """Seconds that `work` takes, until the device is done."""
+    _synchronise(device)
     started = time.perf_counter()
-    evaluate(stack.params, *test)
-    return (training + time.perf_counter() - started) / stack.size
+    work()
+    _synchronise(device)
+    return time.perf_counter() - started
+
+
+def _synchronise(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def hardware(device: str) -> str:
+    """What the figures were measured on."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} threads, {platform.machine()}"
 
 
 def main() -> None:
@@ -65,29 +86,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60, help="steps timed per measurement")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
+    device, seeds = args.device, 1 if args.device == "cpu" else 3
+    data = load("cifar10", device)
+    specs = floor.published(RULES, 256, 4, seeds, device=device)
+    work = floor.count(specs, shape_of(specs[0], data), data.n_train, len(data.test_labels))
     rounds = []
     for _ in range(args.rounds):
-        row = {
-            "plain_default_threads": plain(args.steps, 0),
-            "plain_one_thread": plain(args.steps, 1),
-            "stack": stacked(args.steps),
-        }
+        row = {"plain_default_threads": plain(args.steps, 0, device)}
+        if device == "cpu":
+            row["plain_one_thread"] = plain(args.steps, 1, device)
+        for precision in ("fp32", "bf16"):
+            rates = floor.measure(torch.device(device), precision)
+            row[f"stack_{precision}"] = stacked(data, args.steps, precision, device, seeds)
+            row[f"floor_{precision}"] = floor.seconds(work, rates)["sum"] / len(specs)
         rounds.append(row)
         print(json.dumps(row), file=sys.stderr)
-    medians = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
     ratios = {
-        name: statistics.median(r[name] / r["stack"] for r in rounds)
+        f"{name} / stack_fp32": statistics.median(r[name] / r["stack_fp32"] for r in rounds)
         for name in rounds[0]
-        if name != "stack"
+        if name.startswith("plain")
     }
+    for precision in ("fp32", "bf16"):
+        ratios[f"floor / stack, {precision}"] = statistics.median(
+            r[f"floor_{precision}"] / r[f"stack_{precision}"] for r in rounds
+        )
     result = {
-        "command": f"python benchmarks/epoch.py --rounds {args.rounds} --steps {args.steps}",
+        "benchmark": "epoch",
+        "command": f"python -m benchmarks.epoch --rounds {args.rounds} --steps {args.steps}",
         "date": date.today().isoformat(),
-        "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}",
+        "hardware": hardware(device),
         "torch": torch.__version__,
-        "seconds_per_run_epoch_median": medians,
-        "plain_over_stack_median": ratios,
+        "runs": len(specs),
+        "gflop_per_run_epoch": work.flops / len(specs) / 1e9,
+        "seconds_per_run_epoch_median": {
+            name: statistics.median(r[name] for r in rounds) for name in rounds[0]
+        },
+        "ratio_median": ratios,
         "rounds": rounds,
     }
     print(json.dumps(result, indent=2))

@@ -2,7 +2,7 @@
 
 import sys
 
-from credit import publish, sweep
+from credit import sweep
 from credit.tracking.store import open_store
 
 
@@ -14,6 +14,8 @@ def conduct(plan: sweep.Sweep) -> int:
     """
     store = open_store()
     outcome = sweep.run(plan, store)
+    from credit import publish  # here: it takes a second to load, and training comes first
+
     print(publish.publish(store, outcome.parent_id))
     for name, reason in outcome.failures.items():
         print(f"credit: {name} failed: {reason}", file=sys.stderr)

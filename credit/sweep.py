@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from credit import rules
+from credit import planning, rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.rules import Shape
@@ -33,10 +33,7 @@ from credit.tracking.writer import (
     open_parent,
 )
 from credit.training import checkpoint
-from credit.training.stack import Stack, arrange
-
-MAX_RUNS = 64
-"""Most runs in one stack."""
+from credit.training.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,8 @@ def resolve(spec: RunSpec) -> RunSpec:
             torch.empty(0, device=spec.device)
         except (RuntimeError, AssertionError) as error:
             raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
+    if spec.precision == "tf32" and not changes.get("device", spec.device).startswith("cuda"):
+        raise CreditError("precision=tf32 is a GPU's: pass fp32 or bf16, or device=cuda")
     if spec.credit_reduction == "published" or not rule.surrogate:  # bp trains on the mean loss
         changes["credit_reduction"] = rule.published_reduction
     return spec.replace(**changes) if changes else spec
@@ -101,6 +100,9 @@ def run(sweep: Sweep, store: Store) -> Outcome:
                 f"run {old.run_id} ({spec.name}) is being trained by another process: "
                 "wait for it, or stop it"
             )
+    free = planning.memory_free(specs[0].device) - planning.memory_of_data(data, specs)
+    settled = {key for key, old in found.items() if old.status in ("FINISHED", "FAILED")}
+    planning.check([s for s in specs if s.spec_hash not in settled], _shapes(data), free)
     parent_id = open_parent(
         store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
     )
@@ -108,7 +110,7 @@ def run(sweep: Sweep, store: Store) -> Outcome:
     status = "KILLED"
     try:
         with Writer(store, state / "journal") as writer, stop_on_signals():
-            outcome = _train_all(specs, data, store, parent_id, found, writer, state)
+            outcome = _train_all(specs, data, free, store, parent_id, found, writer, state)
             unsent = writer.flush(FLUSH_SECONDS)
             for run_id, reason in writer.refused.items():
                 raise CreditError(f"run {run_id} takes no more values: {reason}")
@@ -151,27 +153,14 @@ def shape_of(spec: RunSpec, data: Dataset) -> Shape:
     return Shape(data.d_in, spec.width, data.classes, spec.depth)
 
 
-def plan(specs: Sequence[RunSpec], epochs_done: Mapping[str, int]) -> list[list[RunSpec]]:
-    """Split runs into stacks: of one shape, at one epoch, at most MAX_RUNS each.
-
-    On a CPU a stack holds one seed: its runs share every batch, and one seed's results are complete
-    before the next begins. A GPU takes all seeds at once.
-    """
-    stacks: dict[tuple, list[RunSpec]] = {}
-    for spec in specs:
-        seed = spec.seed if spec.device == "cpu" else None
-        key = (spec.stack_key, epochs_done.get(spec.spec_hash, 0), seed)
-        stacks.setdefault(key, []).append(spec)
-    return [
-        arrange(runs)[start : start + MAX_RUNS]
-        for runs in stacks.values()
-        for start in range(0, len(runs), MAX_RUNS)
-    ]
+def _shapes(data: Dataset) -> planning.ShapeOf:
+    return lambda spec: shape_of(spec, data)
 
 
 def _train_all(
     specs: Sequence[RunSpec],
     data: Dataset,
+    free: int,
     store: Store,
     parent_id: str,
     found: Mapping[str, FoundRun],
@@ -200,19 +189,24 @@ def _train_all(
         print(
             f"{len(specs) - len(pending)} of {len(specs)} runs are already there", file=sys.stderr
         )
+    stacks, note = planning.plan(pending, _shapes(data), epochs_done, free)
+    if note:
+        print(note, file=sys.stderr)
     with progress(run_epochs) as bar:
-        for runs in plan(pending, epochs_done):
+        for runs in stacks:
             stack = Stack(runs, shape_of(runs[0], data))
             start = epochs_done.get(runs[0].spec_hash, 0)
             if start:
                 checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
             info = {"name": data.name, "digest": data.digest, "source": data.source}
             ids = [
-                open_child(store, parent_id, spec, found.get(spec.spec_hash), info) for spec in runs
+                open_child(store, parent_id, spec, found.get(spec.spec_hash), info, writer.then)
+                for spec in runs
             ]
             run_ids |= {spec.spec_hash: i for spec, i in zip(runs, ids, strict=True)}
             tracked = TrackedStack(stack, ids, data, store, writer, state)
             failures |= tracked.train(start, bar)
+            del stack, tracked  # the next stack needs the memory
     return Outcome(parent_id, run_ids, failures)
 
 

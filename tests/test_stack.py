@@ -7,8 +7,8 @@ from credit import network
 from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.training.loop import learning_rate
 from credit.training.lane import runs_of
+from credit.training.loop import learning_rate
 from credit.training.stack import Stack, arrange
 from tests import reference
 

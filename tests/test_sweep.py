@@ -267,15 +267,6 @@ def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone(monke
     assert_equal_weights(beside_bad, {key: beside_mild[key]})
 
 
-def test_seeds_are_stacked_apart_on_a_cpu_and_together_elsewhere():
-    specs = [RunSpec(**{**BASE, "rule": r, "seed": s}, k=2) for r in RULES for s in (1, 2)]
-    assert [len(stack) for stack in sweep.plan(specs, {})] == [4, 4]
-    elsewhere = [spec.replace(device="cuda") for spec in specs]
-    assert [len(stack) for stack in sweep.plan(elsewhere, {})] == [8]
-    done = {specs[0].spec_hash: 3}
-    assert sorted(len(stack) for stack in sweep.plan(specs, done)) == [1, 3, 4]
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

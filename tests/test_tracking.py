@@ -19,9 +19,9 @@ import pytest
 from credit.errors import CreditError
 from credit.spec import RunSpec, field_types
 from credit.tracking import history as history_module
-from credit.tracking import marks, sending, store
+from credit.tracking import marks, rows, sending, store
 from credit.tracking.journal import Journal
-from credit.tracking.reader import connect
+from credit.tracking.reader import Reader, connect
 from credit.tracking.writer import (
     Store,
     Writer,
@@ -59,6 +59,10 @@ def values_at(step: int) -> dict[str, float]:
 
 def steps_of(opened: Store, run_id: str, key: str = "loss/train") -> list[int]:
     return sorted(m.step for m in opened.client.get_metric_history(run_id, key))
+
+
+def heartbeat_of(opened: Store, run_id: str) -> int:
+    return marks.heartbeat(opened.client.get_run(run_id).data.tags)
 
 
 # --- the store -------------------------------------------------------------------------------
@@ -458,9 +462,9 @@ def test_heartbeat_is_refreshed_without_values(opened, tmp_path, monkeypatch):
     with Writer(opened, tmp_path, interval_s=0.05) as writer:
         writer.watch(child)
         deadline = time.monotonic() + 20
-        while marks.heartbeat(opened.client.get_run(child)) == 1 and time.monotonic() < deadline:
+        while heartbeat_of(opened, child) == 1 and time.monotonic() < deadline:
             time.sleep(0.05)
-    assert time.time() - marks.heartbeat(opened.client.get_run(child)) < 30
+    assert time.time() - heartbeat_of(opened, child) < 30
 
 
 # --- artifacts and the reader ----------------------------------------------------------------
@@ -531,6 +535,80 @@ def test_reader_gives_typed_rows(opened, tmp_path):
     assert list(reader.parents("ladder")["params"]) == [PARAMS]
     with pytest.raises(CreditError, match="filter"):
         reader.runs(filter="k ~~ 1")
+
+
+def frames(reader: Reader, parent: str) -> list[pd.DataFrame]:
+    """Everything that can be asked about runs, with and without a filter."""
+    return [
+        reader.runs(),
+        reader.runs(kind="ladder"),
+        reader.runs(kind="none"),
+        reader.runs(parent=parent),
+        reader.runs(parent=parent, filter="params.k = '1'"),
+        reader.runs(kind="scan", parent=parent),
+        reader.runs(filter="metrics.`loss/train` < 1"),
+        reader.parents(),
+        reader.parents("scan"),
+    ]
+
+
+def test_runs_are_the_same_by_query_and_by_client(opened, tmp_path, monkeypatch):
+    """Also those of two parents, with nan, deleted, of another schema, or just being created."""
+    client = opened.client
+    parent, ids = fill(opened, tmp_path / "j")
+    second = open_parent(opened, "scan", "scan", {"note": "it's"}, "scanhash")
+    own = open_child(opened, second, SPEC.replace(seed=7))
+    log_children(opened, second, [*ids[:2], own])
+    client.log_metric(own, "loss/train", math.nan, step=1)
+    client.log_metric(own, "rho/h01", math.inf, step=1)
+    client.delete_run(open_child(opened, parent, SPEC.replace(seed=8)))
+    client.set_tag(open_child(opened, parent, SPEC.replace(seed=9)), "credit.schema", "0")
+    later = []
+    created = open_child(
+        opened, second, SPEC.replace(seed=10), later=lambda *call: later.append(call)
+    )
+    client.create_run(client.create_experiment("other"), tags={"credit.schema": "1"})
+    reader = connect()
+    by_query = frames(reader, parent)
+    assert [len(frame) for frame in by_query] == [4, 3, 0, 3, 1, 2, 2, 2, 1]
+    assert by_query[0].iloc[0]["run_id"] == own
+    assert math.isnan(by_query[0].iloc[0]["loss/train"])
+    assert set(reader.runs(kind="scan")["run_id"]) == {*ids[:2], own}
+    assert reader.children(second) == [*ids[:2], own, created]
+    found = find_children(opened, [SPEC.replace(k=0).spec_hash, SPEC.replace(seed=8).spec_hash])
+    monkeypatch.setattr(rows, "sqlite_path", lambda uri: None)
+    for one, other in zip(by_query, frames(reader, parent), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert reader.children(second) == [*ids[:2], own, created]
+    assert found == find_children(opened, [SPEC.replace(k=0).spec_hash, "0"])
+    monkeypatch.setattr(rows, "_AT_ONCE", 2)
+    pd.testing.assert_frame_equal(by_query[3], reader.runs(parent=parent))
+    monkeypatch.undo()
+    monkeypatch.setattr(rows, "_AT_ONCE", 2)
+    pd.testing.assert_frame_equal(by_query[0], reader.runs())
+
+
+def test_child_whose_parameters_follow_later_is_whole_in_the_end(opened, tmp_path):
+    parent = parent_of(opened)
+    with Writer(opened, tmp_path, interval_s=600) as writer:
+        child = open_child(opened, parent, SPEC, None, DATASET, writer.then)
+        assert opened.client.get_run(child).data.params == {}
+        assert connect().runs().empty
+        writer.log(child, 1, values_at(1))
+    run = opened.client.get_run(child)
+    assert run.data.params == SPEC.to_params()
+    assert len(run.inputs.dataset_inputs) == 1
+    assert connect().runs()["run_id"].tolist() == [child]
+
+
+def test_child_that_was_killed_before_its_parameters_came_gets_them_at_resume(opened):
+    parent = parent_of(opened)
+    child = open_child(opened, parent, SPEC, None, DATASET, lambda run_id, complete: None)
+    found = find_children(opened, [SPEC.spec_hash])[SPEC.spec_hash]
+    assert open_child(opened, parent, SPEC, found, DATASET) == child
+    run = opened.client.get_run(child)
+    assert run.data.params == SPEC.to_params()
+    assert len(run.inputs.dataset_inputs) == 1
 
 
 def test_runs_used_by_two_parents_are_children_of_both(opened, tmp_path):

@@ -68,6 +68,13 @@ class Rule:
         """a_0 .. a_L, each (N, d). Pure: no in-place change of its arguments, no random numbers."""
         raise NotImplementedError
 
+    def products(self, shape: Shape) -> int:
+        """Multiply-adds that one sample's credit costs, for cost accounts and even lanes.
+
+        Default: of the exact gradients, for rules that read them, else none.
+        """
+        return 2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0
+
     def update(
         self, state: State, trace: Trace, generator: torch.Generator
     ) -> tuple[State, dict[str, Tensor]]:

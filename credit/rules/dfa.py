@@ -27,5 +27,8 @@ class DirectFeedbackAlignment(Rule):
         credits = [trace.error @ matrix.mT for matrix in state["feedback"].unbind(0)]
         return [*credits, credits[-1]]
 
+    def products(self, shape: Shape) -> int:
+        return shape.depth * shape.width * shape.classes
+
 
 RULE = DirectFeedbackAlignment()

@@ -29,5 +29,8 @@ class FeedbackAlignment(Rule):
             credits.append(credits[-1] @ matrix.mT)
         return credits[::-1]
 
+    def products(self, shape: Shape) -> int:
+        return shape.depth * shape.width**2
+
 
 RULE = FeedbackAlignment()

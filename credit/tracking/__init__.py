@@ -7,6 +7,7 @@
 - sending: metric values to the server through the journal, without slowing training
 - artifacts: files, tables, figures, text, datasets
 - writer: what the sweep imports, all of the above
-- history, reader: typed DataFrames for analysis and notebooks
+- rows, history: runs and values, in SQL from a file, through the client from a server
+- reader: typed DataFrames for analysis and notebooks
 - portable: runs as files that can be imported into another store
 """

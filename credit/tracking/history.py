@@ -4,8 +4,6 @@ A local SQLite file answers one read-only query; a server has a bulk endpoint, o
 100 runs and 25,000 points a call; any other store is asked run by run. The result is the same.
 """
 
-import contextlib
-import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,11 +13,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 
+from credit.tracking.rows import chunks, marks, read_only
 from credit.tracking.store import is_http, sqlite_path
 
 _BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 _BULK_RUNS, _BULK_POINTS = 100, 25_000
-_SQL_RUNS = 500
 COLUMNS = {"run_id": str, "key": str, "step": "int64", "value": "float64", "timestamp": "int64"}
 
 
@@ -75,18 +73,13 @@ def _one_by_one(_uri: str, client: MlflowClient, run_ids: list[str], key: str) -
 def _from_sqlite(path: Path, ids: list[str], keys: Sequence[str] | None) -> list[tuple]:
     rows: list[tuple] = []
     wanted = list(keys) if keys is not None else []
-    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        for start in range(0, len(ids), _SQL_RUNS):
-            part = ids[start : start + _SQL_RUNS]
+    with read_only(path) as database:
+        for part in chunks(ids):
             query = (
                 "SELECT run_uuid, key, step, CASE WHEN is_nan THEN NULL ELSE value END, timestamp "
-                f"FROM metrics WHERE run_uuid IN ({_marks(part)})"
+                f"FROM metrics WHERE run_uuid IN ({marks(part)})"
             )
             if keys is not None:
-                query += f" AND key IN ({_marks(wanted)})"
+                query += f" AND key IN ({marks(wanted)})"
             rows += database.execute(query, [*part, *wanted]).fetchall()
     return rows
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ",".join("?" * len(values))

@@ -55,14 +55,14 @@ def search(
             return
 
 
-def is_busy(run: Run) -> bool:
+def is_busy(status: str, tags: Mapping[str, str]) -> bool:
     """Whether another process trains this run: alive on this host, or heard of lately elsewhere."""
-    owner = run.data.tags.get(OWNER)
-    if run.info.status != "RUNNING" or not owner:
+    owner = tags.get(OWNER)
+    if status != "RUNNING" or not owner:
         return False
     host, pid, started = owner.rsplit(":", 2)
     if host != socket.gethostname():
-        return time.time() - heartbeat(run) < SILENT_S
+        return time.time() - heartbeat(tags) < SILENT_S
     if int(pid) == os.getpid():
         return False
     try:
@@ -73,9 +73,9 @@ def is_busy(run: Run) -> bool:
         return False
 
 
-def heartbeat(run: Run) -> int:
-    """Unix seconds of the last sign of life, 0 if there was none."""
-    return int(run.data.tags.get(HEARTBEAT, 0))
+def heartbeat(tags: Mapping[str, str]) -> int:
+    """Unix seconds of a run's last sign of life, 0 if there was none."""
+    return int(tags.get(HEARTBEAT, 0))
 
 
 def owner_tags() -> dict[str, str]:

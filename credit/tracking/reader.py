@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from credit.tracking.marks import (
     SCHEMA_TAG,
     SPEC,
     SWEEP,
-    search,
 )
+from credit.tracking.rows import Row, Tags, in_order, select
 from credit.tracking.store import AWAY, reach, shown, sqlite_path, tracking_uri
 
 
@@ -81,30 +81,20 @@ class Reader:
             the last measurement had no valid value, although an earlier one may have had. A field
             that did not exist when a run was made has its default, which is what was done then.
         """
-        found = self._search({SCHEMA_TAG: SCHEMA}, filter)
-        kept = [run for run in found if SPEC in run.data.tags]
-        if parent is not None:
-            wanted = set(self.children(parent))
-            kept = [run for run in kept if run.info.run_id in wanted]
-        if kind is not None:
-            parents = self.parents(kind)["run_id"]
-            wanted = {child for parent_id in parents for child in self.children(parent_id)}
-            kept = [run for run in kept if run.info.run_id in wanted]
+        kept = [row for row in self._used(kind, parent, filter) if SPEC in row.tags]
         types, defaults = field_types(), RunSpec().to_params()
-        kept = [run for run in kept if "rule" in run.data.params]  # else it is just being created
+        kept = [row for row in kept if "rule" in row.params]  # else it is just being created
         columns: dict[str, Any] = {
             **_info_columns(kept),
-            "parent_id": [run.data.tags.get(PARENT) for run in kept],
-            "spec_hash": [run.data.tags[SPEC] for run in kept],
-            "reason": [run.data.tags.get(REASON) for run in kept],
-            "imported_from": [run.data.tags.get(IMPORTED_FROM) for run in kept],
+            "parent_id": [row.tags.get(PARENT) for row in kept],
+            "spec_hash": [row.tags[SPEC] for row in kept],
+            "reason": [row.tags.get(REASON) for row in kept],
+            "imported_from": [row.tags.get(IMPORTED_FROM) for row in kept],
         }
         for name, type_ in types.items():
-            values = [
-                parse_value(name, type_, run.data.params.get(name, defaults[name])) for run in kept
-            ]
+            values = [parse_value(name, type_, r.params.get(name, defaults[name])) for r in kept]
             columns[name] = pd.Series(values, dtype=type_)
-        current = [_current_metrics(run) for run in kept]
+        current = [_current_metrics(row) for row in kept]
         for key in sorted({key for metrics in current for key in metrics}):
             columns[key] = [metrics.get(key, float("nan")) for metrics in current]
         return pd.DataFrame(columns)
@@ -116,15 +106,14 @@ class Reader:
             Columns run_id, name, status, start, end, kind, sweep_hash, note, and params, a
             dictionary of strings.
         """
-        found = self._search({SCHEMA_TAG: SCHEMA} | ({KIND: kind} if kind else {}))
-        kept = [run for run in found if KIND in run.data.tags]
+        kept = self._parents(kind)
         return pd.DataFrame(
             {
                 **_info_columns(kept),
-                "kind": [run.data.tags[KIND] for run in kept],
-                "sweep_hash": [run.data.tags.get(SWEEP) for run in kept],
-                "note": [run.data.tags.get(NOTE) for run in kept],
-                "params": [dict(run.data.params) for run in kept],
+                "kind": [row.tags[KIND] for row in kept],
+                "sweep_hash": [row.tags.get(SWEEP) for row in kept],
+                "note": [row.tags.get(NOTE) for row in kept],
+                "params": [dict(row.params) for row in kept],
             }
         )
 
@@ -133,13 +122,9 @@ class Reader:
 
         Those it names in `runs.json`, which may belong to other parents, and those nested under it.
         """
-        self.run(parent_id)
-        nested = [run.info.run_id for run in self._search({PARENT: parent_id})]
-        if CHILDREN_FILE not in self._files(parent_id):
-            return nested
-        return list(
-            dict.fromkeys([*read_children(self.artifact(parent_id, CHILDREN_FILE)), *nested])
-        )
+        named = self._named(parent_id, self.run(parent_id).info.artifact_uri or "")
+        nested = [row.run_id for row in self._select({PARENT: parent_id})]
+        return list(dict.fromkeys([*named, *nested]))
 
     def run(self, run_id: str) -> Run:
         """MLflow's own record of a run.
@@ -168,11 +153,9 @@ class Reader:
         Raises:
             CreditError: the run or the artifact does not exist.
         """
-        root = self.run(run_id).info.artifact_uri or ""
-        if root.startswith("file:"):  # on this machine: no copy
-            here = Path(unquote(urlsplit(root).path)) / path
-            if here.exists():
-                return here
+        here = _local(self.run(run_id).info.artifact_uri or "", path)
+        if here and here.exists():  # on this machine: no copy
+            return here
         try:
             return Path(self.client.download_artifacts(run_id, path))
         except AWAY as error:
@@ -188,9 +171,42 @@ class Reader:
                 "set MLFLOW_TRACKING_URI to the server that holds them"
             ) from error
 
-    def _search(self, tags: dict[str, str], filter: str = "") -> list[Run]:
+    def _used(self, kind: str | None, parent: str | None, filter: str) -> list[Row]:
+        """The runs that a parent uses, or any parent of a kind, or both; without either, all."""
+        if parent is not None:
+            found = self._used_by({parent: self.run(parent).info.artifact_uri or ""}, filter)
+            if kind is not None:
+                of_kind = {row.run_id for row in self._used(kind, None, filter)}
+                found = [row for row in found if row.run_id in of_kind]
+            return found
+        if kind is not None:
+            return self._used_by({r.run_id: r.artifact_uri for r in self._parents(kind)}, filter)
+        return self._select({SCHEMA_TAG: SCHEMA}, filter=filter)
+
+    def _used_by(self, parents: Mapping[str, str], filter: str) -> list[Row]:
+        """The runs nested under some parents, or named by them. `parents`: id -> artifact URI."""
+        schema = {SCHEMA_TAG: SCHEMA}
+        nested = self._select({**schema, PARENT: parents.keys()}, filter=filter)
+        named = {child for parent in parents.items() for child in self._named(*parent)}
+        others = self._select(schema, named - {row.run_id for row in nested}, filter)
+        return in_order([*nested, *others])
+
+    def _parents(self, kind: str | None) -> list[Row]:
+        tags = {SCHEMA_TAG: SCHEMA} | ({KIND: kind} if kind else {})
+        return [row for row in self._select(tags) if KIND in row.tags]
+
+    def _named(self, parent_id: str, root: str) -> list[str]:
+        """The ids in the `runs.json` of a parent whose artifacts lie at `root`."""
+        path = _local(root, CHILDREN_FILE)
+        if path is None and CHILDREN_FILE in self._files(parent_id):
+            path = self.artifact(parent_id, CHILDREN_FILE)
+        return read_children(path) if path and path.exists() else []
+
+    def _select(
+        self, tags: Tags, ids: Collection[str] | None = None, filter: str = ""
+    ) -> list[Row]:
         try:
-            return list(search(self.client, self.experiments, tags, filter))
+            return select(self.uri, self.client, self.experiments, tags, ids, filter)
         except MlflowException as error:
             what = f"filter {filter!r}" if filter else f"search in {shown(self.uri)}"
             raise CreditError(f"{what} failed: {error}") from error
@@ -206,24 +222,28 @@ def read_children(path: Path) -> list[str]:
         ) from error
 
 
-def _current_metrics(run: Run) -> dict[str, float]:
+def _current_metrics(row: Row) -> dict[str, float]:
     """A run's last values, without those that an epoch before its last measurement left behind.
 
     MLflow keeps the last value that was logged. A measurement that is no longer valid logs none, so
     that "last" would be a number from when it still was; `valid/reference` is in every measurement.
     """
-    logged = run.data._metric_objs  # `run.data.metrics` has no steps
-    measured = max((m.step for m in logged if m.key == "valid/reference"), default=0)
-    return {m.key: m.value for m in logged if m.step >= measured}
+    _, measured = row.latest.get("valid/reference", (1.0, 0))
+    return {key: value for key, (value, step) in row.latest.items() if step >= measured}
 
 
-def _info_columns(runs: list[Run]) -> dict[str, Any]:
+def _local(root: str, path: str) -> Path | None:
+    """Where an artifact of a run lies or would lie, if that is a folder and not a server."""
+    return Path(unquote(urlsplit(root).path)) / path if root.startswith("file:") else None
+
+
+def _info_columns(rows: list[Row]) -> dict[str, Any]:
     return {
-        "run_id": pd.Series([run.info.run_id for run in runs], dtype=str),
-        "name": [run.info.run_name for run in runs],
-        "status": [run.info.status for run in runs],
-        "start": [_time(run.info.start_time) for run in runs],
-        "end": [_time(run.info.end_time) for run in runs],
+        "run_id": pd.Series([row.run_id for row in rows], dtype=str),
+        "name": [row.name for row in rows],
+        "status": [row.status for row in rows],
+        "start": [_time(row.start) for row in rows],
+        "end": [_time(row.end) for row in rows],
     }
 
 

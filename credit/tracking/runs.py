@@ -4,7 +4,7 @@ One parent per invocation of an experiment, one child per RunSpec, known by the 
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -31,6 +31,7 @@ from credit.tracking.marks import (
     same_value,
     search,
 )
+from credit.tracking.rows import select
 from credit.tracking.store import Store
 
 LEFT_OPEN = {"device": "auto", "credit_reduction": "published"}
@@ -88,7 +89,7 @@ def open_parent(
     older = list(search(client, [store.experiment_id], {SWEEP: sweep_hash, SCHEMA_TAG: SCHEMA}))
     given = os.environ.get("MLFLOW_RUN_ID")
     for parent in older:
-        if parent.info.run_id != given and is_busy(parent):
+        if parent.info.run_id != given and is_busy(parent.info.status, parent.data.tags):
             raise CreditError(
                 f"the same sweep is being trained by {parent.data.tags[OWNER]} "
                 f"(run {parent.info.run_id}): wait for it, or stop it"
@@ -124,27 +125,23 @@ def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
     Of several runs with one hash a finished one is taken, else one that is being trained, else the
     most recent.
     """
-    wanted = set(hashes)
     found: dict[str, FoundRun] = {}
-    for run in search(store.client, [store.experiment_id], {SCHEMA_TAG: SCHEMA}):
-        tags = run.data.tags
-        spec_hash = tags.get(SPEC)
-        if spec_hash not in wanted:
-            continue
+    tags = {SCHEMA_TAG: SCHEMA, SPEC: set(hashes)}
+    for row in select(store.uri, store.client, [store.experiment_id], tags):
         candidate = FoundRun(
-            run_id=run.info.run_id,
-            spec_hash=spec_hash,
-            parent_id=tags.get(PARENT),
-            status=run.info.status,
-            busy=is_busy(run),
-            start_time=run.info.start_time or 0,
-            end_time=run.info.end_time,
-            heartbeat=heartbeat(run),
-            reason=tags.get(REASON),
+            run_id=row.run_id,
+            spec_hash=row.tags[SPEC],
+            parent_id=row.tags.get(PARENT),
+            status=row.status,
+            busy=is_busy(row.status, row.tags),
+            start_time=row.start or 0,
+            end_time=row.end,
+            heartbeat=heartbeat(row.tags),
+            reason=row.tags.get(REASON),
         )
-        best = found.get(spec_hash)
+        best = found.get(candidate.spec_hash)
         if best is None or _preference(candidate) > _preference(best):
-            found[spec_hash] = candidate
+            found[candidate.spec_hash] = candidate
     return found
 
 
@@ -154,11 +151,15 @@ def open_child(
     spec: RunSpec,
     found: FoundRun | None = None,
     dataset_info: Mapping[str, str] | None = None,
+    later: Callable[[str, Callable[[], None]], None] | None = None,
 ) -> str:
     """The run that trains `spec`, as a run id: `found` again, or a new child of `parent_id`.
 
     Args:
         dataset_info: `name`, `digest` and `source` of the training data, logged as a dataset input.
+        later: takes the run and what logs its parameters and data, to be called in the background
+            (`Writer.then`), so that training starts sooner; None logs them now. A run that a killed
+            process left without them gets them when it is opened again.
 
     Raises:
         CreditError: `found` was logged with other parameters, or another process trains it.
@@ -173,7 +174,7 @@ def open_child(
         )
     else:
         run = client.get_run(found.run_id)
-        if is_busy(run):
+        if is_busy(run.info.status, run.data.tags):
             raise CreditError(
                 f"run {found.run_id} ({spec.name}) is being trained by {run.data.tags[OWNER]}: "
                 "wait for it, or stop it"
@@ -182,9 +183,17 @@ def open_child(
         client.update_run(found.run_id, status="RUNNING")
         if REASON in run.data.tags:
             client.delete_tag(found.run_id, REASON)
-    _log(client, run, params, tags if found else {})
-    if dataset_info and not (run.inputs and run.inputs.dataset_inputs):
-        log_dataset(store, run.info.run_id, dataset_info)
+        _log(client, run, {}, tags)
+
+    def complete() -> None:
+        _log(client, run, params, {})
+        if dataset_info and not (run.inputs and run.inputs.dataset_inputs):
+            log_dataset(store, run.info.run_id, dataset_info)
+
+    if later:
+        later(run.info.run_id, complete)
+    else:
+        complete()
     return run.info.run_id
 
 
@@ -233,7 +242,7 @@ def adopt(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
     kind = store.client.get_run(parent_id).data.tags.get(KIND)
     for owner in owners - {parent_id}:
         older = store.client.get_run(owner)
-        if older.data.tags.get(KIND) != kind or is_busy(older):
+        if older.data.tags.get(KIND) != kind or is_busy(older.info.status, older.data.tags):
             continue
         theirs = search(store.client, [store.experiment_id], {PARENT: owner})
         if {run.info.run_id for run in theirs} <= mine:

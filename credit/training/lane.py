@@ -107,7 +107,7 @@ class Lane:
                 for spec in self.specs[rows]
             ]
             state = {
-                key: torch.stack([s[key] for s in states]).to(self.device, self.dtype)
+                key: _stacked([s[key] for s in states]).to(self.device, self.dtype)
                 for key in states[0]
             }
             unbraked = min(spec.credit_eps for spec in self.specs[rows]) < UNBRAKED_EPS
@@ -135,11 +135,13 @@ class Lane:
         spec, captured = self.specs[0], self.device.type == "cuda"
         optimizer = torch.optim.AdamW(
             list(self._views.values()),
-            lr=torch.tensor(spec.lr, device=self.device) if captured else spec.lr,
+            lr=spec.lr,
             weight_decay=spec.weight_decay,
             fused=True,
             capturable=captured,
         )
+        if captured:
+            optimizer.param_groups[0]["lr"] = torch.tensor(spec.lr, device=self.device)
         for (name, rows), view in zip(self._parts(), self._views.values(), strict=True):
             first, second = moments[name]
             optimizer.state[view] = {
@@ -272,6 +274,17 @@ class Lane:
     def _assign(self, grads: Params, rows: slice) -> None:
         for name, grad in grads.items():
             self._views[name, rows.start].grad = grad
+
+
+def _stacked(states: list[Tensor]) -> Tensor:
+    """Rule states along a new leading run dimension.
+
+    A matrix per layer, (L, ., .), is laid out layer by layer, so that the matrices of one layer
+    are one block: products copy what is not.
+    """
+    if states[0].dim() < 3:
+        return torch.stack(states)
+    return torch.stack(states, dim=1).movedim(1, 0)
 
 
 def _clipped(grads: Params, limit: Tensor) -> Params:

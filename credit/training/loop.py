@@ -64,7 +64,8 @@ def train(
             loss += batch_loss
             correct += batch_correct
             on_step(step, steps)
-        test_accuracy = evaluate(stack.params, *test)
+        test_accuracy = evaluate(stack.params, *test).tolist()  # waits for the device
+        losses, hits = (loss / data.n_train).tolist(), (correct / data.n_train).tolist()
         seconds = time.perf_counter() - started
         last = epoch + 1 == spec.epochs
         reports = {}
@@ -73,9 +74,9 @@ def train(
         records = []
         for row in sorted(alive):
             metrics = {
-                "accuracy/test": test_accuracy[row].item(),
-                "accuracy/train": correct[row].item() / data.n_train,
-                "loss/train": loss[row].item() / data.n_train,
+                "accuracy/test": test_accuracy[row],
+                "accuracy/train": hits[row],
+                "loss/train": losses[row],
                 "time/epoch_seconds": seconds,
                 "time/run_epoch_seconds": seconds / stack.size,
             }

@@ -14,6 +14,7 @@ here before it is let; nothing is rounded without being asked for.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -22,12 +23,16 @@ ROUNDING = 2e-5
 oneDNN 1e-6; with operands rounded to bfloat16 it is 1e-3."""
 
 
+_ONEDNN: Any = getattr(torch.backends.mkldnn, "matmul", None)
+"""What oneDNN may do with float32 operands; untyped in torch."""
+
+
 def prepare(precision: str, device: torch.device) -> None:
     """Let products run as fast as `precision` allows, and no coarser. For the whole process."""
     if device.type == "cuda":
         torch.backends.cuda.matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-    else:
-        torch.backends.mkldnn.matmul.fp32_precision = "bf16" if _keeps_float32() else "none"
+    elif _keeps_float32():
+        _ONEDNN.fp32_precision = "bf16"
 
 
 @lru_cache(maxsize=1)
@@ -38,12 +43,11 @@ def _keeps_float32() -> bool:
     source = torch.Generator().manual_seed(0)
     wide = [torch.randn(n, 3072, generator=source) for n in (512, 128)]
     batch = [torch.randn(2, 256, 256, generator=source) for _ in range(2)]
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    before, _ONEDNN.fp32_precision = _ONEDNN.fp32_precision, "bf16"
     try:
         return all(_error(a, b.mT) < ROUNDING for a, b in (wide, batch))
     finally:
-        torch.backends.mkldnn.matmul.fp32_precision = before
+        _ONEDNN.fp32_precision = before
 
 
 def _error(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -44,14 +44,14 @@ def lanes_for(specs: Sequence[RunSpec], shape: Shape, device: torch.device) -> l
 
 
 def products_of(spec: RunSpec, shape: Shape) -> int:
-    """Multiply-adds that a sample costs in one training step, in the large products.
+    """Multiply-adds that a sample costs in one training step, in matrix products.
 
-    Forward: embedding D d, a block 2 d^2. Gradients: embedding D d, a trained block 3 d^2. An exact
-    gradient goes back through every block: 2 d^2 each.
+    Forward: embedding D d, a block 2 d^2, head d C. Gradients: embedding D d, a trained block
+    3 d^2, head d C for its weights and twice for h_L. And what the rule's credit costs.
     """
-    exact = 2 * shape.depth if rules.get(spec.rule).reads_hidden_grads else 0
-    in_blocks = 2 * shape.depth + 3 * spec.k + exact
-    return shape.width * (2 * shape.d_in + in_blocks * shape.width)
+    in_blocks = (2 * shape.depth + 3 * spec.k) * shape.width**2
+    at_ends = (2 * shape.d_in + 4 * shape.classes) * shape.width
+    return at_ends + in_blocks + rules.get(spec.rule).products(shape)
 
 
 def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:

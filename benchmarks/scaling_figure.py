@@ -1,0 +1,113 @@
+"""The figure of `scaling.py`: six small panels, from its JSON."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from credit.analysis.drawing import GREY, NARROW, TEXT, WIDE, add_legend, caption
+
+MEASURED: dict[str, Any] = {"color": "#0072B2", "marker": "s", "linewidth": 1.4, "zorder": 3}
+PLANNED: dict[str, Any] = {"color": "#D55E00", "marker": "^", "linewidth": 1.2, "zorder": 2}
+PLANNED["markerfacecolor"] = "white"
+IDEAL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.0, "zorder": 1}
+
+
+def draw(result: dict, width: float = WIDE) -> Figure:
+    """Time against R, d, L and directions, and memory against R.
+
+    Axes are logarithmic where growth spans decades. Dashed is what values were if they grew with
+    the work: runs, weights (a sample's arithmetic is in proportion to them), directions.
+
+    Args:
+        result: what `scaling.py` prints.
+        width: in inches; narrow figures have two panels a row instead of three.
+    """
+    columns = 3 if width > NARROW else 2
+    rows = 6 // columns
+    figure = Figure(figsize=(width, 0.7 + 1.95 * rows), dpi=200, layout="constrained")
+    figure.suptitle(f"{result['hardware']}, torch {result['torch']}, {result['date']}", fontsize=9)
+    panels: Sequence[Axes] = figure.subplots(rows, columns).flat
+    one = width / columns
+    runs, widths, depths = (_points(result, name) for name in ("runs", "width", "depth"))
+    directions = _points(result, "directions")
+
+    _panel(panels[0], runs, "runs", "epoch_seconds", lambda p: p["runs"])
+    _panel(panels[1], runs, "runs", "run_epoch_seconds", lambda p: 1)
+    _panel(panels[2], runs, "runs", "peak_bytes", lambda p: p["runs"], 1e-9, anchor=-1)
+    _line(panels[2], runs, "runs", "planned_bytes", PLANNED, 1e-9)
+    _panel(panels[3], widths, "width", "epoch_seconds", _arithmetic)
+    _panel(panels[4], depths, "depth", "epoch_seconds", _arithmetic)
+    _panel(panels[5], directions, "directions", "measure_seconds", lambda p: p["directions"])
+    panels[1].set_yscale("linear")
+    panels[4].set_yscale("linear")
+    panels[4].set_xscale("linear")
+    panels[4].xaxis.set_major_locator(FixedLocator([point["depth"] for point in depths]))
+    panels[4].xaxis.set_minor_locator(NullLocator())
+    for axes in (panels[1], panels[4]):
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.set_ylim(bottom=0)
+    texts = (
+        ("R, runs in the stack", "seconds", "one epoch of all runs"),
+        ("R, runs in the stack", "seconds", "one epoch of one run"),
+        ("R, runs in the stack", "GB", "peak memory"),
+        ("d, units per hidden state", "seconds", "one epoch of 5 runs"),
+        ("L, residual blocks", "seconds", "one epoch of 5 runs"),
+        ("directions per sample", "seconds", "diagnostics of 5 runs, once"),
+    )
+    for axes, (x, y, text) in zip(panels, texts, strict=True):
+        axes.set_xlabel(x, fontsize=TEXT)
+        axes.set_ylabel(y, fontsize=TEXT)
+        caption(axes, text, one)
+    handles = [
+        Line2D([], [], markersize=4.5, label="measured", **MEASURED),
+        Line2D([], [], markersize=4.5, label="planner's estimate", **PLANNED),
+        Line2D([], [], label="in proportion to the work", **IDEAL),
+    ]
+    add_legend(figure, list(handles), width)
+    return figure
+
+
+def _points(result: dict, sweep: str) -> list[dict]:
+    found = [point for point in result["points"] if sweep in point["sweeps"]]
+    return sorted(found, key=lambda point: point[sweep])
+
+
+def _arithmetic(point: dict) -> float:
+    """Weights of one run on CIFAR-10: what a sample's arithmetic is in proportion to."""
+    d = point["width"]
+    return 3072 * d + point["depth"] * 2 * d * d + 10 * d
+
+
+def _line(axes: Axes, points: list[dict], x: str, y: str, look: dict, scale: float = 1) -> None:
+    values = [point["median"][y] * scale for point in points]
+    axes.plot([point[x] for point in points], values, markersize=4.5, **look)
+
+
+def _panel(
+    axes: Axes,
+    points: list[dict],
+    x: str,
+    y: str,
+    ideal: Callable[[dict], float],
+    scale: float = 1,
+    anchor: int = 0,
+) -> None:
+    """Measured values, and dashed what they were if they grew from one point as `ideal` does."""
+    _line(axes, points, x, y, MEASURED, scale)
+    unit = points[anchor]["median"][y] * scale / ideal(points[anchor])
+    axes.plot([point[x] for point in points], [unit * ideal(point) for point in points], **IDEAL)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([point[x] for point in points]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=TEXT)
+    axes.grid(axis="y", linewidth=0.4, alpha=0.5)

@@ -1,0 +1,265 @@
+"""Which runs share a stack: as many as may, and as fit into the device's memory.
+
+Shape legend: R runs, N batch, n held-out samples, d width, C classes, D input units, L depth.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import torch
+
+from credit import rules
+from credit.data import Dataset
+from credit.errors import CreditError
+from credit.measures.perturbation import CHUNK_ELEMENTS
+from credit.rules import Shape
+from credit.spec import RunSpec
+from credit.training.loop import EVALUATION_BATCH
+from credit.training.stack import DTYPES, arrange
+
+MAX_RUNS = 64
+"""Most runs in one stack."""
+SHARE = 0.8
+"""Part of the free memory that a stack may take: other programs, and allocators, need some."""
+SLACK = 1.1
+"""Of working memory, for temporaries too short-lived to be in the model, and fragments."""
+OVERHEAD = 32 * 2**20
+"""Bytes that any stack costs: code loaded on first use, buffers of the linear algebra library."""
+
+ShapeOf = Callable[[RunSpec], Shape]
+
+
+class Plan(NamedTuple):
+    """Stacks in the order in which they train."""
+
+    stacks: list[list[RunSpec]]
+    note: str  # one line that says which stacks memory has split; empty if none
+
+
+class Footprint(NamedTuple):
+    """Bytes that a stack takes, by what they are for. The data set is not part of it."""
+
+    params: int
+    moments: int  # two per parameter, of frozen blocks too
+    grads: int  # of what trains; they stay until the next step overwrites them
+    states: int  # what the rules carry: feedback matrices, estimators
+    working: int  # what steps, evaluations and measurements add at their peak
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self)
+
+
+def plan(
+    specs: Sequence[RunSpec], shape_of: ShapeOf, epochs_done: Mapping[str, int], free: int
+) -> Plan:
+    """Split runs into stacks: of one shape, at one epoch, at most MAX_RUNS each, that fit.
+
+    On a CPU a stack holds one seed: its runs share every batch, and one seed's results are complete
+    before the next begins. A GPU takes all seeds at once. Runs that may share a stack but do not
+    fit together are split, in the order of `arrange`, into the fewest parts of equal size (give or
+    take one run) of which each fits.
+
+    Args:
+        specs: resolved runs.
+        epochs_done: by spec hash; a run that is not in it starts from scratch.
+        free: bytes of memory free for stacks; SHARE of it is used.
+
+    Raises:
+        CreditError: a single run does not fit.
+    """
+    check(specs, shape_of, free)
+    together: dict[tuple, list[RunSpec]] = {}
+    for spec in specs:
+        seed = spec.seed if spec.device == "cpu" else None
+        key = (spec.stack_key, epochs_done.get(spec.spec_hash, 0), seed)
+        together.setdefault(key, []).append(spec)
+    stacks, split = [], []
+    for runs in together.values():
+        shape = shape_of(runs[0])
+        fewest = math.ceil(len(runs) / MAX_RUNS)
+        for count in range(fewest, len(runs) + 1):
+            parts = _parts(arrange(runs), count)
+            if all(memory_needed(part, shape) <= SHARE * free for part in parts):
+                break
+        stacks += parts
+        if count > fewest:
+            split.append((runs, parts, memory_needed(arrange(runs), shape)))
+    return Plan(stacks, _note(split, free))
+
+
+def check(specs: Sequence[RunSpec], shape_of: ShapeOf, free: int) -> None:
+    """See that every run fits into `free` bytes of memory by itself.
+
+    Raises:
+        CreditError: one does not.
+    """
+    for spec in specs:
+        if (need := memory_needed([spec], shape_of(spec))) > SHARE * free:
+            raise CreditError(
+                f"{spec.name} with width={spec.width}, depth={spec.depth}, "
+                f"batch_size={spec.batch_size}, measure_samples={spec.measure_samples} needs "
+                f"{_gb(need)}, {_gb(free)} are free on {spec.device} ({SHARE:.0%} of that is "
+                "used): lower one of these, or use another device"
+            )
+
+
+def _parts(runs: Sequence[RunSpec], count: int) -> list[list[RunSpec]]:
+    """`count` slices of equal length; the first ones are one longer where it does not divide."""
+    size, longer = divmod(len(runs), count)
+    edges = [i * size + min(i, longer) for i in range(count + 1)]
+    return [list(runs[a:b]) for a, b in itertools.pairwise(edges)]
+
+
+def _note(split: Sequence[tuple[list[RunSpec], list[list[RunSpec]], int]], free: int) -> str:
+    if not split:
+        return ""
+    sizes = [len(part) for _, parts, _ in split for part in parts]
+    *others, last = map(str, sorted(set(sizes), reverse=True))
+    different = f"{', '.join(others)} and {last}" if others else last
+    runs, _, need = max(split, key=lambda entry: entry[2])
+    who = "together they need" if len(split) == 1 else f"{len(runs)} of them together need"
+    return (
+        f"{sum(sizes)} runs in {len(sizes)} stacks of {different}: {who} {_gb(need)}, "
+        f"{_gb(free)} are free ({SHARE:.0%} of that is used)"
+    )
+
+
+def _gb(size: int) -> str:
+    """Bytes as gigabytes: `12.3 GB`, and three digits of what is smaller than one."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e9:.3g} GB"
+
+
+# -------------------------------------------------------------------- what a stack needs
+
+
+def memory_needed(specs: Sequence[RunSpec], shape: Shape) -> int:
+    """Peak bytes of a stack of these runs. See `footprint`."""
+    return footprint(specs, shape).total
+
+
+def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
+    """What a stack of these runs keeps, and the most that it needs beside that.
+
+    A model, a little above what is measured (`benchmarks/scaling.py` compares the two). `working`
+    is the sum, not the larger, of training and measuring: what the first frees, the allocator
+    keeps, often in pieces that the second cannot use. In tensors of (R, N, d):
+
+    - a step: L+1 hidden states, 4 L block intermediates, L+1 cotangents, L+1 credits, and L+1 exact
+      gradients of the runs that read them; beside these the batch, with several seeds once per run,
+      one block's gradients, rounded weights in bf16, and on a GPU, where the captured step keeps
+      what it uses, a second set of gradients. Or one block of an evaluation, N = EVALUATION_BATCH;
+    - a measurement, N = measure_samples: L+1 hidden states, exact gradients and credits, the latter
+      twice while rules hand them over, and 4 L block intermediates. Or, when those are gone, one
+      layer in float64 and the perturbed states of rho.
+    """
+    first, runs = specs[0], len(specs)
+    item = _item(first)
+    d, depth = shape.width, shape.depth
+    block = 2 * d + 2 * (d * d + d)
+    ends = (shape.d_in + 1) * d + 2 * d + (d + 1) * shape.classes
+    params = runs * (ends + depth * block) * item
+    grads = (runs * ends + sum(spec.k for spec in specs) * block) * item
+    states = sum(state_numbers(spec, shape) for spec in specs) * item
+    step = _step_numbers(specs, shape) * item + states  # `update` holds old and new ones
+    step += params // 2 if first.precision == "bf16" else 0
+    step += grads if first.device != "cpu" else 0
+    evaluation = EVALUATION_BATCH * runs * (8 * d + 3 * shape.classes) * item
+    working = max(step, evaluation) + _measure_bytes(specs, shape)
+    return Footprint(params, 2 * params, grads, states, int(SLACK * working) + OVERHEAD)
+
+
+def _item(spec: RunSpec) -> int:
+    """Bytes of one number."""
+    return DTYPES.get(spec.precision, torch.float32).itemsize
+
+
+def _step_numbers(specs: Sequence[RunSpec], shape: Shape) -> int:
+    samples, runs, layers = specs[0].batch_size, len(specs), shape.depth + 1
+    seeds = len({spec.seed for spec in specs})
+    exact = sum(rules.get(spec.rule).reads_hidden_grads for spec in specs)
+    batch = samples * shape.d_in * (1 if seeds == 1 else seeds + runs)
+    states = runs * (3 * layers + 4 * shape.depth + 4) + exact * layers
+    block_grads = 3 * sum(spec.k > 0 for spec in specs) * shape.width**2
+    return batch + states * samples * shape.width + block_grads
+
+
+def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
+    first, runs, layers = specs[0], len(specs), shape.depth + 1
+    item, samples = _item(first), first.measure_samples
+    one = samples * shape.width
+    credits = (4 * layers + 4 * shape.depth) * runs * one * item
+    limit = CHUNK_ELEMENTS["cpu" if first.device == "cpu" else "cuda"]
+    chunk = min(max(limit, one), first.directions * one)
+    pairs = 2 * 4 * first.directions * samples * runs  # predicted and measured, and a copy
+    rolled = 3 * layers * runs * one * item + 8 * (5 * runs * one + 8 * chunk + pairs)
+    return samples * shape.d_in * item + max(credits, rolled)
+
+
+@lru_cache(maxsize=1024)
+def state_numbers(spec: RunSpec, shape: Shape) -> int:
+    """How many numbers the run's rule carries, from the shapes that its own `init` returns."""
+    rule = rules.get(spec.rule)
+    try:  # shapes only: the numbers may not fit into any memory
+        with torch.device("meta"):
+            state = rule.init(spec, shape, torch.Generator())
+    except RuntimeError:  # an init that looks at its numbers
+        state = rule.init(spec, shape, torch.Generator())
+    return sum(tensor.numel() for tensor in state.values())
+
+
+# -------------------------------------------------------------------- what there is
+
+
+def memory_free(device: str) -> int:
+    """Bytes that a stack could take on `device` now.
+
+    A GPU's free memory and what this process has reserved there but does not use. Elsewhere the
+    available memory of the machine, or of the process's control group if that is less.
+    """
+    if torch.device(device).type == "cuda":
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + idle
+    return min([psutil.virtual_memory().available, *_group_free()])
+
+
+def memory_of_data(data: Dataset, specs: Sequence[RunSpec]) -> int:
+    """Bytes that training makes of a loaded dataset, once for all stacks.
+
+    The padded training images, unless they are there, and the normalised test set.
+    """
+    item = _item(specs[0])
+    size = len(data.test_labels) * data.d_in * item
+    if specs[0].augment and "crops" not in vars(data):
+        _, channels, height, width = data.train_images.shape
+        padded = channels * (height + 2 * data.pad) * (width + 2 * data.pad)
+        size += data.n_train * padded * (2 if data.flip else 1)
+    return size
+
+
+def _group_free() -> list[int]:
+    """What the memory limits of the process's control group (v2) and its parents leave, if any."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        path = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
+    except OSError:
+        return []
+    free = []
+    for group in (root / path, *(root / path).parents):
+        if not group.is_relative_to(root):
+            break
+        try:
+            limit = (group / "memory.max").read_text().strip()
+            stat = dict(line.split() for line in (group / "memory.stat").open())
+            used = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
+        except (OSError, ValueError, KeyError):  # no limit at this level
+            continue
+        if limit != "max":
+            free.append(max(0, int(limit) - used))
+    return free

@@ -1,0 +1,240 @@
+"""Lanes, their threads, the precision of their products, and that a GPU can record their step."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from credit import network, rules
+from credit.errors import CreditError
+from credit.randomness import generator
+from credit.rules import Shape
+from credit.spec import RunSpec
+from credit.sweep import resolve
+from credit.training import products, steppers
+from credit.training.lane import Lane, runs_of
+from credit.training.stack import Stack, arrange
+
+SHAPE = Shape(12, 8, 5, 3)
+CPU = torch.device("cpu")
+RULES = ("bp", "oracle", "fa", "dfa")
+
+
+def specs_of(seeds=(1,), **changes) -> list[RunSpec]:
+    base = {"width": 8, "depth": 3, "device": "cpu", "precision": "fp64"} | changes
+    return arrange(
+        [
+            resolve(RunSpec(rule=rule, k=k, seed=seed, **base))
+            for rule in RULES
+            for k in range(4)
+            for seed in seeds
+        ]
+    )
+
+
+def batches(dtype: torch.dtype = torch.float64, seeds: int = 0, device="cpu"):
+    source = generator(0, "test batches")
+    lead = (seeds,) if seeds else ()
+    for n in [7] * 6 + [3]:
+        x = torch.randn(*lead, n, SHAPE.d_in, generator=source, dtype=dtype)
+        yield x.to(device), torch.randint(SHAPE.classes, (*lead, n), generator=source).to(device)
+
+
+def trained(specs, monkeypatch, threads: int, seeds: int = 0) -> Stack:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    stack = Stack(specs, SHAPE)
+    assert len(stack.lanes) == min(threads, steppers.MOST_LANES)
+    for x, y in batches(stack.dtype, seeds):
+        stack.step(x, y)
+    return stack
+
+
+class Failing(rules.Rule):
+    """Gives no credit: it fails."""
+
+    def credit(self, state, trace):
+        raise ZeroDivisionError("no credit today")
+
+
+# ---------------------------------------------------------------- lanes
+
+
+@given(
+    runs=st.lists(
+        st.builds(
+            RunSpec,
+            rule=st.sampled_from(RULES),
+            k=st.integers(0, 3),
+            seed=st.integers(0, 2),
+            depth=st.just(3),
+            width=st.just(8),
+        ),
+        min_size=1,
+        max_size=40,
+        unique_by=lambda spec: spec.spec_hash,
+    )
+)
+def test_lanes_hold_every_run_once_in_even_shares(runs):
+    specs = arrange(runs)
+    bounds = steppers.lanes_for(specs, SHAPE, CPU)
+    rows = [row for lane in bounds for row in range(lane.start, lane.stop)]
+    assert rows == list(range(len(specs)))
+    work = [sum(steppers.products_of(spec, SHAPE) for spec in specs[lane]) for lane in bounds]
+    largest = max(steppers.products_of(spec, SHAPE) for spec in specs)
+    assert max(work) <= sum(work) / len(work) + largest
+
+
+def test_a_gpu_has_one_lane():
+    assert steppers.lanes_for(specs_of(), SHAPE, torch.device("cuda")) == [slice(0, 16)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_block_trains_in_at_most_one_slice_per_two_rules(count):
+    specs = arrange([spec for spec in specs_of() if spec.rule in RULES[:count]])
+    for block in range(SHAPE.depth):
+        slices = runs_of([spec.k >= SHAPE.depth - block for spec in specs])
+        assert len(slices) <= (count + 1) // 2
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_the_products_that_are_counted_are_those_of_a_step(rule, k):
+    spec = resolve(RunSpec(rule=rule, k=k, width=32, depth=3, device="cpu"))
+    shape, samples = Shape(96, 32, 10, 3), 64
+    stack = Stack([spec], shape)
+    x, y = torch.zeros(samples, shape.d_in), torch.zeros(samples, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        stack.step(x, y)
+    counted = 2 * samples * steppers.products_of(spec, shape)
+    assert counter.get_total_flops() == pytest.approx(counted, rel=0.02)
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+@pytest.mark.parametrize("threads", [2, 3, 64])
+def test_lanes_change_no_number(threads, seeds, monkeypatch):
+    several = len(seeds) * (len(seeds) > 1)
+    alone = trained(specs_of(seeds), monkeypatch, 1, several)
+    lanes = trained(specs_of(seeds), monkeypatch, threads, several)
+    for name, value in alone.params.items():
+        torch.testing.assert_close(value, lanes.params[name], rtol=1e-7, atol=1e-11)
+    assert lanes.optimizer_steps == alone.optimizer_steps == 7
+
+
+def test_the_same_lanes_give_the_same_bits(monkeypatch):
+    one, two = (trained(specs_of(precision="fp32"), monkeypatch, 2) for _ in range(2))
+    for name, value in one.params.items():
+        assert torch.equal(value, two.params[name])
+
+
+def test_a_run_is_found_in_its_lane(monkeypatch):
+    stack = trained(specs_of(), monkeypatch, 3)
+    for row, spec in enumerate(stack.specs):
+        drawn = rules.get(spec.rule).init(spec, SHAPE, generator(spec.seed, "feedback"))
+        state = stack.rule_state(row)
+        assert state.keys() == drawn.keys()
+        assert all(torch.equal(state[key], drawn[key].double()) for key in drawn)
+
+
+def test_threads_of_a_lane_leave_the_callers_alone(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.undo()
+    trained(specs_of(), monkeypatch, 2)
+    monkeypatch.undo()
+    assert torch.get_num_threads() == before
+
+
+def test_what_a_lane_raises_reaches_the_caller(monkeypatch):
+    failing = [s.replace(rule="tests.test_lanes:Failing") for s in specs_of() if s.rule == "dfa"]
+    with pytest.raises(ZeroDivisionError, match="no credit today"):
+        trained(arrange([s for s in specs_of() if s.rule == "bp"] + failing), monkeypatch, 2)
+
+
+# ---------------------------------------------------------------- precision
+
+
+def test_fp32_products_keep_float32():
+    products.prepare("fp32", CPU)
+    source = generator(0, "products")
+    for shape in [(1, 40, 3072, 130), (3, 128, 256, 256), (2, 256, 128, 256)]:
+        runs, n, inner, m = shape
+        a = torch.randn(runs, n, inner, generator=source)
+        b = torch.randn(runs, inner, m, generator=source)
+        exact = a.double() @ b.double()
+        assert (a @ b - exact).abs().max() < products.ROUNDING * exact.abs().max()
+
+
+def test_a_product_in_bf16_rounds_its_operands_and_nothing_else():
+    source = generator(0, "products")
+    a, b = torch.randn(2, 5, 64, generator=source), torch.randn(2, 64, 7, generator=source)
+    rounded = a.bfloat16().double() @ b.bfloat16().double()
+    for got in (network.product(a, b.bfloat16()), network.product(a, b, torch.bfloat16)):
+        assert got.dtype == torch.float32
+        assert not torch.equal(got, a @ b)
+        torch.testing.assert_close(got.double(), rounded, rtol=2**-7, atol=2**-7)
+
+
+def test_bf16_keeps_parameters_and_moments_in_float32_and_stays_near(monkeypatch):
+    coarse = trained(specs_of(precision="bf16"), monkeypatch, 2)
+    fine = trained(specs_of(precision="fp32"), monkeypatch, 2)
+    start = Stack(specs_of(precision="fp32"), SHAPE).params
+    for name, value in coarse.params.items():
+        assert value.dtype == coarse.moments[name][0].dtype == torch.float32
+        assert not torch.equal(value, fine.params[name])
+    moved = (fine.params["embed.weight"] - start["embed.weight"]).norm()
+    apart = (fine.params["embed.weight"] - coarse.params["embed.weight"]).norm()
+    assert 0 < apart < 0.2 * moved
+
+
+def test_lowering_touches_weight_matrices_only():
+    params = network.init(*SHAPE, generator(0, "init"), torch.float32)
+    for name, value in network.lowered(params, torch.bfloat16).items():
+        matrix = value.dim() == 2
+        assert value.dtype == (torch.bfloat16 if matrix else torch.float32), name
+
+
+def test_tf32_is_refused_on_a_cpu():
+    with pytest.raises(CreditError, match="precision=tf32 is a GPU's: pass fp32 or bf16"):
+        resolve(RunSpec(precision="tf32", device="cpu"))
+
+
+# ---------------------------------------------------------------- GPU
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_on_a_gpu_never_waits_for_a_value(precision, monkeypatch):
+    """A graph can record it. Fake tensors raise where a number would have to leave the device."""
+    seeds = [1, 2]
+    specs = [s.replace(precision=precision) for s in specs_of(seeds, precision="fp32")]
+    one = network.init(*SHAPE, generator(0, "init"), torch.float32)
+    with FakeTensorMode():
+        params = {n: torch.empty(len(specs), *t.shape, device="cuda") for n, t in one.items()}
+        moments = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in params.items()}
+        lane = Lane(specs, SHAPE, params, moments, seeds)
+        monkeypatch.setattr(lane.optimizer, "step", lambda: None)  # asks for the driver
+        x = torch.empty(2, 7, SHAPE.d_in, device="cuda")
+        losses, correct = lane.step(x, torch.empty(2, 7, dtype=torch.int64, device="cuda"))
+    assert losses.device.type == correct.device.type == "cuda"
+    assert losses.shape == correct.shape == (len(specs),)
+    assert isinstance(lane.optimizer.param_groups[0]["lr"], torch.Tensor)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_a_captured_step_equals_the_step(seeds):
+    several = len(seeds) * (len(seeds) > 1)
+    stack = Stack([s.replace(device="cuda") for s in specs_of(seeds)], SHAPE)
+    plain = Stack(specs_of(seeds), SHAPE)
+    for lr in (1e-3, 1e-4):
+        stack.set_lr(lr)
+        plain.set_lr(lr)
+        for (x, y), (u, v) in zip(
+            batches(seeds=several, device="cuda"), batches(seeds=several), strict=True
+        ):
+            losses, correct = stack.step(x, y)
+            expected, right = plain.step(u, v)
+            torch.testing.assert_close(losses.cpu(), expected, rtol=1e-8, atol=1e-10)
+            assert torch.equal(correct.cpu(), right)
+    for name, value in plain.params.items():
+        torch.testing.assert_close(stack.params[name].cpu(), value, rtol=1e-6, atol=1e-9)
