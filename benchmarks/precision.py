@@ -24,11 +24,12 @@ METRICS = ("accuracy/test", "alignment/deep", "time/run_epoch_seconds")
 
 
 def final(data: Dataset, specs: list[RunSpec]) -> dict[str, dict[str, float]]:
-    """Run name -> its metrics after the last epoch."""
+    """Rule, k and seed -> the run's metrics after the last epoch."""
     stack = Stack(arrange(specs), shape_of(specs[0], data))
     *_, records = train(stack, data)
+    named = [f"{spec.rule} k{spec.k} s{spec.seed}" for spec in stack.specs]
     return {
-        stack.specs[record.row].name: {m: record.metrics[m] for m in METRICS if m in record.metrics}
+        named[record.row]: {m: record.metrics[m] for m in METRICS if m in record.metrics}
         for record in records
     }
 

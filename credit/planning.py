@@ -26,7 +26,7 @@ MAX_RUNS = 64
 """Most runs in one stack."""
 SHARE = 0.8
 """Part of the free memory that a stack may take: other programs, and allocators, need some."""
-SLACK = 1.1
+SLACK = 1.2
 """Of working memory, for temporaries too short-lived to be in the model, and fragments."""
 OVERHEAD = 32 * 2**20
 """Bytes that any stack costs: code loaded on first use, buffers of the linear algebra library."""

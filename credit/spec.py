@@ -92,6 +92,8 @@ class RunSpec:
             with contextlib.suppress(CreditError):  # a rule that cannot be loaded here
                 if self.credit_reduction != rules.get(self.rule).published_reduction:
                     parts.append(self.credit_reduction)
+        if self.precision != RunSpec.precision:
+            parts.append(self.precision)
         return " ".join(parts)
 
     @property

@@ -209,6 +209,7 @@ def test_names_within_a_grid_are_distinct():
         ({"rule": "fa", "credit_reduction": "sum"}, "fa k4 s42 sum"),
         ({"rule": "dfa", "credit_reduction": "sum"}, "dfa k4 s42"),
         ({"rule": "dfa", "credit_reduction": "mean"}, "dfa k4 s42 mean"),
+        ({"rule": "dfa", "precision": "bf16"}, "dfa k4 s42 bf16"),
     ],
 )
 def test_a_run_is_called_by_what_it_is(changes, name):

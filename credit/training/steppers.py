@@ -71,7 +71,10 @@ class Threaded:
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         steps = [self._pool.submit(lane.step, x, y) for lane in self._lanes]
-        wait(steps)  # all of them, whichever fails
+        try:
+            wait(steps)
+        finally:  # a signal may interrupt: leave no lane at work on the parameters
+            wait(steps)
         losses, correct = zip(*(step.result() for step in steps), strict=True)
         return torch.cat(losses), torch.cat(correct)
 
