@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
@@ -21,11 +20,11 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.common import seconds_of
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.sweep import resolve
 from credit.training import products
-from credit.training.lane import WEIGHTS
 from credit.training.steppers import products_of
 
 ADAMW_BYTES = 28
@@ -59,15 +58,20 @@ def count(specs: Sequence[RunSpec], shape: Shape, n_train: int, n_test: int) -> 
 
 
 def measure(device: torch.device, precision: str = "fp32") -> Rates:
-    """Rates on `device`: the best quarter of repeated runs."""
-    products.prepare(precision, device)
+    """Rates on `device`, each the median of the faster half of 12 runs."""
+    products.prepare(device)
     size, numbers = (2048, 2**23) if device.type == "cpu" else (8192, 2**28)
-    dtype = WEIGHTS[precision]
+    dtype = products.PRECISIONS[precision].weights
 
     def multiply() -> Callable[[], object]:
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         out = torch.empty_like(a)
-        return lambda: torch.mm(a, b, out=out)
+
+        def work() -> None:
+            with products.of_a_step(precision):
+                torch.mm(a, b, out=out)
+
+        return work
 
     def update() -> Callable[[], object]:
         parameter = torch.zeros(numbers, device=device)
@@ -83,13 +87,7 @@ def _rate(make: Callable[[], Callable[[], object]], unit: float, device: torch.d
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def best(work: Callable[[], object]) -> float:
-        seconds = []
-        for _ in range(12):
-            started = time.perf_counter()
-            work()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - started)
+        seconds = [seconds_of(work, device) for _ in range(12)]
         return median(sorted(seconds)[:6])
 
     with pool:
@@ -118,7 +116,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(parser.parse_args().device)
     result: dict = {"benchmark": "floor", "device": str(device), "torch": torch.__version__}
-    for precision in ("fp32", "bf16"):
+    for precision in ("fp32", "bf16") if device.type == "cpu" else ("fp32", "tf32", "bf16"):
         rates = measure(device, precision)
         result[precision] = {"gflops": rates.flops / 1e9, "adamw_gb_s": rates.bytes / 1e9}
         for width, depth in ((256, 4), (512, 2)):

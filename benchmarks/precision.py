@@ -1,7 +1,7 @@
 """What `precision` changes: accuracy and deep alignment of the same runs in fp32 and bf16.
 
 Trains rules x k on CIFAR-10 (d=256, L=4) from the same init, batches and feedback: in fp32, in fp32
-divided into other lanes (the same arithmetic summed in another order: what rounding alone does),
+divided into other stacks (the same arithmetic summed in another order: what rounding alone does),
 and in bf16 (on a GPU tf32 too). Prints JSON, one row per run, and a summary.
 
     CREDIT_DATA=... python -m benchmarks.precision --epochs 8
@@ -13,14 +13,14 @@ from datetime import date
 
 import torch
 
-from benchmarks.epoch import hardware
+from benchmarks.common import hardware
 from credit.data import Dataset, load
 from credit.spec import RunSpec
 from credit.sweep import resolve, shape_of
 from credit.training.loop import train
 from credit.training.stack import Stack, arrange
 
-METRICS = ("accuracy/test", "alignment/deep", "time/run_epoch_seconds")
+METRICS = ("accuracy/test", "alignment/deep")
 
 
 def final(data: Dataset, specs: list[RunSpec]) -> dict[str, dict[str, float]]:
@@ -58,12 +58,12 @@ def main() -> None:
     ]
     halves = [spec for spec in runs if spec.k], [spec for spec in runs if not spec.k]
     arms = {"fp32": final(data, runs)}
-    arms["fp32, other lanes"] = final(data, halves[0]) | final(data, halves[1])
+    arms["fp32, other stacks"] = final(data, halves[0]) | final(data, halves[1])
     for precision in ("bf16",) if args.device == "cpu" else ("tf32", "bf16"):
         arms[precision] = final(data, [spec.replace(precision=precision) for spec in runs])
     summary = {}
     for arm, results in arms.items():
-        for metric in METRICS[:2]:
+        for metric in METRICS:
             apart = [
                 abs(values[metric] - arms["fp32"][name][metric])
                 for name, values in results.items()
@@ -76,7 +76,8 @@ def main() -> None:
                 ]
     result = {
         "benchmark": "precision",
-        "command": f"python -m benchmarks.precision --epochs {args.epochs} --seeds {args.seeds}",
+        "command": f"python -m benchmarks.precision --epochs {args.epochs} --seeds {args.seeds} "
+        f"--train-samples {args.train_samples} --device {args.device}",
         "date": date.today().isoformat(),
         "hardware": hardware(args.device),
         "torch": torch.__version__,

@@ -17,7 +17,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import floor
-from benchmarks.epoch import RULES, WARM_UP, hardware
+from benchmarks.common import hardware
+from benchmarks.epoch import RULES, WARM_UP
 from credit.data import load
 from credit.data.batches import train_batches
 from credit.sweep import shape_of

@@ -17,19 +17,17 @@ import argparse
 import itertools
 import json
 import math
-import platform
 import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import psutil
 import torch
 
+from benchmarks.common import hardware, seconds_of
 from credit import planning
 from credit.data import load
 from credit.data.batches import held_out, train_batches
@@ -84,16 +82,6 @@ def specs_of(point: dict, device: str) -> list[RunSpec]:
         sizes = {name: point[name] for name in ("width", "depth", "directions")}
         specs.append(resolve(RunSpec(rule=rule, k=k, device=device, **apart, **sizes)))
     return arrange(specs)
-
-
-def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """Wall time of `work`, all that it gave to a GPU included."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    wait()
-    started = time.perf_counter()
-    work()
-    wait()
-    return time.perf_counter() - started
 
 
 def memory_now(device: torch.device) -> int:
@@ -192,18 +180,6 @@ def run_rounds(args: argparse.Namespace, device: str) -> dict:
         "torch": torch.__version__,
         "points": points,
     }
-
-
-def hardware(device: str) -> str:
-    """The GPU, or the CPU and how many of its threads torch uses."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).exists():
-        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        name = models[0].partition(": ")[2] if models else name
-    threads = torch.get_num_threads()
-    return f"{threads} thread{'s' * (threads > 1)}, {name}"
 
 
 def parse() -> argparse.Namespace:

@@ -20,7 +20,8 @@ from credit.measures.perturbation import CHUNK_ELEMENTS
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.training.loop import EVALUATION_BATCH
-from credit.training.stack import DTYPES, arrange
+from credit.training.products import PRECISIONS
+from credit.training.stack import arrange
 
 MAX_RUNS = 64
 """Most runs in one stack."""
@@ -114,7 +115,7 @@ def _parts(runs: Sequence[RunSpec], count: int) -> list[list[RunSpec]]:
     """`count` slices of equal length; the first ones are one longer where it does not divide."""
     size, longer = divmod(len(runs), count)
     edges = [i * size + min(i, longer) for i in range(count + 1)]
-    return [list(runs[a:b]) for a, b in itertools.pairwise(edges)]
+    return [arrange(runs[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 def _note(split: Sequence[tuple[list[RunSpec], list[list[RunSpec]], int]], free: int) -> str:
@@ -177,7 +178,7 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
 
 def _item(spec: RunSpec) -> int:
     """Bytes of one number."""
-    return DTYPES.get(spec.precision, torch.float32).itemsize
+    return PRECISIONS[spec.precision].states.itemsize
 
 
 def _step_numbers(specs: Sequence[RunSpec], shape: Shape) -> int:

@@ -6,6 +6,7 @@ Trains rules x trainable blocks x seeds and leaves table, figure and verdicts on
 
 from credit import cli, grid
 from credit.experiment import conduct
+from credit.spec import RunSpec
 from credit.sweep import Sweep, resolve
 
 DEFAULTS = {
@@ -30,10 +31,11 @@ def main() -> int:
     chosen = grid.settled("ladder", cli.options(__doc__, DEFAULTS, HELPS))
     specs = [resolve(spec) for spec in grid.ladder(chosen)]
     first = specs[0]
+    precision = "" if first.precision == RunSpec.precision else f" {first.precision}"
     return conduct(
         Sweep(
             kind="ladder",
-            name=f"ladder {first.dataset} d{first.width} L{first.depth}",
+            name=f"ladder {first.dataset} d{first.width} L{first.depth}{precision}",
             specs=specs,
             params=grid.parent_params(chosen, specs),
             description=f"Depth-utility ladder on {first.dataset}: does training more blocks raise "

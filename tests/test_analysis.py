@@ -24,6 +24,9 @@ from credit.spec import RunSpec
 
 ROOT = Path(__file__).parents[1]
 REDUCTION = {"dfa": "sum"}
+PRECISIONS = next(
+    f.metadata["one_of"] for f in dataclasses.fields(RunSpec) if f.name == "precision"
+)
 
 
 def row(accuracy: float, start: int = 0, status: str = "FINISHED", reason=None, **fields) -> dict:
@@ -313,14 +316,13 @@ def test_a_diverged_seed_fails_scale_stability():
     assert found["D1"]["status"] == "pass"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("published_floor", [1e-7, 3e-6])
 def test_floor_is_the_one_that_the_measurements_use(precision, published_floor):
-    import torch
-
     from credit.measures import validity
+    from credit.training.products import PRECISIONS as types
 
-    dtype = {"fp32": torch.float32, "fp64": torch.float64}[precision]
+    dtype = types[precision].states
     floor = sample_floor({"precision": precision, "reference_floor": published_floor})
     assert floor == pytest.approx(validity.sample_floor(published_floor, dtype), rel=1e-12)
 

@@ -163,6 +163,14 @@ def test_ladder_then_report_then_export_and_import(tracking_store, monkeypatch, 
     assert again.returncode == 0 and "4 of 4 runs are already there" in again.stderr
 
 
+def test_a_bf16_ladder_is_published_and_says_so(tracking_store):
+    done = call("ladder", *TINY.split(), "--ks", "0", "--rules", "bp", "--precision", "bf16")
+    assert done.returncode == 0, done.stderr
+    (parent,) = connect().parents("ladder")["name"]
+    assert parent.endswith(" bf16")
+    assert connect().runs()["name"].tolist() == ["bp k0 s42 bf16"]
+
+
 @pytest.mark.slow
 def test_mlflow_run_in_the_current_environment(tracking_store):
     words = ["rules=bp", "ks=0,1", "seeds=42", "dataset=digits", "width=8", "depth=1", "epochs=1"]

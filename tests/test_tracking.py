@@ -590,11 +590,13 @@ def test_runs_are_the_same_by_query_and_by_client(opened, tmp_path, monkeypatch)
 
 def test_child_whose_parameters_follow_later_is_whole_in_the_end(opened, tmp_path):
     parent = parent_of(opened)
+    waiting = []
+    child = open_child(opened, parent, SPEC, None, DATASET, lambda *later: waiting.append(later))
+    assert opened.client.get_run(child).data.params == {}
+    assert connect().runs().empty
     with Writer(opened, tmp_path, interval_s=600) as writer:
-        child = open_child(opened, parent, SPEC, None, DATASET, writer.then)
-        assert opened.client.get_run(child).data.params == {}
-        assert connect().runs().empty
         writer.log(child, 1, values_at(1))
+        writer.then(*waiting.pop())
     run = opened.client.get_run(child)
     assert run.data.params == SPEC.to_params()
     assert len(run.inputs.dataset_inputs) == 1

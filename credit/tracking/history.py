@@ -4,6 +4,8 @@ A local SQLite file answers one read-only query; a server has a bulk endpoint, o
 100 runs and 25,000 points a call; any other store is asked run by run. The result is the same.
 """
 
+import contextlib
+import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,9 +29,11 @@ def history(
     """See `Reader.history`."""
     ids = list(dict.fromkeys(run_ids))
     path = sqlite_path(uri)
+    rows = None
     if path:
-        rows = _from_sqlite(path, ids, keys)
-    else:
+        with contextlib.suppress(sqlite3.Error):  # the client knows every version's tables
+            rows = _from_sqlite(path, ids, keys)
+    if rows is None:
         names = _keys(client, ids) if keys is None else list(dict.fromkeys(keys))
         ask = _bulk if is_http(uri) else _one_by_one
         rows = [row for name in names for row in ask(uri, client, ids, name)]

@@ -58,10 +58,12 @@ def select(
     allowed = {key: [value] if isinstance(value, str) else [*value] for key, value in tags.items()}
     parts = [None] if ids is None else list(chunks(sorted(ids)))
     path = sqlite_path(uri)
+    found = None
     if path and not filter:
-        with read_only(path) as database:
+        # another version's tables, or a database that is busy for long: MLflow knows
+        with contextlib.suppress(sqlite3.Error), read_only(path) as database:
             found = [row for part in parts for row in _query(database, experiments, allowed, part)]
-    else:  # MLflow's filters have no OR, and IN for run ids alone
+    if found is None:  # MLflow's filters have no OR, and IN for run ids alone
         found = [
             _row(run)
             for part in parts

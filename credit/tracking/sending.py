@@ -108,7 +108,7 @@ class Writer:
                 self._changed.notify_all()
 
     def then(self, run_id: str, action: Callable[[], object]) -> None:
-        """Call `action` in the background once all of the run's values are accepted, in order.
+        """Call `action` in the background as soon as the run's values are accepted, in order.
 
         It is repeated while the server is away. It is lost if the process dies before: what must
         survive that belongs in a checkpoint.
@@ -116,6 +116,8 @@ class Writer:
         self.watch(run_id)
         with self._changed:
             self._actions.setdefault(run_id, []).append(action)
+            self._urgent = True
+            self._changed.notify_all()
 
     def finish(self, run_id: str, status: str = "FINISHED", reason: str | None = None) -> None:
         """End a run once all that was logged for it is accepted, so never with values missing."""

@@ -19,11 +19,10 @@ from credit.network import Forward, Params
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
+from credit.training.products import PRECISIONS
 
 UNBRAKED_EPS = 1e-15
 """Below this credit_eps, a credit can be so small that its squares underflow in float32."""
-WEIGHTS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
-"""Precision -> what weight matrices are multiplied in, where it is not the parameters' own."""
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Lane:
         example = params["embed.bias"]
         self.device, self.dtype = example.device, example.dtype
         self._batch_of = torch.tensor([seeds.index(s.seed) for s in specs], device=self.device)
-        self._weights = WEIGHTS.get(specs[0].precision, self.dtype)
+        self._weights = PRECISIONS[specs[0].precision].weights
         self.groups = self._init_groups()
         self.exact = slice(0, sum(rules.get(s.rule).reads_hidden_grads for s in specs))
         self.trained = [

@@ -13,7 +13,7 @@ from credit.data import Dataset
 from credit.data.batches import held_out, train_batches
 from credit.training.stack import Stack
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,6 @@ from credit.training import products
 from credit.training.lane import Lane
 from credit.training.steppers import lanes_for, stepper
 
-DTYPES = {"fp64": torch.float64}
-"""Precision -> of parameters and states, where it is not float32."""
-
 
 def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """The order in which a stack keeps its runs.
@@ -56,8 +53,8 @@ class Stack:
         self.specs = list(specs)
         self.shape = shape
         self.device = torch.device(first.device)
-        self.dtype = DTYPES.get(first.precision, torch.float32)
-        products.prepare(first.precision, self.device)
+        self.dtype = products.PRECISIONS[first.precision].states
+        products.prepare(self.device)
         self.seeds = sorted({spec.seed for spec in specs})
         self.params = self._init_params()
         self.moments = {
@@ -129,4 +126,5 @@ class Stack:
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`Lane.step` for all runs. What it returns is valid until the next step."""
         self.optimizer_steps += 1
-        return self._step(x, y)
+        with products.of_a_step(self.specs[0].precision):
+            return self._step(x, y)

@@ -5,7 +5,10 @@ giving all threads to each operation: the operations are short, and each would e
 waiting for the slowest.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -21,7 +24,7 @@ from credit.training.lane import Lane
 MOST_LANES = 4
 """Python prepares every operation under one lock; more lanes would wait for it."""
 RUNS_PER_LANE = 2
-"""Fewest runs of a lane; below, its operations are too short to gain."""
+"""Runs that a lane should have at least; the operations of fewer are too short to gain."""
 WARM_UP = 3
 """Steps before a GPU's step is captured, as cuBLAS and the allocator need them."""
 
@@ -29,14 +32,23 @@ Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(x, y) -> per run: sum of sample losses, number correct."""
 
 
-def lanes_for(specs: Sequence[RunSpec], shape: Shape, device: torch.device) -> list[slice]:
+def lanes_for(
+    specs: Sequence[RunSpec], shape: Shape, device: torch.device, threads: int | None = None
+) -> list[slice]:
     """The rows of every lane: neighbouring runs, about equal work in each.
 
-    A GPU has one lane, a CPU one for each of torch's threads, within the limits above.
+    A GPU has one lane. A CPU has as many as the limits above allow, or one less, each with the same
+    number of threads.
+
+    Args:
+        threads: torch's threads; None asks torch.
     """
     count = 1
     if device.type == "cpu":
-        count = max(1, min(torch.get_num_threads(), len(specs) // RUNS_PER_LANE, MOST_LANES))
+        threads = threads or torch.get_num_threads()
+        most = max(1, min(threads, len(specs) // RUNS_PER_LANE, MOST_LANES))
+        fewer = max(1, most - 1)  # where it leaves fewer threads idle
+        count = max((fewer, most), key=lambda lanes: (threads // lanes * lanes, lanes))
     done = list(accumulate((products_of(spec, shape) for spec in specs), initial=0))
     shares = [done[-1] * part / count for part in range(count + 1)]
     cuts = [min(range(len(done)), key=lambda row: abs(done[row] - share)) for share in shares]
@@ -63,11 +75,14 @@ def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:
 
 
 class Threaded:
-    """Every lane on its own threads."""
+    """Every lane on its own threads.
+
+    Grad mode and dispatch modes belong to a thread: those of the caller do not reach the lanes.
+    """
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self._lanes = lanes
-        self._pool = _pool(len(lanes), max(1, torch.get_num_threads() // len(lanes)))
+        self._pool = _workers(len(lanes), max(1, torch.get_num_threads() // len(lanes)))
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         steps = [self._pool.submit(lane.step, x, y) for lane in self._lanes]
@@ -80,11 +95,14 @@ class Threaded:
 
 
 @lru_cache
-def _pool(lanes: int, threads: int) -> ThreadPoolExecutor:
+def _workers(lanes: int, threads: int) -> ThreadPoolExecutor:
     """Workers with so many threads each; torch counts threads for every Python thread by itself."""
     return ThreadPoolExecutor(
         lanes, "credit-lane", initializer=torch.set_num_threads, initargs=(threads,)
     )
+
+
+os.register_at_fork(after_in_child=_workers.cache_clear)  # threads do not survive a fork
 
 
 class Captured:
@@ -98,24 +116,49 @@ class Captured:
         self._lane = lane
         self._stream = torch.cuda.Stream(lane.device)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._shape: torch.Size | None = None  # of the batches that are recorded: the first one's
         self._warm = 0
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        if self._graph is None and self._warm < WARM_UP:
-            self._warm += 1
-            self._stream.wait_stream(torch.cuda.current_stream(x.device))
-            with torch.cuda.stream(self._stream):
-                result = self._lane.step(x, y)
-            torch.cuda.current_stream(x.device).wait_stream(self._stream)
-            return result
-        if self._graph is None:
-            self._x, self._y = x.clone(), y.clone()
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # records, runs nothing
-                self._result = self._lane.step(self._x, self._y)
-        elif x.shape != self._x.shape:
-            return self._lane.step(x, y)
+        with torch.cuda.device(self._lane.device):
+            self._shape = self._shape or x.shape
+            if x.shape != self._shape:
+                return self._eager(x, y)
+            if self._warm < WARM_UP:
+                self._warm += 1
+                return self._eager(x, y)
+            if self._graph is None:
+                self._record(x, y)
+            return self._replay(x, y)
+
+    def _eager(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """On the stream of the recording, as its preparation must be."""
+        here = torch.cuda.current_stream()
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream), _optimizer_uncaptured():
+            result = self._lane.step(x, y)
+        here.wait_stream(self._stream)
+        return result
+
+    def _record(self, x: Tensor, y: Tensor) -> None:
+        """Record a step on buffers of the shapes of `x` and `y`. Nothing runs."""
+        self._x, self._y = torch.empty_like(x), torch.empty_like(y)
+        self._graph = torch.cuda.CUDAGraph()
+        # other threads (those that talk to the tracking store) are free to do as they like
+        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+            self._result = self._lane.step(self._x, self._y)
+
+    def _replay(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        assert self._graph is not None
         self._x.copy_(x)
         self._y.copy_(y)
         self._graph.replay()
         return self._result
+
+
+@contextlib.contextmanager
+def _optimizer_uncaptured() -> Iterator[None]:
+    """AdamW made for capturing warns when it steps without; here that is meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*capturable=True")
+        yield
