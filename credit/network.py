@@ -6,8 +6,8 @@
 Every function works on one run, and, with a leading run dimension on parameters and states, on a
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
 
-Matrix products run in the precision of the weight matrices (`lowered` makes those coarser); all
-else, and every result, is in the precision of the states.
+Matrix products run in the precision of the weight matrices: where `lowered` has made those coarser,
+operands and results are rounded to it. All else is in the precision of the states.
 """
 
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ def lowered(params: Params, dtype: torch.dtype) -> Params:
 
 
 def product(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """a @ b, multiplied in `dtype` (by default that of b), in the precision of a."""
+    """a @ b, rounded to `dtype` (by default that of b) before and after, as numbers of a's type."""
     dtype = dtype or b.dtype
     if a.dtype == b.dtype == dtype:
         return a @ b
