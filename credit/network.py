@@ -1,7 +1,11 @@
 """ResMLP as a dictionary of tensors and pure functions.
 
-    h_0 = embed(x);  h_{l+1} = h_l + f_l(h_l);  f_l(h) = W2 GELU(W1 LN(h) + b1) + b2
+    h_0 = embed(x);  h_{l+1} = h_l + f_l(h_l);  f_l(h) = W2 act(W1 LN(h) + b1) + b2
     logits = out_head(out_ln(h_L))
+
+The tree says which network it is: act is GELU, or, where the tree holds an `alpha`,
+phi(z) = (1 - alpha) z + alpha tanh(z), alpha never trained; without `out_ln` the output layer reads
+h_L as it is.
 
 Every function works on one run, and, with a leading run dimension on parameters and states, on a
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
@@ -10,7 +14,7 @@ Matrix products run in the precision of the weight matrices: where `lowered` has
 operands and results are rounded to it. All else is in the precision of the states.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +25,9 @@ Params = dict[str, Tensor]
 
 LN_EPS = 1e-5
 HEAD = ("out_ln.weight", "out_ln.bias", "out_head.weight", "out_head.bias")
+"""After the last block; `out_ln` only where the network has a terminal norm."""
+ALPHA = "alpha"
+"""Not trained: a property of the network that runs of a stack may differ in."""
 BLOCK = ("ln.weight", "ln.bias", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 
 
@@ -29,15 +36,37 @@ def block_names(block: int) -> tuple[str, ...]:
     return tuple(f"blocks.{block}.{part}" for part in BLOCK)
 
 
+def head_names(params: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Parameter names of what follows the last block."""
+    return tuple(name for name in HEAD if name in params)
+
+
+def block_part(params: Params, block: int, rows: slice) -> Params:
+    """What some runs' block `block` consists of."""
+    names = (*block_names(block), *([ALPHA] if ALPHA in params else []))
+    return {name: params[name][rows] for name in names}
+
+
 def depth_of(params: Params) -> int:
     """L, the number of residual blocks."""
     return sum(name.endswith(".fc1.weight") for name in params)
 
 
 def init(
-    d_in: int, width: int, classes: int, depth: int, generator: torch.Generator, dtype: torch.dtype
+    d_in: int,
+    width: int,
+    classes: int,
+    depth: int,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    alpha: float | None = None,
+    terminal_norm: bool = True,
 ) -> Params:
     """One run's parameters, without a run dimension.
+
+    Args:
+        alpha: share of tanh in phi; None for GELU.
+        terminal_norm: whether a LayerNorm stands between h_L and the output layer.
 
     PyTorch's default initialisation of Linear and LayerNorm, except fc2 of every block:
     weights N(0, 0.01^2), bias 0, so that a new network is close to the identity in its blocks.
@@ -59,7 +88,11 @@ def init(
         params |= linear(f"blocks.{block}.fc1", width, width)
         params[f"blocks.{block}.fc2.weight"] = torch.randn(width, width, generator=generator) * 0.01
         params[f"blocks.{block}.fc2.bias"] = torch.zeros(width)
-    params |= norm("out_ln") | linear("out_head", classes, width)
+    if terminal_norm:
+        params |= norm("out_ln")
+    params |= linear("out_head", classes, width)
+    if alpha is not None:
+        params[ALPHA] = torch.tensor(alpha)
     return {name: tensor.to(dtype).contiguous() for name, tensor in params.items()}
 
 
@@ -121,12 +154,27 @@ def embed(params: Params, x: Tensor) -> Tensor:
     return linear(x, weight, bias)
 
 
+def activate(params: Params, pre: Tensor) -> Tensor:
+    """The blocks' activation of `pre` (..., N, d)."""
+    if ALPHA not in params:
+        return F.gelu(pre)
+    return torch.lerp(pre, pre.tanh(), params[ALPHA].unsqueeze(-1).unsqueeze(-1))
+
+
+def activate_vjp(params: Params, cotangent: Tensor, pre: Tensor) -> Tensor:
+    """Pull a cotangent of `activate`'s output back to its input."""
+    if ALPHA not in params:
+        return torch.ops.aten.gelu_backward(cotangent, pre)
+    slope = 1 - params[ALPHA].unsqueeze(-1).unsqueeze(-1) * pre.tanh().square()
+    return cotangent * slope
+
+
 class BlockTrace(NamedTuple):
     """What block l leaves behind for its backward pass. All (..., N, d)."""
 
     normed: Normed
-    pre: Tensor  # fc1's output, before GELU
-    act: Tensor  # after GELU
+    pre: Tensor  # fc1's output, before the activation
+    act: Tensor  # after it
     out: Tensor  # f_l(h_l)
 
     def rows(self, rows: slice) -> "BlockTrace":
@@ -139,21 +187,34 @@ def block_forward(params: Params, block: int, h: Tensor) -> BlockTrace:
     g, b, w1, b1, w2, b2 = (params[name] for name in block_names(block))
     normed = standardise(h)
     pre = linear(affine(normed.out, g, b), w1, b1)
-    act = F.gelu(pre)
+    act = activate(params, pre)
     return BlockTrace(normed, pre, act, linear(act, w2, b2))
+
+
+def at_output(params: Params, h: Tensor) -> Normed:
+    """h_L (..., N, d) as the head wants it: standardised where there is a terminal norm."""
+    if "out_ln.weight" in params:
+        return standardise(h)
+    return Normed(h, h, h[..., :1], h[..., :1])  # only `inputs` is read
+
+
+def head_input(params: Params, normed: Normed) -> Tensor:
+    """What the output layer reads, (..., N, d), from h_L, standardised."""
+    if "out_ln.weight" not in params:
+        return normed.inputs
+    return affine(normed.out, params["out_ln.weight"], params["out_ln.bias"])
 
 
 def head(params: Params, normed: Normed) -> Tensor:
     """Logits (..., N, C) from h_L, standardised."""
-    g, b, w, c = (params[name] for name in HEAD)
-    return linear(affine(normed.out, g, b), w, c)
+    return linear(head_input(params, normed), params["out_head.weight"], params["out_head.bias"])
 
 
 def tail(params: Params, h: Tensor, start: int) -> Tensor:
     """Logits reached from hidden state `start`: blocks start..L-1, then the head."""
     for block in range(start, depth_of(params)):
         h = h + block_forward(params, block, h).out
-    return head(params, standardise(h))
+    return head(params, at_output(params, h))
 
 
 class Forward(NamedTuple):
@@ -177,7 +238,7 @@ def forward(params: Params, x: Tensor) -> Forward:
     for block in range(depth_of(params)):
         blocks.append(block_forward(params, block, hiddens[-1]))
         hiddens.append(hiddens[-1] + blocks[-1].out)
-    last = standardise(hiddens[-1])
+    last = at_output(params, hiddens[-1])
     return Forward(head(params, last), hiddens, blocks, last)
 
 
@@ -199,27 +260,29 @@ def _norm_vjp(cotangent: Tensor, normed: Normed) -> Tensor:
 
 def head_input_vjp(params: Params, normed: Normed, error: Tensor) -> Tensor:
     """Loss gradient at h_L from the one at the logits, (..., N, C). normed: h_L, standardised."""
-    g, _, w, _ = (params[name] for name in HEAD)
-    return _norm_vjp(product(error, w) * g.unsqueeze(-2), normed)
+    at_input = product(error, params["out_head.weight"])
+    if "out_ln.weight" not in params:
+        return at_input
+    return _norm_vjp(at_input * params["out_ln.weight"].unsqueeze(-2), normed)
 
 
 def head_grads(params: Params, normed: Normed, error: Tensor) -> Params:
-    """Parameter gradients of out_ln and out_head. error (..., N, C): the gradient at the logits."""
-    g, b, w, _ = (params[name] for name in HEAD)
-    at_norm = product(error, w)
-    values = (
-        (at_norm * normed.out).sum(-2),
-        at_norm.sum(-2),
-        product(error.mT, affine(normed.out, g, b), w.dtype),
-        error.sum(-2),
-    )
-    return dict(zip(HEAD, values, strict=True))
+    """Parameter gradients of the head. error (..., N, C): the gradient at the logits."""
+    w = params["out_head.weight"]
+    grads = {}
+    if "out_ln.weight" in params:
+        at_norm = product(error, w)
+        grads["out_ln.weight"] = (at_norm * normed.out).sum(-2)
+        grads["out_ln.bias"] = at_norm.sum(-2)
+    grads["out_head.weight"] = product(error.mT, head_input(params, normed), w.dtype)
+    grads["out_head.bias"] = error.sum(-2)
+    return grads
 
 
 def block_input_vjp(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Tensor:
     """Pull a cotangent (..., N, d) of h_{l+1} back through h_l + f_l(h_l) to h_l."""
     g, _, w1, _, w2, _ = (params[name] for name in block_names(block))
-    at_pre = torch.ops.aten.gelu_backward(product(cotangent, w2), trace.pre)
+    at_pre = activate_vjp(params, product(cotangent, w2), trace.pre)
     return cotangent + _norm_vjp(product(at_pre, w1) * g.unsqueeze(-2), trace.normed)
 
 
@@ -232,7 +295,7 @@ def block_grads(params: Params, block: int, trace: BlockTrace, cotangent: Tensor
     """
     names = block_names(block)
     g, b, w1, _, w2, _ = (params[name] for name in names)
-    at_pre = torch.ops.aten.gelu_backward(product(cotangent, w2), trace.pre)
+    at_pre = activate_vjp(params, product(cotangent, w2), trace.pre)
     at_scale = product(at_pre.mT, trace.normed.out, w1.dtype)
     sums = at_pre.sum(-2)
     values = (

@@ -62,10 +62,10 @@ def plan(
 ) -> Plan:
     """Split runs into stacks: of one shape, at one epoch, at most MAX_RUNS each, that fit.
 
-    On a CPU a stack holds one seed: its runs share every batch, and one seed's results are complete
-    before the next begins. A GPU takes all seeds at once. Runs that may share a stack but do not
-    fit together are split, in the order of `arrange`, into the fewest parts of equal size (give or
-    take one run) of which each fits.
+    On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
+    one seed's results are complete before the next begins. Elsewhere all seeds go together. Runs
+    that may share a stack but do not fit together are split, in the order of `arrange`, into the
+    fewest parts of equal size (give or take one run) of which each fits.
 
     Args:
         specs: resolved runs.
@@ -78,7 +78,8 @@ def plan(
     check(specs, shape_of, free)
     together: dict[tuple, list[RunSpec]] = {}
     for spec in specs:
-        seed = spec.seed if spec.device == "cpu" else None
+        shape = shape_of(spec)
+        seed = spec.seed if spec.device == "cpu" and shape.d_in > shape.width else None
         key = (spec.stack_key, epochs_done.get(spec.spec_hash, 0), seed)
         together.setdefault(key, []).append(spec)
     stacks, split = [], []
@@ -206,7 +207,7 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
 @lru_cache(maxsize=1024)
 def state_numbers(spec: RunSpec, shape: Shape) -> int:
     """How many numbers the run's rule carries, from the shapes that its own `init` returns."""
-    rule = rules.get(spec.rule)
+    rule = rules.of(spec)
     try:  # shapes only: the numbers may not fit into any memory
         with torch.device("meta"):
             state = rule.init(spec, shape, torch.Generator())

@@ -6,7 +6,10 @@ server that holds the runs (`report`).
 
 import pandas as pd
 
-from credit.analysis import figures, tables
+from credit.analysis import boundary, figures, nonlinearity, nonlinearity_checks, tables
+from credit.analysis import toy_lq as lq
+from credit.analysis import vector_audit as vectors
+from credit.analysis.nonlinearity_figure import nonlinearity_figure
 from credit.errors import CreditError
 from credit.tracking import reader as reading
 from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
@@ -59,6 +62,110 @@ def direction_quality(store: Store, parent_id: str) -> str:
     return "\n".join(["", text, "", verdict_text(verdicts), "", _where(store, reader, parent_id)])
 
 
+def nonlinearity_ladder(store: Store, parent_id: str) -> str:
+    """Table, figure and verdicts by share of tanh and depth, reported values beside ours."""
+    reader, runs = _runs(store, parent_id)
+    table = nonlinearity.table(runs)
+    verdicts = nonlinearity_checks.verdicts(runs)
+    title = f"Nonlinearity ladder: {nonlinearity.describe(runs)}"
+    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(nonlinearity.wide(table)), "table.md")
+    log_figure(store, parent_id, nonlinearity_figure(table, title), "figure")
+    log_json(store, parent_id, verdicts, "verdicts.json")
+    return "\n".join(
+        [
+            "",
+            f"{title}; {nonlinearity.seeds_text(table)}",
+            "",
+            nonlinearity.wide(table).to_string(index=False),
+            "",
+            nonlinearity.comparison(runs),
+            "",
+            verdict_text(verdicts),
+            "",
+            _where(store, reader, parent_id),
+        ]
+    )
+
+
+def boundary_ablation(store: Store, parent_id: str) -> str:
+    """Table, figure and verdicts of the credit bridge's one-factor sweeps."""
+    reader, runs = _runs(store, parent_id)
+    table = boundary.boundary(runs)
+    verdicts = boundary.boundary_verdicts(runs)
+    title = f"Boundary ablation: {boundary.describe(runs)}"
+    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(boundary.boundary_wide(table)), "table.md")
+    log_figure(store, parent_id, boundary.boundary_figure(table, title), "figure")
+    log_json(store, parent_id, verdicts, "verdicts.json")
+    rest = [f"in no sweep, so not shown: {setting}" for setting in boundary.outside(runs)]
+    return "\n".join(
+        [
+            "",
+            f"{title}; {tables.seeds_text(table)}",
+            "",
+            boundary.boundary_wide(table).to_string(index=False),
+            *rest,
+            "",
+            verdict_text(verdicts),
+            "",
+            _where(store, reader, parent_id),
+        ]
+    )
+
+
+def vector_audit(store: Store, parent_id: str) -> str:
+    """Table, figure and verdicts of the vector field beside its controls and the scalar."""
+    reader, runs = _runs(store, parent_id)
+    table = vectors.vector_table(runs)
+    verdicts = vectors.vector_verdicts(runs)
+    title = f"Vector audit: {vectors.describe(runs)}"
+    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(vectors.vector_wide(table)), "table.md")
+    log_figure(store, parent_id, vectors.vector_figure(table, title), "figure")
+    log_json(store, parent_id, verdicts, "verdicts.json")
+    return "\n".join(
+        [
+            "",
+            f"{title}; {tables.seeds_text(table)}",
+            "",
+            vectors.vector_wide(table).to_string(index=False),
+            *vectors.sources(table),
+            "",
+            verdict_text(verdicts),
+            "",
+            _where(store, reader, parent_id),
+        ]
+    )
+
+
+def toy_lq(store: Store, parent_id: str) -> str:
+    """Tables, figure and verdicts of learned credit against the exact costate."""
+    reader, runs = _runs(store, parent_id)
+    table, layers = lq.table(runs), lq.layers(runs)
+    verdicts = lq.verdicts(runs)
+    title = f"Toy LQ: {lq.describe(runs)}"
+    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(lq.wide(table)), "table.md")
+    log_table(store, parent_id, layers, "layers")
+    log_figure(store, parent_id, lq.figure(layers, title), "figure")
+    log_json(store, parent_id, verdicts, "verdicts.json")
+    return "\n".join(
+        [
+            "",
+            f"{title}; {tables.seeds_text(table)}; reported: n/a",
+            "",
+            lq.wide(table).to_string(index=False),
+            "",
+            lq.wide_layers(layers).to_string(index=False),
+            "",
+            verdict_text(verdicts),
+            "",
+            _where(store, reader, parent_id),
+        ]
+    )
+
+
 def train(store: Store, parent_id: str) -> str:
     """One line on a single run, and where to look."""
     _, runs = _runs(store, parent_id)
@@ -69,7 +176,15 @@ def train(store: Store, parent_id: str) -> str:
     return "\n".join(["", line, f"run id {run['run_id']}", store.ui_command])
 
 
-KINDS = {"ladder": ladder, "direction_quality": direction_quality, "train": train}
+KINDS = {
+    "ladder": ladder,
+    "direction_quality": direction_quality,
+    "nonlinearity_ladder": nonlinearity_ladder,
+    "boundary_ablation": boundary_ablation,
+    "vector_audit": vector_audit,
+    "toy_lq": toy_lq,
+    "train": train,
+}
 """How each kind of parent run is published."""
 
 

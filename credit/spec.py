@@ -19,13 +19,59 @@ from credit.errors import CreditError
 SCHEMA = "1"
 """Version of the tracking contract (parameters, metric names, checkpoints); tag `credit.schema`."""
 
-MEMBER_FIELDS = frozenset({"rule", "k", "seed", "penalty", "credit_eps", "credit_reduction"})
+SHORT_NAMES = {
+    "code": "",
+    "warmup_ratio": "warm",
+    "tgw": "tgw",
+    "tau": "τ",
+    "sigma": "σ",
+    "sigma_relative": "σrel",
+    "draws": "draws",
+    "ema": "ema",
+    "field_directions": "M",
+    "field_eps": "step",
+    "one_sided": "one-sided",
+    "terminal_weight": "terminal",
+    "shuffle": "shuffle",
+    "estimator_width": "width",
+    "estimator_depth": "layers",
+    "estimator_lr": "elr",
+    "estimator_every": "every",
+    "estimator_layers": "shown",
+}
+"""How a run's name shows the knobs of rules that learn."""
+
+LEARNED_FIELDS = frozenset(SHORT_NAMES)
+"""Knobs of rules that learn their credit. A rule reads those that it declares; the others stay at
+their default, so that no run claims a setting that changed nothing."""
+
+MEMBER_FIELDS = LEARNED_FIELDS | {
+    "rule",
+    "k",
+    "seed",
+    "penalty",
+    "credit_eps",
+    "credit_reduction",
+    "alpha",
+}
 """Fields in which the runs of one stack may differ; in all others they must agree."""
 
 
-def _knob(default: Any, help: str, at_least: float | None = None, one_of: tuple = ()) -> Any:
+def _knob(
+    default: Any,
+    help: str,
+    at_least: float | None = None,
+    one_of: tuple = (),
+    at_most: float | None = None,
+) -> Any:
     return field(
-        default=default, metadata={"help": help, "at_least": at_least, "one_of": tuple(one_of)}
+        default=default,
+        metadata={
+            "help": help,
+            "at_least": at_least,
+            "at_most": at_most,
+            "one_of": tuple(one_of),
+        },
     )
 
 
@@ -34,13 +80,20 @@ class RunSpec:
     """One training run. The defaults are the published CIFAR-10 recipe at d=256, L=4."""
 
     dataset: str = _knob(
-        "cifar10", "what to train on", one_of=("cifar10", "fashion_mnist", "digits")
+        "cifar10",
+        "what to train on",
+        one_of=("cifar10", "fashion_mnist", "digits", "teacher", "toy_lq"),
     )
     rule: str = _knob("bp", "credit rule: a name, or package.module:Rule")
     k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
     seed: int = _knob(42, "names every random stream of the run", at_least=0)
     width: int = _knob(256, "units per hidden state, d", at_least=1)
     depth: int = _knob(4, "residual blocks, L", at_least=1)
+    activation: str = _knob(
+        "gelu", "of the blocks; phi is (1-alpha) z + alpha tanh(z)", one_of=("gelu", "phi")
+    )
+    alpha: float = _knob(1.0, "share of tanh in activation=phi", at_least=0, at_most=1)
+    terminal_norm: bool = _knob(True, "LayerNorm between h_L and the output layer")
     epochs: int = _knob(100, "passes over the training set", at_least=1)
     batch_size: int = _knob(128, "samples per step; the last short batch is kept", at_least=1)
     lr: float = _knob(1e-3, "AdamW learning rate, cosine per epoch to 0", at_least=0)
@@ -52,6 +105,34 @@ class RunSpec:
         "published",
         "loss whose gradient the credit starts from; 'published' is the rule's own convention",
         one_of=("published", "mean", "sum"),
+    )
+    code: str = _knob(
+        "eT",
+        "what the estimator is told of the output error",
+        one_of=("eT", "deltaL", "eT_hL", "deltaL_hL"),
+    )
+    warmup_ratio: float = _knob(
+        0.05, "share of epochs that train on dfa's credit first", at_least=0, at_most=1
+    )
+    tgw: float = _knob(1.0, "weight of terminal gradient matching", at_least=0)
+    tau: float = _knob(0.1, "temperature of the bridge's soft minimum", at_least=1e-6)
+    sigma: float = _knob(0.1, "noise of the bridge's draws", at_least=0)
+    sigma_relative: bool = _knob(False, "sigma relative to the rms of h_l")
+    draws: int = _knob(8, "noisy successors per sample of the bridge", at_least=1)
+    ema: float = _knob(
+        0.995, "decay of the averaged copy that makes bridge targets", at_least=0, at_most=1
+    )
+    field_directions: int = _knob(4, "M, directions per sample of the vector field", at_least=1)
+    field_eps: float = _knob(0.01, "step along each of them", at_least=1e-6)
+    one_sided: bool = _knob(False, "forward instead of central differences")
+    terminal_weight: float = _knob(1.0, "weight of the vector field's terminal term", at_least=0)
+    shuffle: bool = _knob(False, "control: permute the vector field's targets in the batch")
+    estimator_width: int = _knob(256, "units of the estimator's hidden layers", at_least=1)
+    estimator_depth: int = _knob(3, "layers of the estimator, the output among them", at_least=2)
+    estimator_lr: float = _knob(1e-3, "AdamW learning rate of the estimator", at_least=0)
+    estimator_every: int = _knob(1, "steps between two updates of the estimator", at_least=1)
+    estimator_layers: int = _knob(
+        1, "layers at which a step shows each sample to the estimator; 0 is all", at_least=0
     )
     augment: bool = _knob(True, "random crop and flip of training images")
     train_samples: int = _knob(0, "use the first n training samples; 0 uses all", at_least=0)
@@ -84,6 +165,8 @@ class RunSpec:
         from credit import rules  # here, because rules need this module
 
         parts = [self.rule.rpartition(":")[2], f"k{self.k}", f"s{self.seed}"]
+        if self.activation == "phi":
+            parts.append(f"α{format_value(self.alpha)}")
         if self.penalty:
             parts.append(f"λ{format_value(self.penalty)}")
         if self.credit_eps != RunSpec.credit_eps:
@@ -92,6 +175,9 @@ class RunSpec:
             with contextlib.suppress(CreditError):  # a rule that cannot be loaded here
                 if self.credit_reduction != rules.get(self.rule).published_reduction:
                     parts.append(self.credit_reduction)
+        for name, short in SHORT_NAMES.items():
+            if (value := getattr(self, name)) != getattr(RunSpec, name):
+                parts.append(short if value is True else f"{short}{format_value(value)}")
         if self.precision != RunSpec.precision:
             parts.append(self.precision)
         return " ".join(parts)
@@ -195,6 +281,10 @@ def _checked(knob: dataclasses.Field, value: Any) -> Any:
     if at_least is not None and value < at_least:
         raise CreditError(
             f"{knob.name}={format_value(value)} is too small: pass at least {at_least:g}"
+        )
+    if (at_most := knob.metadata["at_most"]) is not None and value > at_most:
+        raise CreditError(
+            f"{knob.name}={format_value(value)} is too large: pass at most {at_most:g}"
         )
     if one_of:
         check_names([value], one_of, knob.name)

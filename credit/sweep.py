@@ -9,7 +9,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from credit import planning, rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.rules import Shape
-from credit.spec import RunSpec
+from credit.spec import LEARNED_FIELDS, RunSpec
 from credit.tracked_stack import FLUSH_SECONDS, TrackedStack, hash_of, progress, stop_on_signals
 from credit.tracking.store import AWAY, project_root, shown, sqlite_path
 from credit.tracking.writer import (
@@ -60,12 +60,15 @@ def resolve(spec: RunSpec) -> RunSpec:
     """Replace what stands for something else by what it stands for: device, reduction.
 
     Raises:
-        CreditError: the rule does not exist or is a learned one, or the device is not there.
+        CreditError: the rule does not exist, or the device is not there.
     """
     rule = rules.get(spec.rule)
-    if rule.learned:
-        raise CreditError(f"rule {spec.rule!r} is learned: the trainer does not call `update` yet")
-    changes = {}
+    knobs = {f.name for f in fields(rule)} if is_dataclass(rule) else set()
+    changes: dict[str, object] = {
+        name: getattr(RunSpec, name) for name in LEARNED_FIELDS - knobs
+    }  # what the rule does not read, it does not claim
+    if spec.activation != "phi":
+        changes["alpha"] = RunSpec.alpha
     if spec.device == "auto":
         changes["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     else:
@@ -73,11 +76,11 @@ def resolve(spec: RunSpec) -> RunSpec:
             torch.empty(0, device=spec.device)
         except (RuntimeError, AssertionError) as error:
             raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
-    if spec.precision == "tf32" and not changes.get("device", spec.device).startswith("cuda"):
+    if spec.precision == "tf32" and not str(changes.get("device", spec.device)).startswith("cuda"):
         raise CreditError("precision=tf32 is a GPU's: pass fp32 or bf16, or device=cuda")
     if spec.credit_reduction == "published" or not rule.surrogate:  # bp trains on the mean loss
         changes["credit_reduction"] = rule.published_reduction
-    return spec.replace(**changes) if changes else spec
+    return spec.replace(**changes)
 
 
 def run(sweep: Sweep, store: Store) -> Outcome:

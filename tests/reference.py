@@ -6,7 +6,7 @@ d width, L depth, C classes, D input units.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,26 +20,40 @@ LOCAL_RULES = ("oracle", "fa", "dfa")
 
 
 class Block(nn.Module):
-    """f_l(h) = W2 GELU(W1 LN(h) + b1) + b2, without the skip connection."""
+    """f_l(h) = W2 act(W1 LN(h) + b1) + b2, without the skip connection."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, act: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.ln = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, width)
         self.fc2 = nn.Linear(width, width)
+        self.act = act
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(self.ln(h))))
+        return self.fc2(self.act(self.fc1(self.ln(h))))
 
 
 class ResMLP(nn.Module):
-    """h_0 = embed(x); h_{l+1} = h_l + f_l(h_l); logits = out_head(out_ln(h_L))."""
+    """h_0 = embed(x); h_{l+1} = h_l + f_l(h_l); logits = out_head(out_ln(h_L)).
 
-    def __init__(self, d_in: int, width: int, classes: int, depth: int) -> None:
+    act is GELU, or with an `alpha` (1 - alpha) z + alpha tanh(z); out_ln may be left out.
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        width: int,
+        classes: int,
+        depth: int,
+        alpha: float | None = None,
+        terminal_norm: bool = True,
+    ) -> None:
         super().__init__()
+        self.alpha = alpha
+        act = F.gelu if alpha is None else lambda z: (1 - alpha) * z + alpha * z.tanh()
         self.embed = nn.Linear(d_in, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
-        self.out_ln = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Block(width, act) for _ in range(depth))
+        self.out_ln = nn.LayerNorm(width) if terminal_norm else nn.Identity()
         self.out_head = nn.Linear(width, classes)
 
     @classmethod
@@ -47,10 +61,12 @@ class ResMLP(nn.Module):
         """The network that holds copies of `params` (one run, names as in `state_dict`)."""
         width, d_in = params["embed.weight"].shape
         depth = len({name.split(".")[1] for name in params if name.startswith("blocks.")})
+        classes = params["out_head.weight"].shape[0]
+        alpha = params["alpha"].item() if "alpha" in params else None
         with torch.random.fork_rng(devices=[]):  # the default initialisation, about to be replaced
-            model = cls(d_in, width, params["out_head.weight"].shape[0], depth)
+            model = cls(d_in, width, classes, depth, alpha, "out_ln.weight" in params)
         model.to(params["embed.weight"].dtype)
-        model.load_state_dict(params)
+        model.load_state_dict({name: p for name, p in params.items() if name != "alpha"})
         return model
 
     def head(self, h: Tensor) -> Tensor:
@@ -88,7 +104,7 @@ class Recipe(NamedTuple):
 class Result(NamedTuple):
     """What training leaves behind."""
 
-    params: dict[str, Tensor]
+    params: dict[str, Tensor]  # those that train
     loss: list[float]  # per epoch, mean over samples, each as seen before its step
     accuracy: list[float]  # per epoch, likewise
 
@@ -170,6 +186,19 @@ def accumulate_gradients(
         return logits.detach()
 
     _, for_block, for_embed = credits(model, x, y, recipe, feedback)
+    return local_gradients(model, x, y, recipe, for_block, for_embed)
+
+
+def local_gradients(
+    model: ResMLP,
+    x: Tensor,
+    y: Tensor,
+    recipe: Recipe,
+    for_block: Sequence[Tensor],
+    for_embed: Tensor,
+) -> Tensor:
+    """`accumulate_gradients` of a local rule, whose credit is given."""
+    depth = len(model.blocks)
     with torch.no_grad():
         states = model.hiddens(x)
     logits = model.head(states[-1])

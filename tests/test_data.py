@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import functional as slow
 
-from credit.data import NAMES, Dataset, DataUnavailable, fallback, files, load
+from credit.data import NAMES, Dataset, DataUnavailable, fallback, files, load, loading
 from credit.data.batches import augmentation, held_out, normalise, order, train_batches
 from credit.data.loading import data_root
 from credit.errors import CreditError
@@ -213,7 +213,7 @@ def test_the_spec_and_the_loader_know_the_same_datasets():
 
     knob = next(f for f in dataclasses.fields(RunSpec) if f.name == "dataset")
     assert field_types()["dataset"] is str
-    assert set(knob.metadata["one_of"]) == set(NAMES)
+    assert set(knob.metadata["one_of"]) == {*NAMES, *loading.ELSEWHERE}
 
 
 def check_constants(data: Dataset) -> None:

@@ -8,6 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from credit import network, rules
@@ -23,14 +25,16 @@ from credit.training.stack import Stack, arrange
 SHAPE = Shape(12, 8, 5, 3)
 CPU = torch.device("cpu")
 RULES = ("bp", "oracle", "fa", "dfa")
+LEARNED = tuple(name for name in rules.available() if rules.get(name).learned)
+ESTIMATOR = {"estimator_width": 8, "estimator_every": 2, "draws": 2, "field_directions": 2}
 
 
-def specs_of(seeds=(1,), **changes) -> list[RunSpec]:
-    base = {"width": 8, "depth": 3, "device": "cpu", "precision": "fp64"} | changes
+def specs_of(seeds=(1,), names=RULES, **changes) -> list[RunSpec]:
+    base = {"width": 8, "depth": 3, "device": "cpu", "precision": "fp64"} | ESTIMATOR | changes
     return arrange(
         [
             resolve(RunSpec(rule=rule, k=k, seed=seed, **base))
-            for rule in RULES
+            for rule in names
             for k in range(4)
             for seed in seeds
         ]
@@ -50,8 +54,14 @@ def trained(specs, monkeypatch, threads: int, seeds: int = 0) -> Stack:
     stack = Stack(specs, SHAPE)
     assert len(stack.lanes) == min(threads, steppers.MOST_LANES)
     for x, y in batches(stack.dtype, seeds):
-        stack.step(x, y)
+        step(stack, x, y)
     return stack
+
+
+def step(stack: Stack, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two steps of warm-up, then the rest."""
+    stack.set_phase(stack.optimizer_steps // 2, 20)
+    return stack.step(x, y)
 
 
 class Failing(rules.Rule):
@@ -126,14 +136,45 @@ def test_the_products_that_are_counted_are_those_of_a_step(rule, k):
     assert counter.get_total_flops() == pytest.approx(counted, rel=0.02)
 
 
+@pytest.mark.parametrize("rule", LEARNED)
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_products_of_rules_that_learn_are_counted_roughly(rule, every):
+    """Over as many steps as lie between two updates; what they compute beside is left out."""
+    spec = resolve(
+        RunSpec(
+            rule=rule, k=3, width=32, depth=3, device="cpu", warmup_ratio=0, estimator_every=every
+        )
+    )
+    shape, samples = Shape(96, 32, 10, 3), 64
+    stack = Stack([spec], shape)
+    x, y = torch.zeros(samples, shape.d_in), torch.zeros(samples, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        for _ in range(every):
+            stack.set_phase(0, 1)
+            stack.step(x, y)
+    counted = 2 * samples * steppers.products_of(spec, shape) * every
+    assert counter.get_total_flops() == pytest.approx(counted, rel=0.25)
+
+
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 @pytest.mark.parametrize("threads", [2, 3, 64])
 def test_lanes_change_no_number(threads, seeds, monkeypatch):
+    assert_lanes_change_no_number(threads, seeds, RULES, monkeypatch)
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_lanes_change_no_number_of_rules_that_learn(seeds, monkeypatch):
+    assert_lanes_change_no_number(3, seeds, LEARNED, monkeypatch)
+
+
+def assert_lanes_change_no_number(threads, seeds, names, monkeypatch) -> None:
     several = len(seeds) * (len(seeds) > 1)
-    alone = trained(specs_of(seeds), monkeypatch, 1, several)
-    lanes = trained(specs_of(seeds), monkeypatch, threads, several)
+    alone = trained(specs_of(seeds, names), monkeypatch, 1, several)
+    lanes = trained(specs_of(seeds, names), monkeypatch, threads, several)
     for name, value in alone.params.items():
         torch.testing.assert_close(value, lanes.params[name], rtol=1e-7, atol=1e-11)
+    for ours, expected in zip(lanes.take_metrics(), alone.take_metrics(), strict=True):
+        assert ours == pytest.approx(expected, rel=1e-7)
     assert lanes.optimizer_steps == alone.optimizer_steps == 7
 
 
@@ -228,19 +269,38 @@ def test_tf32_is_refused_on_a_cpu():
 # ---------------------------------------------------------------- GPU
 
 
+class NothingMoves(TorchDispatchMode):
+    """Raises where numbers would go from one device to another: a graph cannot record that."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
+        copies = func._schema.name in ("aten::_to_copy", "aten::copy_")
+        devices = {t.device.type for t in tensors if copies or t.dim()}  # a number may be read
+        assert len(devices) < 2, f"{func} moves numbers between {' and '.join(sorted(devices))}"
+        return result
+
+
+@pytest.mark.parametrize("names", [RULES, *((name,) for name in LEARNED)], ids=" ".join)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_step_on_a_gpu_never_waits_for_a_value(precision, monkeypatch):
+def test_a_step_on_a_gpu_never_waits_for_a_value(precision, names, monkeypatch):
     """A graph can record it. Fake tensors raise where a number would have to leave the device."""
     seeds = [1, 2]
-    specs = [s.replace(precision=precision) for s in specs_of(seeds, precision="fp32")]
+    specs = [s.replace(precision=precision) for s in specs_of(seeds, names, precision="fp32")]
     one = network.init(*SHAPE, generator(0, "init"), torch.float32)
     with FakeTensorMode():
         params = {n: torch.empty(len(specs), *t.shape, device="cuda") for n, t in one.items()}
         moments = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in params.items()}
         lane = Lane(specs, SHAPE, params, moments, seeds)
-        monkeypatch.setattr(lane.optimizer, "step", lambda: None)  # asks for the driver
+        lane.set_phase(1, 2, 0)
+        assert all(group.learns == group.rule.learned for group in lane.groups)
+        noise = lane.noise(7, 0)
+        for optimizer in [lane.optimizer, *(g._optimizer for g in lane.groups if g._optimizer)]:
+            monkeypatch.setattr(optimizer, "step", lambda: None)  # asks for the driver
         x = torch.empty(2, 7, SHAPE.d_in, device="cuda")
-        losses, correct = lane.step(x, torch.empty(2, 7, dtype=torch.int64, device="cuda"))
+        y = torch.empty(2, 7, dtype=torch.int64, device="cuda")
+        with NothingMoves():
+            losses, correct = lane.step(x, y, noise)
     assert losses.device.type == correct.device.type == "cuda"
     assert losses.shape == correct.shape == (len(specs),)
     assert isinstance(lane.optimizer.param_groups[0]["lr"], torch.Tensor)
@@ -250,23 +310,26 @@ needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a 
 
 
 @needs_a_gpu
+@pytest.mark.parametrize("names", [RULES, LEARNED], ids=["fixed", "learned"])
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
-def test_a_captured_step_equals_the_step(seeds):
+def test_a_captured_step_equals_the_step(seeds, names):
     several = len(seeds) * (len(seeds) > 1)
-    stack = Stack([s.replace(device="cuda") for s in specs_of(seeds)], SHAPE)
-    plain = Stack(specs_of(seeds), SHAPE)
-    for lr in (1e-3, 1e-4):
+    stack = Stack([s.replace(device="cuda") for s in specs_of(seeds, names)], SHAPE)
+    plain = Stack(specs_of(seeds, names), SHAPE)
+    for lr in (1e-3, 1e-4, 1e-4):  # every phase is recorded, then replayed
         stack.set_lr(lr)
         plain.set_lr(lr)
         for (x, y), (u, v) in zip(
             batches(seeds=several, device="cuda"), batches(seeds=several), strict=True
         ):
-            losses, correct = stack.step(x, y)
-            expected, right = plain.step(u, v)
+            losses, correct = step(stack, x, y)
+            expected, right = step(plain, u, v)
             torch.testing.assert_close(losses.cpu(), expected, rtol=1e-8, atol=1e-10)
             assert torch.equal(correct.cpu(), right)
     for name, value in plain.params.items():
         torch.testing.assert_close(stack.params[name].cpu(), value, rtol=1e-6, atol=1e-9)
+    for ours, expected in zip(stack.take_metrics(), plain.take_metrics(), strict=True):
+        assert ours == pytest.approx(expected, rel=1e-6)
 
 
 @needs_a_gpu
@@ -293,18 +356,19 @@ def test_captured_steps_are_the_same_bits_again_and_never_wait(precision):
 
 
 @needs_a_gpu
-def test_a_resumed_captured_stack_goes_on_with_the_same_bits(tmp_path):
-    specs = [s.replace(device="cuda") for s in specs_of(precision="fp32")]
+@pytest.mark.parametrize("names", [RULES, LEARNED], ids=["fixed", "learned"])
+def test_a_resumed_captured_stack_goes_on_with_the_same_bits(tmp_path, names):
+    specs = [s.replace(device="cuda") for s in specs_of(names=names, precision="fp32")]
     data = list(batches(torch.float32, device="cuda"))
     whole, first, second = (Stack(specs, SHAPE) for _ in range(3))
     for x, y in [*data, *data]:
-        whole.step(x, y)
+        step(whole, x, y)
     for x, y in data:
-        first.step(x, y)
+        step(first, x, y)
     checkpoint.save_stack(first, 1, tmp_path / "stack.safetensors")
     found = checkpoint.find(tmp_path)
     checkpoint.restore(second, [found[spec.spec_hash] for spec in specs])
     for x, y in data:
-        second.step(x, y)
+        step(second, x, y)
     for name, value in whole.params.items():
         assert torch.equal(value, second.params[name]), name

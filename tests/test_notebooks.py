@@ -1,4 +1,4 @@
-"""Both notebooks, executed head to tail on a store that real (tiny) sweeps have filled."""
+"""The notebooks, executed head to tail on a store that real (tiny) sweeps have filled."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from credit.analysis import selection, tables
+from credit.analysis import nonlinearity, nonlinearity_checks, selection, tables
 from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.sweep import Sweep, run
@@ -30,7 +30,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def filled_store(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URI of a store with a ladder and a direction_quality experiment on digits."""
+    """The URI of a store with each experiment that has a notebook, on digits."""
     folder = tmp_path_factory.mktemp("filled")
     shutil.copy(_empty_store, folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
@@ -45,6 +45,12 @@ def filled_store(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -
         for penalty in (0.0, 0.01)
         for seed in SEEDS
     ]
+    bent = [
+        RunSpec(**{**TINY, "k": depth, "depth": depth}, rule=rule, seed=seed, activation="phi")
+        for rule in ("bp", "dfa", "state_bridge")
+        for depth in (1, 2)
+        for seed in SEEDS
+    ]
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
             patch.delenv(name, raising=False)
@@ -52,6 +58,7 @@ def filled_store(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -
         patch.setenv("CREDIT_STATE", str(folder / "state"))
         run(Sweep("ladder", "ladder digits d16 L2", ladder), open_store())
         run(Sweep("direction_quality", "direction digits d16 L2", direction), open_store())
+        run(Sweep("nonlinearity_ladder", "nonlinearity digits d16", bent), open_store())
     return uri
 
 
@@ -131,6 +138,31 @@ def test_direction_quality(cwd, filled_store, monkeypatch):
     assert shown(notebook, "image/png").count("iVBOR") == 1
 
 
+@pytest.mark.parametrize(
+    "cwd",
+    [
+        pytest.param(NOTEBOOKS, id="notebooks"),
+        pytest.param(ROOT, id="root", marks=pytest.mark.slow),
+    ],
+)
+def test_nonlinearity_ladder(cwd, filled_store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", filled_store)
+    notebook = execute("nonlinearity_ladder", cwd)
+    reader = connect(filled_store)
+    runs = reader.runs(kind="nonlinearity_ladder")
+    assert len(runs) == 12 and (runs["status"] == "FINISHED").all()
+    wide = nonlinearity.wide(nonlinearity.table(runs))
+    cells = wide[["L=1", "L=2"]].to_numpy().ravel().tolist()
+    assert len(cells) == 4 * 3 * 2 and all(cell.endswith("(n=2)") for cell in cells)
+    html, text = shown(notebook, "text/html"), shown(notebook, "stdout")
+    assert [cell for cell in cells if cell not in html] == []
+    for verdict in nonlinearity_checks.verdicts(runs):
+        assert verdict["check"] in html and verdict["reason"] in html
+    assert "no reported values beside dfa" in text
+    assert "torch loaded: False" in text
+    assert shown(notebook, "image/png").count("iVBOR") == 1
+
+
 def test_an_experiment_is_chosen_by_kind_and_id(filled_store):
     reader = connect(filled_store)
     newest = selection.choose_parent(reader, "ladder")
@@ -142,7 +174,13 @@ def test_an_experiment_is_chosen_by_kind_and_id(filled_store):
         selection.choose_parent(reader, "frozen_init")
 
 
-@pytest.mark.parametrize("name", ["depth_ladder", "direction_quality"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("depth_ladder", "direction_quality", "nonlinearity_ladder"),
+        *("boundary_ablation", "vector_audit"),
+    ],
+)
 def test_notebooks_are_short_and_ask_one_question(name):
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)

@@ -23,12 +23,18 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=stream(seed), dtype=torch.float64)
 
 
-def make_params(seed: int = 0) -> dict[str, Tensor]:
+def make_params(
+    seed: int = 0, alpha: float | None = None, terminal_norm: bool = True
+) -> dict[str, Tensor]:
     """Parameters far from their initial values, so that no term is small or exactly 0 or 1."""
-    params = network.init(D_IN, WIDTH, CLASSES, DEPTH, stream(seed), torch.float64)
+    params = network.init(
+        D_IN, WIDTH, CLASSES, DEPTH, stream(seed), torch.float64, alpha, terminal_norm
+    )
     noise = stream(seed + 1000)
     return {
-        name: p + 0.3 * torch.randn(p.shape, generator=noise, dtype=torch.float64)
+        name: p
+        if name == network.ALPHA
+        else p + 0.3 * torch.randn(p.shape, generator=noise, dtype=torch.float64)
         for name, p in params.items()
     }
 
@@ -260,14 +266,29 @@ def test_reference_leaves_its_arguments_and_the_global_generator(no_global_gener
 # ------------------------------------------------------------------ credit.network
 
 
-@pytest.fixture(params=["one run", "stack, shared input", "stack"])
+KINDS = {
+    "gelu": [{}] * 3,
+    "phi, no terminal norm": [{"alpha": a, "terminal_norm": False} for a in (0.25, 0.0, 1.0)],
+    "phi": [{"alpha": a} for a in (1.0, 0.5, 0.0)],
+    "no terminal norm": [{"terminal_norm": False}] * 3,
+}
+
+
+@pytest.fixture(
+    params=[
+        *(("gelu", runs) for runs in ("one run", "stack, shared input", "stack")),
+        *((kind, runs) for kind in list(KINDS)[1:] for runs in ("one run", "stack")),
+    ],
+    ids=", ".join,
+)
 def case(request) -> tuple[network.Params, Tensor, Tensor, list[tuple[ResMLP, Tensor, Tensor]]]:
     """Parameters, inputs and labels as `credit.network` takes them, and run by run beside it."""
-    if request.param == "one run":
-        params = make_params()
+    kind, together = request.param
+    runs = [make_params(seed, **options) for seed, options in enumerate(KINDS[kind])]
+    if together == "one run":
+        params = runs[0]
         return params, X, Y, [(ResMLP.from_params(params), X, Y)]
-    runs = [make_params(seed) for seed in range(3)]
-    if request.param == "stack, shared input":
+    if together == "stack, shared input":
         xs, ys = [X] * 3, [Y] * 3
         x = X
     else:
@@ -333,7 +354,8 @@ def test_network_head_grads_and_input_vjp(case):
     out = network.forward(params, x)
     error = network.output_error(out.logits, y) / BATCH
     grads = network.head_grads(params, out.last, error)
-    assert tuple(grads) == network.HEAD
+    assert tuple(grads) == network.head_names(params)
+    assert set(grads) == {name for name in params if name.startswith("out_")}
     at_input = []
     for model, inputs, labels in runs:
         hidden = model.hiddens(inputs)[-1].detach().requires_grad_()
@@ -365,8 +387,52 @@ def test_network_block_grads_and_input_vjp(case, block):
 
 
 def test_network_names_are_the_module_s():
-    assert set(make_params()) == set(ResMLP(D_IN, WIDTH, CLASSES, DEPTH).state_dict())
-    assert network.depth_of(make_params()) == DEPTH
+    for options in ({}, {"alpha": 0.3}, {"terminal_norm": False}):
+        params, model = make_params(**options), ResMLP(D_IN, WIDTH, CLASSES, DEPTH, **options)
+        assert set(params) - {network.ALPHA} == set(model.state_dict())
+        assert (network.ALPHA in params) == ("alpha" in options)
+        assert network.depth_of(params) == DEPTH
+
+
+def test_phi_is_linear_at_alpha_0_and_tanh_at_1():
+    pre = draw(BATCH, WIDTH)
+
+    def phi(alpha: float | list[float], z: Tensor) -> Tensor:
+        return network.activate({network.ALPHA: torch.tensor(alpha).double()}, z)
+
+    assert torch.equal(phi(0.0, pre), pre)
+    close(phi(1.0, pre), pre.tanh())
+    for alpha in (0.0, 0.25, 0.5, 1.0):
+        close(phi(alpha, pre), (1 - alpha) * pre + alpha * pre.tanh())
+    stacked = phi([0.0, 1.0], pre.expand(2, -1, -1))  # a run each
+    close(stacked, torch.stack([pre, pre.tanh()]))
+
+
+def test_a_block_of_a_linear_network_is_linear_in_its_standardised_state():
+    params = make_params(alpha=0.0)
+    h = draw(2, WIDTH)
+    one, other = (network.standardise(row[None]).out for row in h)
+    between = 0.3 * one + 0.7 * other  # a standardised state of another scale
+    names = network.block_names(0)
+    free = params | {names[0]: params[names[0]] * 0}  # scale 0: what does not depend on the state
+    constant = network.block_forward(free, 0, h[:1]).out
+    first, second = (network.block_forward(params, 0, row[None]).out for row in h)
+    at_between = network.block_forward(params, 0, between).out - constant
+    spread = (between.square().mean() - between.mean().square() + network.LN_EPS).sqrt()
+    close(at_between * spread, 0.3 * (first - constant) + 0.7 * (second - constant))
+
+
+def test_networks_of_one_seed_differ_in_their_kind_alone():
+    """Same draws with and without phi and terminal norm: differences are the kind's."""
+    base = network.init(D_IN, WIDTH, CLASSES, DEPTH, stream(), torch.float64)
+    for alpha, terminal_norm in ((0.5, True), (None, False), (0.0, False)):
+        other = network.init(
+            D_IN, WIDTH, CLASSES, DEPTH, stream(), torch.float64, alpha, terminal_norm
+        )
+        shared = other.keys() & base.keys()
+        assert all(torch.equal(base[name], other[name]) for name in shared)
+        assert base.keys() - shared == (set() if terminal_norm else set(network.HEAD[:2]))
+        assert other.keys() - shared == (set() if alpha is None else {network.ALPHA})
 
 
 def test_network_init_has_the_distributions_of_torch_s_default():

@@ -27,10 +27,11 @@ def values(name: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(known["one_of"])
     if kind is bool:
         return st.booleans()
+    least, most = known["at_least"], known["at_most"]
     if kind is int:
-        return st.integers(int(known["at_least"]), 10**12)
+        return st.integers(int(least), 10**12)
     if kind is float:
-        return st.floats(min_value=known["at_least"], allow_nan=False, allow_infinity=False)
+        return st.floats(least, most, allow_nan=False, allow_infinity=False)
     return st.text(min_size=1)
 
 
@@ -249,6 +250,14 @@ NOT_FINITE = "is not finite: pass a finite number"
         ("lr", True, f"lr=True {NOT_NUMBER}"),
         ("lr", 10**400, NOT_NUMBER),
         ("lr", [0.1], NOT_NUMBER),
+        ("alpha", 1.5, "alpha=1.5 is too large: pass at most 1"),
+        ("alpha", "-0.1", "alpha=-0.1 is too small: pass at least 0"),
+        ("warmup_ratio", 2, "warmup_ratio=2.0 is too large: pass at most 1"),
+        ("ema", 1.01, "ema=1.01 is too large"),
+        ("estimator_depth", 1, "estimator_depth=1 is too small: pass at least 2"),
+        ("code", "et", "unknown code 'et': choose from eT, deltaL"),
+        ("code", "deltal", "unknown code 'deltal': did you mean 'deltaL'?"),
+        ("activation", "tanh", "unknown activation 'tanh': choose from gelu, phi"),
         ("k", 3.5, f"k=3.5 {NOT_WHOLE}"),
         ("k", "3.5", f"k='3.5' {NOT_WHOLE}"),
         ("k", 3.0, f"k=3.0 {NOT_WHOLE}"),

@@ -15,6 +15,7 @@ from tests import reference
 SHAPE = Shape(12, 8, 5, 3)
 EPOCHS, STEPS = 2, 4
 RULES = ("bp", "oracle", "fa", "dfa")
+NONE = torch.empty(0)
 
 
 def spec(**changes) -> RunSpec:
@@ -77,15 +78,23 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("clip", [1.0, 0.05], ids=["clip 1", "clip .05 bites"])
-def test_every_run_of_a_mixed_stack_equals_the_reference_loop(clip):
-    specs = arrange([s.replace(clip=clip) for s in VARIANTS])
+PHI = [
+    spec(rule=rule, k=k, alpha=alpha)
+    for rule in RULES
+    for k, alpha in ((3, 0.0), (3, 1.0), (2, 0.25))
+]
+
+
+def assert_equal_to_the_reference(specs: list[RunSpec]) -> None:
     stack, data = Stack(specs, SHAPE), batches()
     starts = [run_params(stack, row) for row in range(stack.size)]
     train(stack, data)
     for row, one in enumerate(specs):
         expected = reference_of(one, stack, starts[row], row, data).params
-        for name, value in run_params(stack, row).items():
+        trained = run_params(stack, row)
+        assert torch.equal(trained.pop(network.ALPHA, NONE), starts[row].get(network.ALPHA, NONE))
+        assert trained.keys() == expected.keys()
+        for name, value in trained.items():
             torch.testing.assert_close(
                 value,
                 expected[name],
@@ -93,6 +102,28 @@ def test_every_run_of_a_mixed_stack_equals_the_reference_loop(clip):
                 atol=1e-9,
                 msg=lambda m, n=name, s=one: f"{s.name} {n}: {m}",
             )
+
+
+@pytest.mark.parametrize("clip", [1.0, 0.05], ids=["clip 1", "clip .05 bites"])
+def test_every_run_of_a_mixed_stack_equals_the_reference_loop(clip):
+    assert_equal_to_the_reference(arrange([s.replace(clip=clip) for s in VARIANTS]))
+
+
+@pytest.mark.parametrize("terminal_norm", [False, True])
+def test_runs_of_other_alphas_equal_the_reference_loop(terminal_norm):
+    kind = {"activation": "phi", "terminal_norm": terminal_norm}
+    assert_equal_to_the_reference(arrange([s.replace(**kind) for s in PHI]))
+
+
+def test_gelu_without_terminal_norm_equals_the_reference_loop():
+    members = [spec(rule=rule, terminal_norm=False) for rule in RULES]
+    assert_equal_to_the_reference(arrange(members))
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1 / 3])
+def test_alpha_is_as_exact_as_the_run_s_precision(alpha):
+    stack = Stack([spec(activation="phi", alpha=alpha)], SHAPE)
+    assert stack.params[network.ALPHA].item() == alpha
 
 
 def test_losses_and_accuracies_equal_the_reference_loop():

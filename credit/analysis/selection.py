@@ -73,16 +73,19 @@ def describe(runs: pd.DataFrame) -> str:
     return "{dataset}, d={width}, L={depth}, {epochs} epochs".format(**config)
 
 
-def finished(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that reached their last epoch. Of two with the same settings, the newer."""
-    whole = runs.loc[_counts(runs)].sort_values("start", kind="stable")
+def finished(runs: pd.DataFrame, having: str = ACCURACY) -> pd.DataFrame:
+    """The runs that reached their last epoch, with the metric `having`.
+
+    Of two with the same settings, the newer.
+    """
+    whole = runs.loc[_counts(runs, having)].sort_values("start", kind="stable")
     settings = [name for name in field_types() if name not in IRRELEVANT]
     return whole.drop_duplicates(settings, keep="last")
 
 
-def left_out(runs: pd.DataFrame) -> pd.DataFrame:
+def left_out(runs: pd.DataFrame, having: str = ACCURACY) -> pd.DataFrame:
     """The runs that no table counts yet, or ever: name, status, reason."""
-    return runs.loc[~_counts(runs), ["name", "status", "reason"]].reset_index(drop=True)
+    return runs.loc[~_counts(runs, having), ["name", "status", "reason"]].reset_index(drop=True)
 
 
 def pick(frame: pd.DataFrame, **equal: Any) -> pd.DataFrame:
@@ -99,10 +102,10 @@ def metric(runs: pd.DataFrame, key: str) -> list[float]:
     return runs.sort_values("seed")[key].astype(float).tolist()
 
 
-def _counts(runs: pd.DataFrame) -> pd.Series:
-    if ACCURACY not in runs:
+def _counts(runs: pd.DataFrame, having: str) -> pd.Series:
+    if having not in runs:
         return pd.Series(False, index=runs.index)
-    return (runs["status"] == "FINISHED") & runs[ACCURACY].notna()
+    return (runs["status"] == "FINISHED") & runs[having].notna()
 
 
 def _one_value(runs: pd.DataFrame, name: str, whose: str) -> None:

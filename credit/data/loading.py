@@ -1,6 +1,7 @@
 """Load a dataset by name.
 
-Choices per dataset (mean and std are those of the training pixels, scaled to 0..1):
+Choices per dataset (mean and std are those of the training pixels, scaled to 0..1, except
+for `teacher`):
 
 - `cifar10`: zero padding 4 and horizontal flips, the published recipe.
 - `fashion_mnist`: zero padding 4 and horizontal flips, the "standard augmentation" of its authors'
@@ -8,6 +9,9 @@ Choices per dataset (mean and std are those of the training pixels, scaled to 0.
 - `digits`: 8x8, so padding 1 shifts by the same eighth of the image as CIFAR's 4 of 32; no flips,
   because a mirrored digit is not a digit. The first 1437 images train, the last 360 test, in file
   order.
+- `teacher`: made by `credit.data.teacher`. Its inputs are no picture: no padding, no flips, and the
+  augmented batches are the plain ones. Mean and std are those that the inputs were drawn
+  with.
 """
 
 import hashlib
@@ -19,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from credit.data import teacher
 from credit.data.dataset import Dataset
 from credit.data.files import DataUnavailable, ensure, layout
 from credit.errors import CreditError
@@ -38,10 +43,15 @@ _FACTS = {
     "cifar10": _Facts((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), pad=4, flip=True),
     "fashion_mnist": _Facts((0.2860,), (0.3530,), pad=4, flip=True),
     "digits": _Facts((0.3054,), (0.3753,), pad=1, flip=False),
+    "teacher": _Facts((teacher.MEAN,), (teacher.STD,), pad=0, flip=False),
 }
 
 NAMES = tuple(_FACTS)
 """The datasets there are; each has 10 classes."""
+_DOWNLOADED = ("cifar10", "fashion_mnist")
+ELSEWHERE = ("toy_lq",)
+"""Values of `RunSpec.dataset` that are no set of samples: entry points of these names train on
+what they draw themselves."""
 
 
 def load(
@@ -60,12 +70,20 @@ def load(
         train_samples: keep the first n training samples; 0 keeps all.
 
     Raises:
-        CreditError: unknown name, a data directory that is not one, a corrupt file, or more
-            training samples than there are.
+        CreditError: unknown name, or one of `ELSEWHERE`; a data directory that is not one, a
+            corrupt file, or more training samples than there are.
         DataUnavailable: the files are missing and cannot be downloaded.
     """
+    if name in ELSEWHERE:
+        raise CreditError(
+            f"dataset={name} is no set of samples to load: its runs are trained by "
+            f"python -m entrypoints.{name}"
+        )
     check_names([name], NAMES, "dataset")
-    train, test, source = _digits() if name == "digits" else _torchvision(name, data_root(root))
+    if name in _DOWNLOADED:
+        train, test, source = _torchvision(name, data_root(root))
+    else:
+        train, test, source = _digits() if name == "digits" else _teacher()
     available = len(train[1])
     if not 0 <= train_samples <= available:
         raise CreditError(
@@ -105,7 +123,7 @@ def fallback(name: str, root: Path | None = None) -> Fallback:
         CreditError: as `load`, except for data that cannot be had.
     """
     check_names([name], NAMES, "dataset")
-    if name != "digits":
+    if name in _DOWNLOADED:
         try:
             ensure(name, data_root(root))
         except DataUnavailable as error:
@@ -161,6 +179,10 @@ def _digits() -> tuple[_Split, _Split, str]:
     train = images[:DIGITS_TRAIN], labels[:DIGITS_TRAIN]
     test = images[DIGITS_TRAIN:], labels[DIGITS_TRAIN:]
     return train, test, "sklearn.datasets.load_digits"
+
+
+def _teacher() -> tuple[_Split, _Split, str]:
+    return *teacher.splits(), "credit.data.teacher.splits"
 
 
 def _digest(tensors: list[Tensor]) -> str:

@@ -5,14 +5,16 @@ import pkgutil
 
 from credit.errors import CreditError
 from credit.rules.base import Rule, Shape, State, Trace
-from credit.spec import check_names
+from credit.spec import RunSpec, check_names
 
-__all__ = ["Rule", "Shape", "State", "Trace", "available", "get"]
+__all__ = ["Rule", "Shape", "State", "Trace", "available", "get", "of"]
+
+_SHARED = ("base", "learned")
 
 
 def available() -> list[str]:
     """Names of the rules in this package, in alphabetical order."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
 
 
 def get(name: str) -> Rule:
@@ -36,3 +38,12 @@ def get(name: str) -> Rule:
     if not (isinstance(found, type) and issubclass(found, Rule)):
         raise CreditError(f"{name!r} is not a rule: it must subclass credit.rules.Rule")
     return found()
+
+
+def of(spec: RunSpec) -> Rule:
+    """The rule of a run, with the run's knobs.
+
+    Raises:
+        CreditError: as `get`.
+    """
+    return get(spec.rule).configured(spec)

@@ -6,10 +6,13 @@ rules differ in their credit and in nothing else. Rules are written for ONE run;
 them over a stack with `torch.func.vmap`.
 """
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+import dataclasses
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
+
+from credit import network
 
 if TYPE_CHECKING:
     from credit.spec import RunSpec
@@ -39,6 +42,21 @@ class Trace(NamedTuple):
     error: Tensor  # (N, C), loss gradient at the logits: softmax(logits) - onehot(labels), reduced
     grad_out: Tensor  # (N, d), loss gradient at h_L; local, it needs no pass through the blocks
     hidden_grads: list[Tensor]  # g_0 .. g_L for rules with `reads_hidden_grads`, else empty
+    weights: network.Params  # of blocks and head, for rules that learn, else empty
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return len(self.hiddens) - 1
+
+    def advance(self, h: Tensor, layer: int) -> Tensor:
+        """h_{layer+1} from any h_layer (..., d): one block forward."""
+        return h + network.block_forward(self.weights, layer, h).out
+
+    def output_losses(self, h: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each row from any h_L (P, d) with labels (P,): what follows the last block."""
+        logits = network.head(self.weights, network.at_output(self.weights, h))
+        return network.losses(logits, labels)
 
 
 class Rule:
@@ -47,7 +65,7 @@ class Rule:
     local: ClassVar[bool] = True
     """Credit needs no backward pass through the blocks."""
     learned: ClassVar[bool] = False
-    """`update` changes the state."""
+    """The state has entries `estimator/...`, which are trained on `gradients`."""
     exact_at_output: ClassVar[bool] = False
     """a_L is the true gradient g_L by construction."""
     reads_hidden_grads: ClassVar[bool] = False
@@ -59,6 +77,23 @@ class Rule:
     """Block l trains on a_{l + block_credit}. f_l's output lands in h_{l+1}, hence 1."""
     published_reduction: ClassVar[str] = "mean"
     """What `credit_reduction=published` means for this rule."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def configured(self, spec: "RunSpec") -> Self:
+        """The rule with the knobs of a run.
+
+        A rule that is a frozen dataclass has its fields set to the RunSpec fields of the same
+        names. Runs whose configured rules are equal are computed as one.
+        """
+        if not dataclasses.is_dataclass(self):
+            return self
+        knobs = {f.name: getattr(spec, f.name) for f in dataclasses.fields(self)}
+        return dataclasses.replace(self, **knobs)
 
     def init(self, spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
         """The state before training, drawn from `generator` in float32."""
@@ -75,8 +110,33 @@ class Rule:
         """
         return 2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0
 
-    def update(
-        self, state: State, trace: Trace, generator: torch.Generator
+    def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
+        """The random numbers of one call of `gradients` on a batch of `samples`. Default: none.
+
+        Drawn per seed and step, outside of what is lifted: runs of one seed share them.
+        """
+        return {}
+
+    def gradients(
+        self, state: State, trace: Trace, noise: State
     ) -> tuple[State, dict[str, Tensor]]:
-        """The state after this step, and scalars to log as `estimator/...`. Default: unchanged."""
-        return state, {}
+        """How a `learned` rule learns: the loss gradient of every state entry `estimator/...`.
+
+        Taken before `credit` of the same step; AdamW with `estimator_lr` does the rest. Pure.
+
+        Returns:
+            the gradients, by the entries' names, and scalars to log as `estimator/...`.
+        """
+        raise NotImplementedError
+
+    def refreshed(self, state: State) -> State:
+        """What else changes in the state after a step of AdamW, such as averaged copies."""
+        return {}
+
+    def warm(self, epoch: int, epochs: int) -> bool:
+        """Whether `epoch`, counted from 0, trains on `warmup_credit` instead of `credit`."""
+        return False
+
+    def warmup_credit(self, state: State, trace: Trace) -> list[Tensor]:
+        """What the network trains on while the rule is `warm`, in the shape of `credit`."""
+        raise NotImplementedError

@@ -7,7 +7,6 @@ Shape legend: R runs of the lane, N batch, d width, C classes, L depth, S seeds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import torch
@@ -16,23 +15,10 @@ from torch.func import vmap
 
 from credit import network, rules
 from credit.network import Forward, Params
-from credit.randomness import generator
-from credit.rules import Rule, Shape, State, Trace
+from credit.rules import Shape, State, Trace
 from credit.spec import RunSpec
+from credit.training.group import Group
 from credit.training.products import PRECISIONS
-
-UNBRAKED_EPS = 1e-15
-"""Below this credit_eps, a credit can be so small that its squares underflow in float32."""
-
-
-@dataclass
-class Group:
-    """The runs of a lane that follow one rule."""
-
-    rule: Rule
-    rows: slice
-    state: State  # leading dimension: the number of rows
-    unbraked: bool  # a run's credit_eps is too small to stop credit from vanishing
 
 
 def runs_of(flags: Sequence[bool]) -> list[slice]:
@@ -78,6 +64,7 @@ class Lane:
             runs_of([spec.k >= shape.depth - block for spec in specs])
             for block in range(shape.depth)
         ]
+        self.phase: tuple[tuple[bool, bool], ...] = ()
         self.optimizer = self._init_optimizer(moments)
         self._embed_grad = torch.empty_like(params["embed.weight"])
         self._eps = self._column([spec.credit_eps for spec in specs])
@@ -98,19 +85,10 @@ class Lane:
 
     def _init_groups(self) -> list[Group]:
         groups = []
-        for name in dict.fromkeys(spec.rule for spec in self.specs):
-            rule = rules.get(name)
-            (rows,) = runs_of([spec.rule == name for spec in self.specs])
-            states = [
-                rule.init(spec, self.shape, generator(spec.seed, "feedback"))
-                for spec in self.specs[rows]
-            ]
-            state = {
-                key: _stacked([s[key] for s in states]).to(self.device, self.dtype)
-                for key in states[0]
-            }
-            unbraked = min(spec.credit_eps for spec in self.specs[rows]) < UNBRAKED_EPS
-            groups.append(Group(rule, rows, state, unbraked))
+        configured = [rules.of(spec) for spec in self.specs]
+        for rule in dict.fromkeys(configured):
+            (rows,) = runs_of([other == rule for other in configured])
+            groups.append(Group(self.specs[rows], rows, self.shape, self.device, self.dtype))
         return groups
 
     # ---------------------------------------------------------------- optimizer
@@ -118,7 +96,7 @@ class Lane:
     def _parts(self) -> list[tuple[str, slice]]:
         """Every parameter slice that trains. Frozen blocks are in none: no step, no decay."""
         whole = slice(0, self.size)
-        parts = [(name, whole) for name in ("embed.weight", "embed.bias", *network.HEAD)]
+        parts = [(name, whole) for name in _ends(self.params)]
         for block, slices in enumerate(self.trained):
             parts += [(name, rows) for name in network.block_names(block) for rows in slices]
         return parts
@@ -154,6 +132,8 @@ class Lane:
         """Continue AdamW's bias correction from `steps`."""
         for state in self.optimizer.state.values():
             state["step"].fill_(float(steps))
+        for group in self.groups:
+            group.set_optimizer_steps(steps)
 
     def set_lr(self, lr: float) -> None:
         """Learning rate of the coming steps."""
@@ -163,7 +143,53 @@ class Lane:
             else:
                 group["lr"] = lr
 
+    # ---------------------------------------------------------------- rules that learn
+
+    def set_phase(self, epoch: int, epochs: int, step: int) -> None:
+        """Prepare for a step: epochs count from 0, and so do steps from the first of all.
+
+        `phase` is what a step does differently for it: a recorded step is good for one phase.
+        """
+        for group in self.groups:
+            group.set_phase(epoch, epochs, step)
+        self.phase = tuple((group.warm, group.learns) for group in self.groups)
+
+    def noise(self, samples: int, step: int) -> list[State]:
+        """`Group.noise` of every group."""
+        return [group.noise(samples, step) for group in self.groups]
+
+    def count_updates(self) -> None:
+        """Say that a step is done."""
+        for group in self.groups:
+            group.count_update()
+
+    def take_metrics(self) -> list[dict[str, float]]:
+        """`Group.take_metrics` of every run."""
+        return [metrics for group in self.groups for metrics in group.take_metrics()]
+
     # ---------------------------------------------------------------- credit
+
+    def _trace(
+        self,
+        group: Group,
+        run: Forward,
+        labels: Tensor,
+        error: Tensor,
+        grad_out: Tensor,
+        hidden_grads: list[Tensor],
+        params: Params,
+    ) -> Trace:
+        rows, rule = group.rows, group.rule
+        weights = {k: p[rows] for k, p in params.items() if k[:6] != "embed."}
+        return Trace(
+            hiddens=[h[rows] for h in run.hiddens],
+            logits=run.logits[rows],
+            labels=labels[rows],
+            error=error[rows],
+            grad_out=grad_out[rows],
+            hidden_grads=[g[rows] for g in hidden_grads] if rule.reads_hidden_grads else [],
+            weights=weights if rule.learned else {},
+        )
 
     def credits(
         self,
@@ -182,19 +208,11 @@ class Lane:
             hidden_grads: the same at h_0 .. h_L, for at least the runs of `self.exact`.
         """
         for group in self.groups:
-            rows, rule = group.rows, group.rule
-            trace = Trace(
-                hiddens=[h[rows] for h in run.hiddens],
-                logits=run.logits[rows],
-                labels=labels[rows],
-                error=error[rows],
-                grad_out=grad_out[rows],
-                hidden_grads=[g[rows] for g in hidden_grads] if rule.reads_hidden_grads else [],
-            )
-            yield group, vmap(rule.credit)(group.state, trace)
+            trace = self._trace(group, run, labels, error, grad_out, hidden_grads, self.params)
+            yield group, vmap(group.rule.credit)(group.state, trace)
 
     def _cotangents(
-        self, params: Params, run: Forward, labels: Tensor, error: Tensor
+        self, params: Params, run: Forward, labels: Tensor, error: Tensor, noise: list[State]
     ) -> list[Tensor]:
         """What every block's output, and last the embedding's, is pulled along: L + 1 x (R, N, d).
 
@@ -211,7 +229,12 @@ class Lane:
             part = run.rows(self.exact)
             hidden_grads = network.hidden_gradients(exact, part, reduced[self.exact])
         cotangents = [torch.empty_like(grad_out) for _ in range(self.shape.depth + 1)]
-        for group, credits in self.credits(run, labels, reduced, grad_out, hidden_grads):
+        for group, draws in zip(self.groups, noise, strict=True):
+            trace = self._trace(group, run, labels, reduced, grad_out, hidden_grads, params)
+            if group.learns:
+                group.learn(trace, draws)
+            credit_of = group.rule.warmup_credit if group.warm else group.rule.credit
+            credits = vmap(credit_of)(group.state, trace)
             rows, first = group.rows, group.rule.block_credit
             chosen = [*credits[first : first + self.shape.depth], credits[0]]
             for cotangent, credit in zip(cotangents, chosen, strict=True):
@@ -230,12 +253,13 @@ class Lane:
 
     # ---------------------------------------------------------------- one step
 
-    def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """One batch through every run: forward, credit, gradients, clipping, AdamW.
+    def step(self, x: Tensor, y: Tensor, noise: list[State]) -> tuple[Tensor, Tensor]:
+        """One batch through every run: forward, learning rules, credit, gradients, clipping, AdamW.
 
         Args:
             x: (N, D) shared by all runs, or (S, N, D), one per seed of the stack.
             y: (N,) or (S, N).
+            noise: of `noise`.
 
         Returns:
             Per run, from the logits before the update: sum of sample losses (R,), correct (R,).
@@ -251,7 +275,7 @@ class Lane:
         losses = network.losses(run.logits, labels).sum(-1)
         correct = (run.logits.argmax(-1) == labels).sum(-1)
         error = network.output_error(run.logits, labels)
-        *at_blocks, at_embed = self._cotangents(params, run, labels, error)
+        *at_blocks, at_embed = self._cotangents(params, run, labels, error, noise)
 
         whole = slice(0, self.size)
         samples = labels.shape[-1]
@@ -264,7 +288,7 @@ class Lane:
                 if any(spec.penalty for spec in self.specs[rows]):
                     pull = self._penalty[rows] * (2 / samples)
                     cotangent = cotangent + pull * run.blocks[block].out[rows]
-                part = {n: params[n][rows] for n in network.block_names(block)}
+                part = network.block_part(params, block, rows)
                 grads = network.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
                 self._assign(_clipped(grads, self._clip[rows]), rows)
         self.optimizer.step()
@@ -275,15 +299,9 @@ class Lane:
             self._views[name, rows.start].grad = grad
 
 
-def _stacked(states: list[Tensor]) -> Tensor:
-    """Rule states along a new leading run dimension.
-
-    A matrix per layer, (L, ., .), is laid out layer by layer, so that the matrices of one layer
-    are one block: products copy what is not.
-    """
-    if states[0].dim() < 3:
-        return torch.stack(states)
-    return torch.stack(states, dim=1).movedim(1, 0)
+def _ends(params: Params) -> tuple[str, ...]:
+    """Names of what trains whatever k is."""
+    return "embed.weight", "embed.bias", *network.head_names(params)
 
 
 def _clipped(grads: Params, limit: Tensor) -> Params:

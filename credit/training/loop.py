@@ -60,6 +60,7 @@ def train(
             data, stack.seeds, epoch, spec.batch_size, spec.augment, stack.dtype
         )
         for step, (x, y) in enumerate(batches, start=1):
+            stack.set_phase(epoch, spec.epochs)
             batch_loss, batch_correct = stack.step(x, y)
             loss += batch_loss
             correct += batch_correct
@@ -67,6 +68,7 @@ def train(
         test_accuracy = evaluate(stack.params, *test).tolist()  # waits for the device
         losses, hits = (loss / data.n_train).tolist(), (correct / data.n_train).tolist()
         seconds = time.perf_counter() - started
+        learned = stack.take_metrics()
         last = epoch + 1 == spec.epochs
         reports = {}
         if last or (epoch + 1) % spec.measure_every == 0:
@@ -80,6 +82,7 @@ def train(
                 "time/epoch_seconds": seconds,
                 "time/run_epoch_seconds": seconds / stack.size,
             }
+            metrics |= {f"estimator/{name}": value for name, value in learned[row].items()}
             failure = ""
             if not math.isfinite(metrics["loss/train"]):
                 alive.discard(row)

@@ -24,13 +24,14 @@ from credit.training.steppers import lanes_for, stepper
 def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """The order in which a stack keeps its runs.
 
-    Rule after rule, those that read exact gradients first, so that each rule's runs and all that
-    need backpropagation are slices; within a rule by k, rising and falling in turn, so that the
-    runs that train a block are few slices, too.
+    Rule after rule, and of each those with the same knobs, rules that read exact gradients first:
+    so that what is computed as one and all that need backpropagation are slices; within these by
+    k, rising and falling in turn, so that the runs that train a block are few slices, too.
     """
 
     def rank(spec: RunSpec) -> tuple:
-        return not rules.get(spec.rule).reads_hidden_grads, spec.rule
+        rule = rules.of(spec)
+        return not rule.reads_hidden_grads, spec.rule, repr(rule) if rule.learned else ""
 
     turns = {key: 1 - 2 * (i % 2) for i, key in enumerate(sorted({rank(spec) for spec in specs}))}
     return sorted(specs, key=lambda s: (*rank(s), turns[rank(s)] * s.k, s.spec_hash))
@@ -71,11 +72,19 @@ class Stack:
         return len(self.specs)
 
     def _init_params(self) -> Params:
-        by_seed = {
-            seed: network.init(*self.shape, generator(seed, "init"), self.dtype)
-            for seed in self.seeds
-        }
+        by_seed = {}
+        for spec in self.specs:  # of one stack_key: one kind of network
+            by_seed[spec.seed] = network.init(
+                *self.shape,
+                generator(spec.seed, "init"),
+                self.dtype,
+                alpha=None if spec.activation == "gelu" else spec.alpha,
+                terminal_norm=spec.terminal_norm,
+            )
         params = network.stack([by_seed[spec.seed] for spec in self.specs])
+        if network.ALPHA in params:
+            alphas = [spec.alpha for spec in self.specs]
+            params[network.ALPHA] = torch.tensor(alphas, dtype=self.dtype)
         return {name: tensor.to(self.device) for name, tensor in params.items()}
 
     def _lane(self, rows: slice) -> Lane:
@@ -93,6 +102,15 @@ class Stack:
         """Learning rate of the coming steps."""
         for lane in self.lanes:
             lane.set_lr(lr)
+
+    def set_phase(self, epoch: int, epochs: int) -> None:
+        """Say which epoch, from 0, the coming step belongs to."""
+        for lane in self.lanes:
+            lane.set_phase(epoch, epochs, self.optimizer_steps)
+
+    def take_metrics(self) -> list[dict[str, float]]:
+        """`Lane.take_metrics` of all runs."""
+        return [metrics for lane in self.lanes for metrics in lane.take_metrics()]
 
     def rule_state(self, row: int) -> State:
         """Views of what the rule of run `row` carries."""
@@ -125,6 +143,7 @@ class Stack:
 
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`Lane.step` for all runs. What it returns is valid until the next step."""
-        self.optimizer_steps += 1
         with products.of_a_step(self.specs[0].precision):
-            return self._step(x, y)
+            result = self._step(x, y, self.optimizer_steps)
+        self.optimizer_steps += 1
+        return result

@@ -8,16 +8,18 @@ waiting for the slowest.
 import contextlib
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from credit import rules
-from credit.rules import Shape
+from credit.rules import Shape, State
 from credit.spec import RunSpec
 from credit.training.lane import Lane
 
@@ -28,8 +30,8 @@ RUNS_PER_LANE = 2
 WARM_UP = 3
 """Steps before a GPU's step is captured, as cuBLAS and the allocator need them."""
 
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(x, y) -> per run: sum of sample losses, number correct."""
+Step = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+"""(x, y, steps done before) -> per run: sum of sample losses, number correct."""
 
 
 def lanes_for(
@@ -63,7 +65,7 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
     """
     in_blocks = (2 * shape.depth + 3 * spec.k) * shape.width**2
     at_ends = (2 * shape.d_in + 4 * shape.classes) * shape.width
-    return at_ends + in_blocks + rules.get(spec.rule).products(shape)
+    return at_ends + in_blocks + rules.of(spec).products(shape)
 
 
 def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:
@@ -71,7 +73,13 @@ def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:
     if device.type == "cuda":
         (lane,) = lanes
         return Captured(lane)
-    return lanes[0].step if len(lanes) == 1 else Threaded(lanes)
+    return partial(_advance, lanes[0]) if len(lanes) == 1 else Threaded(lanes)
+
+
+def _advance(lane: Lane, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
+    result = lane.step(x, y, lane.noise(y.shape[-1], done))
+    lane.count_updates()
+    return result
 
 
 class Threaded:
@@ -84,8 +92,8 @@ class Threaded:
         self._lanes = lanes
         self._pool = _workers(len(lanes), max(1, torch.get_num_threads() // len(lanes)))
 
-    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        steps = [self._pool.submit(lane.step, x, y) for lane in self._lanes]
+    def __call__(self, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
+        steps = [self._pool.submit(_advance, lane, x, y, done) for lane in self._lanes]
         try:
             wait(steps)
         finally:  # a signal may interrupt: leave no lane at work on the parameters
@@ -108,52 +116,68 @@ os.register_at_fork(after_in_child=_workers.cache_clear)  # threads do not survi
 class Captured:
     """A lane's step as a CUDA graph: recorded once, then replayed on new data.
 
-    The first steps, and batches of another size (the last of an epoch), run as they are. What a
+    The first steps, and batches of another size (the last of an epoch), run as they are. Rules that
+    learn do different things in different steps: every `Lane.phase` has a graph of its own. What a
     replay returns is overwritten by the next.
     """
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._stream = torch.cuda.Stream(lane.device)
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._graphs: dict[object, _Recording] = {}
         self._shape: torch.Size | None = None  # of the batches that are recorded: the first one's
-        self._warm = 0
+        self._warm: Counter[object] = Counter()
 
-    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.cuda.device(self._lane.device):
+    def __call__(self, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
+        lane = self._lane
+        with torch.cuda.device(lane.device):
+            noise = lane.noise(y.shape[-1], done)
             self._shape = self._shape or x.shape
-            if x.shape != self._shape:
-                return self._eager(x, y)
-            if self._warm < WARM_UP:
-                self._warm += 1
-                return self._eager(x, y)
-            if self._graph is None:
-                self._record(x, y)
-            return self._replay(x, y)
+            if x.shape != self._shape or self._warm[lane.phase] < WARM_UP:
+                self._warm[lane.phase] += x.shape == self._shape
+                result = self._eager(x, y, noise)
+            else:
+                if lane.phase not in self._graphs:
+                    self._graphs[lane.phase] = self._record(x, y, noise)
+                result = self._graphs[lane.phase].replay(x, y, noise)
+        lane.count_updates()
+        return result
 
-    def _eager(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _eager(self, x: Tensor, y: Tensor, noise: list[State]) -> tuple[Tensor, Tensor]:
         """On the stream of the recording, as its preparation must be."""
         here = torch.cuda.current_stream()
         self._stream.wait_stream(here)
         with torch.cuda.stream(self._stream), _optimizer_uncaptured():
-            result = self._lane.step(x, y)
+            result = self._lane.step(x, y, noise)
         here.wait_stream(self._stream)
         return result
 
-    def _record(self, x: Tensor, y: Tensor) -> None:
-        """Record a step on buffers of the shapes of `x` and `y`. Nothing runs."""
-        self._x, self._y = torch.empty_like(x), torch.empty_like(y)
-        self._graph = torch.cuda.CUDAGraph()
+    def _record(self, x: Tensor, y: Tensor, noise: list[State]) -> "_Recording":
+        """Record a step on buffers of the shapes of its arguments. Nothing runs."""
+        x, y = torch.empty_like(x), torch.empty_like(y)
+        noise = [{name: torch.empty_like(n) for name, n in part.items()} for part in noise]
+        graph = torch.cuda.CUDAGraph()
         # other threads (those that talk to the tracking store) are free to do as they like
-        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-            self._result = self._lane.step(self._x, self._y)
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            result = self._lane.step(x, y, noise)
+        return _Recording(graph, x, y, noise, result)
 
-    def _replay(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        assert self._graph is not None
-        self._x.copy_(x)
-        self._y.copy_(y)
-        self._graph.replay()
-        return self._result
+
+class _Recording(NamedTuple):
+    graph: torch.cuda.CUDAGraph
+    x: Tensor
+    y: Tensor
+    noise: list[State]
+    result: tuple[Tensor, Tensor]
+
+    def replay(self, x: Tensor, y: Tensor, noise: list[State]) -> tuple[Tensor, Tensor]:
+        self.x.copy_(x)
+        self.y.copy_(y)
+        for buffers, values in zip(self.noise, noise, strict=True):
+            for name, value in values.items():
+                buffers[name].copy_(value)
+        self.graph.replay()
+        return self.result
 
 
 @contextlib.contextmanager

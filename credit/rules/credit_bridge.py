@@ -1,0 +1,119 @@
+"""Credit bridge: learn the loss to come as a function of the hidden state; credit is its gradient.
+
+V(h_l, t_l, s) is tied to the true loss at h_L, in value and in gradient, and from there backwards
+by consistency: the value at h_l is the soft minimum of the values around h_{l+1}.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from credit import estimator
+from credit.rules.base import Shape, State, Trace
+from credit.rules.learned import LearnedRule, part_of, permutation, relative_error
+
+
+@dataclass(frozen=True)
+class CreditBridge(LearnedRule):
+    """a_l = grad_{h_l} V(h_l, t_l, s)."""
+
+    tgw: float = 1.0
+    tau: float = 0.1
+    sigma: float = 0.1
+    sigma_relative: bool = False
+    draws: int = 8
+    ema: float = 0.995
+
+    def outputs(self, shape: Shape) -> int:
+        return 1
+
+    def init(self, spec, shape: Shape, generator: torch.Generator) -> State:
+        state = super().init(spec, shape, generator)
+        copy = {f"average/{k}": v.clone() for k, v in part_of(state, "estimator").items()}
+        return state | copy
+
+    def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
+        rows = samples * min(self.estimator_layers or shape.depth, shape.depth)
+        return {
+            "order": permutation(samples, generator),
+            "successors": torch.randn(self.draws, rows, shape.width, generator=generator),
+        }
+
+    def loss(
+        self, params: State, trace: Trace, noise: State, state: State
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Terminal value, bridge consistency and terminal gradient.
+
+        The value terms are mean squared errors; the gradient term, weighted by `tgw`, is a squared
+        error over the target's mean square, whatever the gradient's scale.
+        """
+        s = self.codes(params, trace)
+        consistency = self._consistency(params, trace, noise, state, s)
+        last = trace.hiddens[-1]
+        end = estimator.time_features(trace.depth, last)[-1:]
+        slope, value = torch.func.grad(
+            lambda h: _summed(self.value(params, h, end, s)), has_aux=True
+        )(last)
+        terminal = (value - trace.output_losses(last, trace.labels)).square().mean()
+        matching = relative_error(slope, trace.grad_out)
+        loss = terminal + consistency + self.tgw * matching
+        parts = {"terminal": terminal, "consistency": consistency, "gradient": matching}
+        return loss, {"loss": loss, **parts}
+
+    def _consistency(
+        self, params: State, trace: Trace, noise: State, state: State, s: Tensor
+    ) -> Tensor:
+        rows, depth = self.shown(trace, noise["order"]), trace.depth
+        groups = rows.samples.split(rows.counts)
+        after = torch.cat([trace.hiddens[i + 1][m] for i, m in enumerate(groups)])
+        later = estimator.time_features(depth, after)[1:].repeat_interleave(
+            torch.tensor(rows.counts, device=after.device), dim=0, output_size=sum(rows.counts)
+        )
+        step = torch.as_tensor(self.sigma, dtype=after.dtype, device=after.device)
+        if self.sigma_relative:
+            step = step * after.square().mean(-1, keepdim=True).sqrt()
+        with torch.no_grad():
+            average = part_of(state, "average")
+            codes = self.codes(average, trace)[rows.samples]
+            values = self.value(average, after + step * noise["successors"], later, codes)
+            target = -self.tau * ((-values / self.tau).logsumexp(0) - math.log(self.draws))
+        found = self.value(params, rows.h, rows.t, s[rows.samples])
+        return (found - target.detach()).square().mean()
+
+    def refreshed(self, state: State) -> State:
+        """The averaged copy, one step closer to the estimator."""
+        return {
+            f"average/{name}": state[f"average/{name}"].lerp(value, 1 - self.ema)
+            for name, value in part_of(state, "estimator").items()
+        }
+
+    def credit(self, state: State, trace: Trace) -> list[Tensor]:
+        params = part_of(state, "estimator")
+        h, t, s = self.every(params, trace)
+        return list(torch.func.grad(lambda h: self.value(params, h, t, s).sum())(h).unbind(0))
+
+    def products(self, shape: Shape) -> int:
+        """As every learned rule's, and the values of the successors."""
+        rule = super().products(shape)
+        one = estimator.products(
+            shape.width,
+            self.code_length(shape),
+            self.estimator_width,
+            self.estimator_depth,
+            1,
+        )
+        shown = min(self.estimator_layers or shape.depth, shape.depth)
+        return rule + one * self.draws * shown // self.estimator_every
+
+    def value(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """V(h, t, s), shaped as h without its last dimension."""
+        return estimator.apply(params, h, t, s).squeeze(-1)
+
+
+def _summed(values: Tensor) -> tuple[Tensor, Tensor]:
+    return values.sum(), values
+
+
+RULE = CreditBridge()

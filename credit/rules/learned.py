@@ -1,0 +1,177 @@
+"""What rules that learn their credit share: the code, which layers a step shows, the optimizer.
+
+An estimator is trained beside the network, on the hidden states that the network's own forward
+passes leave behind and on what is local to the output layer: logits, labels and the gradient at
+h_L. No gradient passes through a block.
+
+Shape legend: N batch, d width, C classes, L depth, P rows shown to the estimator in one step.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from credit import estimator
+from credit.rules.base import Rule, Shape, State, Trace
+
+PROJECTED = 32
+"""Length of the learned projection of h_L in the codes that have one."""
+
+
+class Rows(NamedTuple):
+    """Hidden states of several layers as one batch: layer after layer."""
+
+    h: Tensor  # (P, d)
+    t: Tensor  # (P, T), time features
+    samples: Tensor  # (P,), which sample of the batch each row belongs to
+    counts: list[int]  # rows per layer, from layer 0
+
+
+@dataclass(frozen=True)
+class LearnedRule(Rule):
+    """Base of rules with an estimator; its fields are the RunSpec fields of the same names."""
+
+    code: str = "eT"
+    warmup_ratio: float = 0.05
+    estimator_width: int = 256
+    estimator_depth: int = 3
+    estimator_lr: float = 1e-3
+    estimator_every: int = 1
+    estimator_layers: int = 1
+
+    learned: ClassVar[bool] = True
+    published_reduction: ClassVar[str] = "sum"
+
+    def outputs(self, shape: Shape) -> int:
+        """How many numbers the estimator returns for a row."""
+        raise NotImplementedError
+
+    def loss(
+        self, params: State, trace: Trace, noise: State, state: State
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the estimator's parameters minimise, and its parts by name."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- state
+
+    def code_length(self, shape: Shape) -> int:
+        """S."""
+        base = shape.classes if self.code.startswith("eT") else shape.width
+        return base + (PROJECTED if self.code.endswith("_hL") else 0)
+
+    def init(self, spec, shape: Shape, generator: torch.Generator) -> State:
+        # first what dfa draws, so that the warm-up is that of the dfa run with this seed
+        draw = torch.randn(shape.depth, shape.width, shape.classes, generator=generator)
+        params = estimator.init(
+            shape.width,
+            self.code_length(shape),
+            self.estimator_width,
+            self.estimator_depth,
+            self.outputs(shape),
+            generator,
+        )
+        if self.code.endswith("_hL"):
+            draws = torch.randn(PROJECTED, shape.width, generator=generator)
+            params["code.hL"] = draws * shape.width**-0.5
+        return {"feedback": draw * shape.classes**-0.5, **_named("estimator", params)}
+
+    def gradients(
+        self, state: State, trace: Trace, noise: State
+    ) -> tuple[State, dict[str, Tensor]]:
+        params = part_of(state, "estimator")
+        grads, metrics = torch.func.grad(self.loss, has_aux=True)(params, trace, noise, state)
+        return _named("estimator", grads), metrics
+
+    def products(self, shape: Shape) -> int:
+        """Forward and backward to the input at every layer, and thrice forward per row shown."""
+        one = estimator.products(
+            shape.width,
+            self.code_length(shape),
+            self.estimator_width,
+            self.estimator_depth,
+            self.outputs(shape),
+        )
+        shown = min(self.estimator_layers or shape.depth, shape.depth) + 1
+        return one * (2 * (shape.depth + 1) + 3 * shown // self.estimator_every)
+
+    # ---------------------------------------------------------------- warm-up
+
+    def warm(self, epoch: int, epochs: int) -> bool:
+        return epoch < round(self.warmup_ratio * epochs)
+
+    def warmup_credit(self, state: State, trace: Trace) -> list[Tensor]:
+        """dfa's credit, where this rule's blocks look for theirs: B_l e_T at h_{l+1}."""
+        credits = [trace.error @ matrix.mT for matrix in state["feedback"].unbind(0)]
+        return [credits[0], *credits]
+
+    # ---------------------------------------------------------------- what the estimator sees
+
+    def codes(self, params: State, trace: Trace) -> Tensor:
+        """s of every sample, (N, S): of `params` only the projection of h_L is read.
+
+        The gradient at h_L enters over its rms in the batch: its scale changes by orders of
+        magnitude in training.
+        """
+        if self.code.startswith("eT"):
+            s = trace.error
+        else:
+            scale = trace.grad_out.square().mean().sqrt()
+            s = trace.grad_out / scale.clamp(min=torch.finfo(scale.dtype).tiny)
+        if self.code.endswith("_hL"):
+            last = trace.hiddens[-1]
+            s = torch.cat([s, F.layer_norm(last, last.shape[-1:]) @ params["code.hL"].mT], dim=-1)
+        return s
+
+    def shown(self, trace: Trace, order: Tensor) -> Rows:
+        """The hidden states h_0 .. h_{L-1} of one update.
+
+        Every sample is shown at `estimator_layers` of the L layers, all layers equally often. The
+        same numbers of rows per layer in every step keep shapes fixed.
+
+        Args:
+            order: a permutation of the samples, (N,).
+        """
+        depth = trace.depth
+        times = min(self.estimator_layers or depth, depth)
+        groups = [order[start::depth] for start in range(depth)]
+        members = [
+            torch.cat([groups[(layer + i) % depth] for i in range(times)]) for layer in range(depth)
+        ]
+        counts = [len(m) for m in members]
+        h = torch.cat([trace.hiddens[layer][m] for layer, m in enumerate(members)])
+        t = estimator.time_features(depth, h)[:depth].repeat_interleave(
+            torch.tensor(counts, device=h.device), dim=0, output_size=sum(counts)
+        )
+        return Rows(h, t, torch.cat(members), counts)
+
+    def every(self, params: State, trace: Trace) -> tuple[Tensor, Tensor, Tensor]:
+        """All hidden states (L+1, N, d), their time features (L+1, 1, T) and codes (N, S)."""
+        h = torch.stack(trace.hiddens)
+        return h, estimator.time_features(trace.depth, h).unsqueeze(1), self.codes(params, trace)
+
+
+def part_of(state: State, part: str) -> State:
+    """The tensors of `state` under `part/`, by the rest of their name."""
+    return {
+        key.removeprefix(f"{part}/"): value
+        for key, value in state.items()
+        if key.startswith(f"{part}/")
+    }
+
+
+def _named(part: str, tensors: State) -> State:
+    return {f"{part}/{key}": value for key, value in tensors.items()}
+
+
+def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error divided by the target's mean square: 1 is what predicting 0 would cost."""
+    scale = wanted.square().mean().clamp(min=torch.finfo(wanted.dtype).tiny)
+    return (found - wanted).square().mean() / scale
+
+
+def permutation(samples: int, generator: torch.Generator) -> Tensor:
+    """A random order of the batch, (N,)."""
+    return torch.randperm(samples, generator=generator)

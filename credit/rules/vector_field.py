@@ -1,0 +1,89 @@
+"""Vector field: learn the credit itself from what small steps do to the loss.
+
+A(h_l, t_l, s) is fitted so that its product with a random direction predicts the change of the loss
+along it, measured by forward passes through the remaining blocks: a learned, conditioned form of
+node perturbation. Forward evaluations only; their number grows with the depth that remains.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from credit import estimator
+from credit.rules.base import Shape, State, Trace
+from credit.rules.learned import LearnedRule, Rows, part_of, permutation, relative_error
+
+
+@dataclass(frozen=True)
+class VectorField(LearnedRule):
+    """a_l = A(h_l, t_l, s)."""
+
+    field_directions: int = 4
+    field_eps: float = 0.01
+    one_sided: bool = False
+    terminal_weight: float = 1.0
+    shuffle: bool = False
+
+    def outputs(self, shape: Shape) -> int:
+        return shape.width
+
+    def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
+        rows = samples * min(self.estimator_layers or shape.depth, shape.depth)
+        draws = torch.randn(self.field_directions, rows, shape.width, generator=generator)
+        noise = {"order": permutation(samples, generator), "directions": F.normalize(draws, dim=-1)}
+        if self.shuffle:
+            noise["shuffle"] = permutation(rows, generator)
+        return noise
+
+    def loss(
+        self, params: State, trace: Trace, noise: State, state: State
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Squared errors over their targets' mean squares: along the directions, and at h_L."""
+        rows, s = self.shown(trace, noise["order"]), self.codes(params, trace)
+        with torch.no_grad():
+            slopes = self.slopes(trace, rows, noise["directions"])
+            if self.shuffle:
+                slopes = slopes[:, noise["shuffle"]]
+        found = estimator.apply(params, rows.h, rows.t, s[rows.samples])
+        along = relative_error((noise["directions"] * found).sum(-1), slopes.detach())
+        last = trace.hiddens[-1]
+        end = estimator.time_features(trace.depth, last)[-1:]
+        terminal = relative_error(estimator.apply(params, last, end, s), trace.grad_out)
+        loss = along + self.terminal_weight * terminal
+        return loss, {"loss": loss, "directional": along, "terminal": terminal}
+
+    def slopes(self, trace: Trace, rows: Rows, directions: Tensor) -> Tensor:
+        """Change of the loss along `directions` (M, P, d), per unit step: (M, P).
+
+        States of all layers travel together: those of layer l join the batch when it has reached
+        h_l, so that each block is evaluated once.
+        """
+        step = self.field_eps * directions
+        ends = [rows.h + step, rows.h.expand_as(step) if self.one_sided else rows.h - step]
+        if self.one_sided:  # the unmoved state is one, not M
+            ends[1] = rows.h.unsqueeze(0)
+        moved = torch.cat(ends)
+        travelling = moved[:, :0]
+        for layer, joining in enumerate(moved.split(rows.counts, dim=1)):
+            travelling = trace.advance(torch.cat([travelling, joining], dim=1), layer)
+        labels = trace.labels[rows.samples].repeat(len(travelling))
+        losses = trace.output_losses(travelling.flatten(0, 1), labels).view(len(travelling), -1)
+        ahead, behind = losses[: self.field_directions], losses[self.field_directions :]
+        return (ahead - behind) / (self.field_eps * (1 if self.one_sided else 2))
+
+    def credit(self, state: State, trace: Trace) -> list[Tensor]:
+        params = part_of(state, "estimator")
+        return list(estimator.apply(params, *self.every(params, trace)).unbind(0))
+
+    def products(self, shape: Shape) -> int:
+        """As every learned rule's (without the backward to the input), and the forward passes."""
+        ends = self.field_directions + (1 if self.one_sided else self.field_directions)
+        shown = min(self.estimator_layers or shape.depth, shape.depth)
+        blocks = shown * (shape.depth + 1) / 2  # that a sample's rows still have before them
+        rolled = int(ends * blocks * 2 * shape.width**2)
+        return super().products(shape) + rolled // self.estimator_every
+
+
+RULE = VectorField()

@@ -1,0 +1,147 @@
+"""A group: the runs of a lane that follow one rule with the same knobs.
+
+It carries the rules' states and trains the estimators of rules that learn. Shape legend: G runs of
+the group, N batch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from credit import rules
+from credit.randomness import generator
+from credit.rules import Rule, Shape, State, Trace
+from credit.spec import RunSpec
+
+UNBRAKED_EPS = 1e-15
+"""Below this credit_eps, a credit can be so small that its squares underflow in float32."""
+TRAINED = "estimator/"
+"""Prefix of the entries of a learned rule's state that AdamW trains."""
+
+
+class Group:
+    """Runs with equal configured rules.
+
+    Args:
+        specs: the runs.
+        rows: where they are in their lane.
+        shape: the network's dimensions.
+        device, dtype: of their states.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        rows: slice,
+        shape: Shape,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.rule: Rule = rules.of(specs[0])
+        self.rows = rows
+        self.shape, self.device, self.dtype = shape, device, dtype
+        self.seeds = [spec.seed for spec in specs]
+        self.unbraked = min(spec.credit_eps for spec in specs) < UNBRAKED_EPS
+        """A run's credit_eps is too small to stop credit from vanishing."""
+        states = [self.rule.init(spec, shape, generator(spec.seed, "feedback")) for spec in specs]
+        self.state: State = {
+            key: _stacked([s[key] for s in states]).to(device, dtype) for key in states[0]
+        }
+        """Leading dimension G."""
+        self.warm = False
+        """Trains on the rule's warm-up credit."""
+        self.learns = False
+        """The rule's estimator is updated in this step."""
+        self._every = specs[0].estimator_every if self.rule.learned else 0
+        self._trained = [key for key in self.state if key.startswith(TRAINED)]
+        self._optimizer = self._init_optimizer(specs[0].estimator_lr) if self._trained else None
+        self._metrics: dict[str, Tensor] = {}
+        self._updates = 0
+
+    # ---------------------------------------------------------------- where training stands
+
+    def set_phase(self, epoch: int, epochs: int, step: int) -> None:
+        """Prepare for a step: epochs count from 0, and so do steps from the first of all."""
+        self.warm = self.rule.warm(epoch, epochs)
+        self.learns = self.rule.learned and step % self._every == 0
+
+    def set_optimizer_steps(self, steps: int) -> None:
+        """Continue AdamW's bias correction after `steps` steps of the network."""
+        if self._optimizer:
+            for state in self._optimizer.state.values():
+                state["step"].fill_(float(-(-steps // self._every)))
+
+    # ---------------------------------------------------------------- learning
+
+    def noise(self, samples: int, step: int) -> State:
+        """What the rule's update draws in this step; (G, ...), or (...) where all seeds are one.
+
+        A seed's numbers depend on the seed, the step and the rule, not on its neighbours.
+        """
+        if not self.learns:
+            return {}
+        by_seed = {
+            seed: self.rule.noise(self.shape, samples, generator(seed, "estimator", step))
+            for seed in dict.fromkeys(self.seeds)
+        }
+        first = by_seed[self.seeds[0]]
+        if len(by_seed) > 1:
+            rows = [by_seed[seed] for seed in self.seeds]
+            first = {name: torch.stack([row[name] for row in rows]) for name in first}
+        return {name: self._moved(draw) for name, draw in first.items()}
+
+    def learn(self, trace: Trace, noise: State) -> None:
+        """One step of the estimators on what the trace shows, (G, ...)."""
+        assert self._optimizer is not None, f"{self.rule} learns, and has no {TRAINED} state"
+        shared = 0 if len(set(self.seeds)) > 1 else None
+        gradients = vmap(self.rule.gradients, in_dims=(0, 0, shared))
+        grads, metrics = gradients(self.state, trace, noise)
+        for name in self._trained:
+            self.state[name].grad = grads[name]
+        self._optimizer.step()
+        for name, value in vmap(self.rule.refreshed)(self.state).items():
+            self.state[name].copy_(value)
+        for name, value in metrics.items():
+            if name not in self._metrics:
+                self._metrics[name] = torch.zeros_like(value)
+            self._metrics[name] += value
+
+    def count_update(self) -> None:
+        """Say that a step is done, for the means of `take_metrics`."""
+        self._updates += self.learns
+
+    def take_metrics(self) -> list[dict[str, float]]:
+        """Means over the updates since the last call, one dictionary per run; waits for them."""
+        updates, self._updates = max(1, self._updates), 0
+        columns = {name: (total / updates).tolist() for name, total in self._metrics.items()}
+        for total in self._metrics.values():
+            total.zero_()
+        return [{k: v[row] for k, v in columns.items()} for row in range(len(self.seeds))]
+
+    def _init_optimizer(self, lr: float) -> torch.optim.AdamW:
+        """AdamW over all runs' estimators, its moments entries of the state."""
+        on_gpu = self.device.type == "cuda"
+        views = [self.state[name] for name in self._trained]
+        optimizer = torch.optim.AdamW(views, lr=lr, fused=True, capturable=on_gpu)
+        for name, view in zip(self._trained, views, strict=True):
+            first, second = torch.zeros_like(view), torch.zeros_like(view)
+            self.state |= {f"moment1/{name}": first, f"moment2/{name}": second}
+            count = torch.tensor(0.0, device=self.device)
+            optimizer.state[view] = {"step": count, "exp_avg": first, "exp_avg_sq": second}
+        return optimizer
+
+    def _moved(self, draw: Tensor) -> Tensor:
+        return draw.to(self.device, self.dtype if draw.is_floating_point() else draw.dtype)
+
+
+def _stacked(states: list[Tensor]) -> Tensor:
+    """Rule states along a new leading run dimension.
+
+    A matrix per layer, (L, ., .), is laid out layer by layer, so that the matrices of one layer
+    are one block: products copy what is not.
+    """
+    if states[0].dim() < 3:
+        return torch.stack(states)
+    return torch.stack(states, dim=1).movedim(1, 0)
