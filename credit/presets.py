@@ -10,12 +10,12 @@ _QUICK_CIFAR = {
 
 _SYNTHETIC = {
     "dataset": "teacher",
-    "train_samples": "5000",
+    "train_samples": "3072",
     "width": "128",
     "terminal_norm": "false",
     "augment": "false",
     "epochs": "80",
-    "measure_every": "40",
+    "measure_every": "80",
     "seeds": "42,123,456",
 }
 """Shared by the experiments on teacher and student; their blocks have phi, not GELU."""

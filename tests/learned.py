@@ -115,6 +115,13 @@ def state_of(rule: Rule, one: RunSpec) -> State:
     return {key: value.double() for key, value in drawn.items()}
 
 
+def tail(trace: Trace, h: Tensor, layer: int) -> Tensor:
+    """h_L reached from h_layer (..., d)."""
+    for block in range(layer, trace.depth):
+        h = trace.advance(h, block)
+    return h
+
+
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """(..., d), (..., d) -> (...)."""
     return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))

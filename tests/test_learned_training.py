@@ -67,9 +67,7 @@ def test_a_run_equals_the_plain_loop(one):
             found[name], value, rtol=1e-6, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}"
         )
     assert found.keys() - wanted.keys() == {
-        name
-        for name in found
-        if "moment" in name or name in ("param/alpha", "state/feedback")
+        name for name in found if "moment" in name or name in ("param/alpha", "state/feedback")
     }
     (metrics,) = stack.take_metrics()
     mean = sum(expected.losses) / len(expected.losses)
@@ -97,7 +95,8 @@ def test_the_averaged_copy_is_the_exponential_average():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("ratio", "epochs", "count"), [(0.0, 80, 0), (0.05, 80, 4), (0.05, 4, 0), (0.2, 9, 2), (1, 3, 3)]
+    ("ratio", "epochs", "count"),
+    [(0.0, 80, 0), (0.05, 80, 4), (0.05, 4, 0), (0.2, 9, 2), (1, 3, 3)],
 )
 def test_warm_epochs_are_the_first_of_all(name, ratio, epochs, count):
     rule = rules.of(spec(name, warmup_ratio=ratio))

@@ -687,6 +687,7 @@ def test_dfa_block_l_trains_on_its_own_matrix_and_the_embedding_on_the_first():
 # ------------------------------------------------------------------ rules from elsewhere
 
 ELSEWHERE = """
+from dataclasses import dataclass
 import torch
 from credit.rules import Rule
 
@@ -698,6 +699,13 @@ class Compass(Rule):
 
 class Own(Compass):
     block_credit = 0
+
+@dataclass(frozen=True)
+class WithKnob(Compass):
+    '''Stretched by the penalty, a RunSpec field.'''
+    penalty: float = 0.0
+    def credit(self, state, trace):
+        return [a * (1 + self.penalty) for a in super().credit(state, trace)]
 
 class ReadsHiddens(Rule):
     '''Local and not learned: every hidden state rotated by one place.'''
@@ -743,6 +751,16 @@ def test_every_rule_is_shown_the_hidden_states(elsewhere):
     for a, h in zip(held_out(stack), hiddens, strict=True):
         assert torch.equal(a, h.roll(1, -1))
     stack.step(X, Y)
+
+
+def test_a_rule_from_elsewhere_is_given_the_knobs_that_it_names(elsewhere):
+    """In one stack, in whatever order its runs come."""
+    name = f"{elsewhere}.mine:WithKnob"
+    members = [spec(name, k=k, penalty=p) for k in (1, 3) for p in (0.0, 0.5)]
+    stack = Stack(arrange(members), SHAPE)
+    for row, one in enumerate(stack.specs):
+        axis = held_out(stack)[2][row].sum(-1)
+        assert torch.equal(axis, torch.full_like(axis, 1 + one.penalty))
 
 
 @pytest.mark.parametrize(

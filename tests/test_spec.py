@@ -10,9 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from credit import rules
 from credit import spec as spec_module
 from credit.errors import CreditError
-from credit.spec import MEMBER_FIELDS, SCHEMA, RunSpec, field_types, format_value, parse_value
+from credit.spec import (
+    LEARNED_FIELDS,
+    MEMBER_FIELDS,
+    SCHEMA,
+    RunSpec,
+    field_types,
+    format_value,
+    parse_value,
+)
+from credit.sweep import resolve
 
 FIELDS = {f.name: f for f in dataclasses.fields(RunSpec)}
 TYPES = field_types()
@@ -215,6 +225,56 @@ def test_names_within_a_grid_are_distinct():
 )
 def test_a_run_is_called_by_what_it_is(changes, name):
     assert RunSpec(**changes).name == name
+
+
+# ------------------------------------------------------------------ what a rule does not read
+
+KNOBS = {
+    "bp": set(),
+    "dfa": set(),
+    "state_bridge": set(),
+    "credit_bridge": {"tgw", "tau", "sigma", "sigma_relative", "draws", "ema"},
+    "vector_field": {"field_directions", "field_eps", "one_sided", "terminal_weight", "shuffle"},
+}
+SHARED = {"code", "warmup_ratio", *(name for name in LEARNED_FIELDS if name[:9] == "estimator")}
+OTHER = {
+    **{name: getattr(DEFAULT, name) * 2 or 2 for name in LEARNED_FIELDS},
+    **{"code": "deltaL", "warmup_ratio": 0.5, "ema": 0.5, "one_sided": True, "shuffle": True},
+    **{"sigma_relative": True},
+}
+
+
+@pytest.mark.parametrize("rule", KNOBS)
+def test_a_run_claims_no_knob_that_its_rule_does_not_read(rule):
+    read = KNOBS[rule] | (SHARED if rules.get(rule).learned else set())
+    one = resolve(RunSpec(rule=rule, device="cpu", **OTHER))
+    for name in LEARNED_FIELDS:
+        assert OTHER[name] != FIELDS[name].default
+        expected = OTHER[name] if name in read else FIELDS[name].default
+        assert getattr(one, name) == expected, name
+    assert resolve(one) == one
+    plain = resolve(RunSpec(rule=rule, device="cpu"))
+    assert (one.spec_hash == plain.spec_hash) == (not read)
+
+
+def test_every_learned_knob_is_read_by_a_rule():
+    assert set().union(SHARED, *KNOBS.values()) == LEARNED_FIELDS <= MEMBER_FIELDS
+
+
+def test_dfa_beside_bridges_is_one_run_whatever_the_grid_varies():
+    grid = [RunSpec(rule=r, tgw=t, device="cpu") for r in ("dfa", "credit_bridge") for t in (1, 4)]
+    runs = [resolve(one) for one in grid]
+    assert [one.tgw for one in runs] == [1.0, 1.0, 1.0, 4.0]
+    assert len({one.spec_hash for one in runs}) == 3
+
+
+def test_alpha_is_of_phi_alone():
+    for activation, alpha in (("gelu", RunSpec.alpha), ("phi", 0.25)):
+        one = resolve(RunSpec(activation=activation, alpha=0.25, device="cpu"))
+        assert one.alpha == alpha
+    assert RunSpec(activation="phi", alpha=0).stack_key == RunSpec(activation="phi").stack_key
+    assert RunSpec(activation="phi").stack_key != RunSpec().stack_key
+    assert RunSpec(terminal_norm=False).stack_key != RunSpec().stack_key
 
 
 # ------------------------------------------------------------------ what is refused
