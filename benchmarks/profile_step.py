@@ -75,10 +75,11 @@ def main() -> None:
     stack = Stack(specs, shape_of(specs[0], data))
     batches = train_batches(data, stack.seeds, 0, specs[0].batch_size, True, stack.dtype)
     (lane,) = stack.lanes
+    noise = lane.noise(specs[0].batch_size, 0)  # of rules that learn: here there are none
 
     def steps(count: int) -> None:
         for _ in range(count):
-            lane.step(*next(batches))
+            lane.step(*next(batches), noise)
 
     steps(WARM_UP)
     table = (on_cpu if args.device == "cpu" else on_gpu)(lambda: steps(STEPS))

@@ -19,6 +19,7 @@ from credit.errors import CreditError
 from credit.measures.perturbation import CHUNK_ELEMENTS
 from credit.rules import Shape
 from credit.spec import RunSpec
+from credit.training.group import TRAINED
 from credit.training.loop import EVALUATION_BATCH
 from credit.training.products import PRECISIONS
 from credit.training.stack import arrange
@@ -155,10 +156,12 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
 
     - a step: L+1 hidden states, 4 L block intermediates, L+1 cotangents, L+1 credits, and L+1 exact
       gradients of the runs that read them; beside these the batch, with several seeds once per run,
-      one block's gradients, rounded weights in bf16, and on a GPU, where the captured step keeps
-      what it uses, a second set of gradients. Or one block of an evaluation, N = EVALUATION_BATCH;
+      one block's gradients, what rules need to compute their credit, rounded weights in bf16, and
+      on a GPU, where the captured step keeps what it uses, a second set of gradients. Or one block
+      of an evaluation, N = EVALUATION_BATCH;
     - a measurement, N = measure_samples: L+1 hidden states, exact gradients and credits, the latter
-      twice while rules hand them over, and 4 L block intermediates. Or, when those are gone, one
+      twice while rules hand them over, what rules need to compute them, and 4 L block
+      intermediates. Or, when those are gone, one
       layer in float64 and the perturbed states of rho.
     """
     first, runs = specs[0], len(specs)
@@ -189,7 +192,8 @@ def _step_numbers(specs: Sequence[RunSpec], shape: Shape) -> int:
     batch = samples * shape.d_in * (1 if seeds == 1 else seeds + runs)
     states = runs * (3 * layers + 4 * shape.depth + 4) + exact * layers
     block_grads = 3 * sum(spec.k > 0 for spec in specs) * shape.width**2
-    return batch + states * samples * shape.width + block_grads
+    scratch = samples * sum(rules.of(spec).scratch(shape) for spec in specs)
+    return batch + states * samples * shape.width + block_grads + scratch
 
 
 def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
@@ -197,6 +201,7 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
     item, samples = _item(first), first.measure_samples
     one = samples * shape.width
     credits = (4 * layers + 4 * shape.depth) * runs * one * item
+    credits += samples * sum(rules.of(spec).scratch(shape) for spec in specs) * item
     limit = CHUNK_ELEMENTS["cpu" if first.device == "cpu" else "cuda"]
     chunk = min(max(limit, one), first.directions * one)
     pairs = 2 * 4 * first.directions * samples * runs  # predicted and measured, and a copy
@@ -206,14 +211,18 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
 
 @lru_cache(maxsize=1024)
 def state_numbers(spec: RunSpec, shape: Shape) -> int:
-    """How many numbers the run's rule carries, from the shapes that its own `init` returns."""
+    """How many numbers the run's rule carries, from the shapes that its own `init` returns.
+
+    Two more for each that AdamW trains.
+    """
     rule = rules.of(spec)
     try:  # shapes only: the numbers may not fit into any memory
         with torch.device("meta"):
             state = rule.init(spec, shape, torch.Generator())
     except RuntimeError:  # an init that looks at its numbers
         state = rule.init(spec, shape, torch.Generator())
-    return sum(tensor.numel() for tensor in state.values())
+    moments = 2 * sum(t.numel() for name, t in state.items() if name.startswith(TRAINED))
+    return moments + sum(tensor.numel() for tensor in state.values())
 
 
 # -------------------------------------------------------------------- what there is

@@ -78,6 +78,11 @@ def resolve(spec: RunSpec) -> RunSpec:
             raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
     if spec.precision == "tf32" and not str(changes.get("device", spec.device)).startswith("cuda"):
         raise CreditError("precision=tf32 is a GPU's: pass fp32 or bf16, or device=cuda")
+    if rule.learned and spec.credit_reduction not in ("published", rule.published_reduction):
+        raise CreditError(
+            f"credit_reduction={spec.credit_reduction} does not suit {spec.rule}: its estimator is "
+            "trained and measured on each sample's own error, pass published"
+        )
     if spec.credit_reduction == "published" or not rule.surrogate:  # bp trains on the mean loss
         changes["credit_reduction"] = rule.published_reduction
     return spec.replace(**changes)

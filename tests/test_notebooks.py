@@ -178,7 +178,7 @@ def test_an_experiment_is_chosen_by_kind_and_id(filled_store):
     "name",
     [
         *("depth_ladder", "direction_quality", "nonlinearity_ladder"),
-        *("boundary_ablation", "vector_audit"),
+        *("boundary_ablation", "vector_audit", "toy_lq"),
     ],
 )
 def test_notebooks_are_short_and_ask_one_question(name):

@@ -39,12 +39,12 @@ SETTINGS = {"dataset": "teacher", "width": 128, "epochs": 80, "activation": "phi
 """Of the reported runs."""
 
 DEFAULTS = (
-    *("batch_size", "lr", "weight_decay", "clip", "credit_eps", "penalty", "train_samples"),
+    *("batch_size", "lr", "weight_decay", "clip", "credit_eps", "penalty"),
     *("precision", "tgw", "tau", "sigma", "draws", "ema", "field_directions", "one_sided"),
     *("terminal_weight", "shuffle", "estimator_width", "estimator_depth", "estimator_lr"),
 )
-"""RunSpec fields that a comparable run leaves at their default. The code, the warm-up and how the
-estimator is scheduled are not stated, so any will do."""
+"""RunSpec fields that a comparable run leaves at their default. The number of samples, the code,
+the warm-up and how the estimator is scheduled are not stated, so any will do."""
 
 
 def reported() -> pd.DataFrame:

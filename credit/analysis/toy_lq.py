@@ -6,10 +6,10 @@ changes; Γ, ρ and nudge of a run are means over h_1 .. h_L. Two references sta
 `copy` passes the cost's gradient at h_L back unchanged, `ceiling` is the largest cosine within
 reach of a gradient that passes through LayerNorm(h_l), as both bridges' does.
 
-What the experiment expects, on every seed: |Γ| of dfa below NEAR_ZERO, Γ and ρ of both bridges above
-FOUND, a nudge below 0 for every learned rule. At tgw=0 nothing ties the credit bridge's direction,
-as the error alone tells the cost: its |Γ| must be below COLLAPSED, where the audit protocol's
-reasonable directions begin. No values were reported.
+What the experiment expects, on every seed: |Γ| of dfa below NEAR_ZERO; Γ and ρ of both bridges
+above FOUND, and their Γ above that of copy; a nudge below 0 for every learned rule. At tgw=0
+nothing ties the credit bridge's direction, as the error alone tells the cost: its |Γ| must be below
+COLLAPSED, where the audit protocol's reasonable directions begin. No values were reported.
 """
 
 import math
@@ -47,6 +47,8 @@ COLLAPSED = 0.2
 HAVING = "valid/reference"
 """The metric that every measured run has."""
 QUANTITIES = {"alignment": "Γ", "rho": "ρ", "nudge": "nudge"}
+LEAD = "lead"
+"""Γ minus copy's, of the same seed; in verdicts only."""
 REFERENCES = ("copy", "ceiling")
 CONTROL = "credit_bridge tgw=0"
 
@@ -163,6 +165,7 @@ def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
     asked = [
         ("dfa", "alignment", "near 0", NEAR_ZERO),
         *((rule, q, "found", FOUND) for rule in _LEARNED[:2] for q in ("alignment", "rho")),
+        *((rule, LEAD, "beats copy", 0.0) for rule in _LEARNED[:2]),
         *((rule, "nudge", "lowers cost", 0.0) for rule in _LEARNED),
         (CONTROL, "alignment", "collapses", COLLAPSED),
     ]
@@ -223,14 +226,15 @@ def _line(axes: Axes, own: pd.DataFrame, variant: str, quantity: str) -> Artist:
 
 
 def _judged(runs: pd.DataFrame, variant: str, quantity: str, check: str, bound: float) -> Verdict:
-    name = f"{check} {QUANTITIES[quantity]}"
+    symbol = _symbol(quantity)
+    name = check if quantity == LEAD else f"{check} {symbol}"
     holds, worst = _TESTS[check]
 
     def judge() -> Verdict:
         values = _sample(runs, variant, quantity)
         value = worst(values)
         reason = (
-            f"{QUANTITIES[quantity]} of {variant} is {_number(fmean(values), quantity)} "
+            f"{symbol} of {variant} is {_number(fmean(values), quantity)} "
             f"({_number(min(values), quantity)} to {_number(max(values), quantity)}), "
             f"{over(values)}; {_ASKED[check].format(short(bound))} on every seed is asked for"
         )
@@ -257,6 +261,7 @@ _TESTS: dict[str, _Test] = {
     "near 0": (float.__lt__, _largest_size),
     "collapses": (float.__lt__, _largest_size),
     "found": (float.__gt__, _smallest),
+    "beats copy": (float.__gt__, _smallest),
     "lowers cost": (float.__lt__, _largest),
 }
 """What must hold of a seed's value and the bound, and which seed is nearest to failing."""
@@ -264,6 +269,7 @@ _ASKED = {
     "near 0": "a size below {}",
     "collapses": "a size below {}",
     "found": "more than {}",
+    "beats copy": "more than 0",
     "lowers cost": "a value below 0",
 }
 
@@ -281,12 +287,15 @@ def _sample(runs: pd.DataFrame, variant: str, quantity: str) -> list[float]:
     if not values:
         raise Undecided(f"{variant} has no finished run")
     if not all(map(math.isfinite, values)):
-        raise Undecided(f"{QUANTITIES[quantity]} of {variant} is not valid on every seed")
+        raise Undecided(f"{_symbol(quantity)} of {variant} is not valid on every seed")
     return values
 
 
 def _values(runs: pd.DataFrame, quantity: str) -> list[float]:
     """A quantity's mean over h_1 .. h_L of every run, in order of seed."""
+    if quantity == LEAD:
+        pairs = zip(metric(runs, "alignment/deep"), metric(runs, "copy/deep"), strict=True)
+        return [own - copy for own, copy in pairs]
     if quantity != "nudge" or runs.empty:
         return metric(runs, f"{quantity}/deep")
     depth = int(runs["depth"].iloc[0])
@@ -318,6 +327,10 @@ def _in_order(variants: Iterable[str]) -> list[str]:
     known = set(variants)
     rules = in_order(variant.partition(" ")[0] for variant in known)
     return sorted(known, key=lambda variant: (rules.index(variant.partition(" ")[0]), variant))
+
+
+def _symbol(quantity: str) -> str:
+    return "Γ minus copy's" if quantity == LEAD else QUANTITIES[quantity]
 
 
 def _cell(row: dict[str, Any], quantity: str) -> str:

@@ -7,11 +7,11 @@ function of the quantised input.
 
 The teacher has 4 blocks h + W2 tanh(W1 LN(h) + b) of 128 units and a linear readout. Logits are
 then centred and scaled to unit deviation, both over the training inputs, and the label is the
-largest: classes hold 8 to 13 % each. Most of what such a network says is linear in its input, and for that
-a student needs no block: of each logit's best linear prediction from the input only the share
-`LINEAR_SHARE` is kept. There are fewer inputs than units, because 10,000 samples determine only
-so much of a nonlinear function, and not fewer, because what learns from hidden states learns the
-loss's slope only in directions that the inputs fill.
+largest: classes hold 8 to 13 % each. Most of what such a network says is linear in its input, and
+for that a student needs no block: of each logit's best linear prediction from the input only the
+share `LINEAR_SHARE` is kept. There are fewer inputs than units, because 10,000 samples determine
+only so much of a nonlinear function, and not fewer, because what learns from hidden states learns
+the loss's slope only in directions that the inputs fill.
 
 Everything is drawn from two streams and computed in float64 on the CPU. No label leads by less
 than 1e-5, no input is nearer than 1e-6 steps to where rounding turns: far more than the rounding
@@ -49,7 +49,8 @@ def splits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
 def logits(images: Tensor) -> Tensor:
     """The teacher's, float64 (n, C), of uint8 images (n, 1, 1, D) on the CPU.
 
-    The first `TRAIN` images decide on the linear part, the centre and the scale, so begin with the training images.
+    The first `TRAIN` images decide on the linear part, the centre and the scale, so begin with the
+    training images.
     """
     x = (images.flatten(1).double() / 255 - MEAN) / STD
     y = _network(x)

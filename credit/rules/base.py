@@ -110,6 +110,10 @@ class Rule:
         """
         return 2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0
 
+    def scratch(self, shape: Shape) -> int:
+        """Numbers that one sample's credit needs for a while, beside the credits themselves."""
+        return 0
+
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
         """The random numbers of one call of `gradients` on a batch of `samples`. Default: none.
 

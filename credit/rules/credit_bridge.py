@@ -12,7 +12,7 @@ from torch import Tensor
 
 from credit import estimator
 from credit.rules.base import Shape, State, Trace
-from credit.rules.learned import LearnedRule, part_of, permutation, relative_error
+from credit.rules.learned import LearnedRule, part_of, permutation, relative_error, repeated
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,8 @@ class CreditBridge(LearnedRule):
         rows, depth = self.shown(trace, noise["order"]), trace.depth
         groups = rows.samples.split(rows.counts)
         after = torch.cat([trace.hiddens[i + 1][m] for i, m in enumerate(groups)])
-        later = estimator.time_features(depth, after)[1:].repeat_interleave(
-            torch.tensor(rows.counts, device=after.device), dim=0, output_size=sum(rows.counts)
-        )
-        step = torch.as_tensor(self.sigma, dtype=after.dtype, device=after.device)
+        later = repeated(estimator.time_features(depth, after)[1:], rows.counts)
+        step = self.sigma
         if self.sigma_relative:
             step = step * after.square().mean(-1, keepdim=True).sqrt()
         with torch.no_grad():

@@ -97,6 +97,11 @@ class LearnedRule(Rule):
         shown = min(self.estimator_layers or shape.depth, shape.depth) + 1
         return one * (2 * (shape.depth + 1) + 3 * shown // self.estimator_every)
 
+    def scratch(self, shape: Shape) -> int:
+        """Every hidden layer before and after its activation and their gradients, at every l."""
+        hidden = 4 * (self.estimator_depth - 1) * self.estimator_width
+        return (shape.depth + 1) * (hidden + 4 * shape.width)
+
     # ---------------------------------------------------------------- warm-up
 
     def warm(self, epoch: int, epochs: int) -> bool:
@@ -142,15 +147,18 @@ class LearnedRule(Rule):
         ]
         counts = [len(m) for m in members]
         h = torch.cat([trace.hiddens[layer][m] for layer, m in enumerate(members)])
-        t = estimator.time_features(depth, h)[:depth].repeat_interleave(
-            torch.tensor(counts, device=h.device), dim=0, output_size=sum(counts)
-        )
+        t = repeated(estimator.time_features(depth, h)[:depth], counts)
         return Rows(h, t, torch.cat(members), counts)
 
     def every(self, params: State, trace: Trace) -> tuple[Tensor, Tensor, Tensor]:
         """All hidden states (L+1, N, d), their time features (L+1, 1, T) and codes (N, S)."""
         h = torch.stack(trace.hiddens)
         return h, estimator.time_features(trace.depth, h).unsqueeze(1), self.codes(params, trace)
+
+
+def repeated(features: Tensor, counts: list[int]) -> Tensor:
+    """Row i of `features` counts[i] times; without counts on the device, as a graph wants it."""
+    return torch.cat([row.expand(n, -1) for row, n in zip(features.split(1), counts, strict=True)])
 
 
 def part_of(state: State, part: str) -> State:

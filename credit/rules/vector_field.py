@@ -2,7 +2,9 @@
 
 A(h_l, t_l, s) is fitted so that its product with a random direction predicts the change of the loss
 along it, measured by forward passes through the remaining blocks: a learned, conditioned form of
-node perturbation. Forward evaluations only; their number grows with the depth that remains.
+node perturbation. Forward evaluations only: with every sample shown at every layer, M directions
+cost M L (L + 1) block evaluations per sample and step. Shown at one layer each, as by default, they
+cost M (L + 1), and all layers are still seen equally often.
 """
 
 from dataclasses import dataclass
@@ -83,7 +85,15 @@ class VectorField(LearnedRule):
         shown = min(self.estimator_layers or shape.depth, shape.depth)
         blocks = shown * (shape.depth + 1) / 2  # that a sample's rows still have before them
         rolled = int(ends * blocks * 2 * shape.width**2)
-        return super().products(shape) + rolled // self.estimator_every
+        one = estimator.products(
+            shape.width,
+            self.code_length(shape),
+            self.estimator_width,
+            self.estimator_depth,
+            self.outputs(shape),
+        )
+        back = one * (shape.depth + 1)
+        return super().products(shape) - back + rolled // self.estimator_every
 
 
 RULE = VectorField()

@@ -228,27 +228,3 @@ def bundles(specs: Sequence[RunSpec], epochs_done: dict[str, int]) -> list[list[
         key = (spec.stack_key, rules.of(spec), epochs_done.get(spec.spec_hash, 0))
         found.setdefault(key, []).append(spec)
     return list(found.values())
-
-
-def check(spec: RunSpec) -> None:
-    """Refuse a run that makes no sense here.
-
-    Raises:
-        CreditError: it names another dataset, no trajectories, too narrow a state or an arithmetic
-            that is a network's.
-    """
-    if spec.dataset != "toy_lq":
-        raise CreditError(f"dataset={spec.dataset}: this experiment makes its own, pass toy_lq")
-    if spec.train_samples < 1:
-        raise CreditError(
-            f"train_samples={spec.train_samples}: trajectories are drawn without end, pass how "
-            "many make an epoch"
-        )
-    if spec.width < 2:
-        raise CreditError(
-            f"width={spec.width} is too small for a system that turns: pass 2 or more"
-        )
-    if spec.precision not in PRECISIONS:
-        raise CreditError(
-            f"precision={spec.precision} is for networks: pass {' or '.join(PRECISIONS)}"
-        )

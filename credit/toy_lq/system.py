@@ -24,10 +24,10 @@ from credit.randomness import generator
 
 OUTPUTS = 10
 PROCESS_NOISE = 0.03
-TURN = math.pi
+TURN = 3 * math.pi / 4
 DECAY = 0.8
-GAIN = 0.5
-TARGET = 0.7
+GAIN = 0.4
+TARGET = 0.9
 
 
 class System(NamedTuple):

@@ -19,7 +19,7 @@ from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.sweep import Outcome, Sweep, resolve, state_folder
 from credit.toy_lq import system
-from credit.toy_lq.bundle import Bundle, bundles, check, measure, train
+from credit.toy_lq.bundle import PRECISIONS, Bundle, bundles, measure, train
 from credit.tracked_stack import (
     CHECKPOINT_SECONDS,
     FLUSH_SECONDS,
@@ -173,6 +173,30 @@ def _train_all(
             run_ids |= {spec.spec_hash: i for spec, i in zip(own, ids, strict=True)}
             failures |= TrackedBundle(bundle, ids, store, writer, state).train(start, bar)
     return Outcome(parent_id, run_ids, failures)
+
+
+def check(spec: RunSpec) -> None:
+    """Refuse a run that makes no sense here.
+
+    Raises:
+        CreditError: it names another dataset, no trajectories, too narrow a state or an arithmetic
+            that is a network's.
+    """
+    if spec.dataset != "toy_lq":
+        raise CreditError(f"dataset={spec.dataset}: this experiment makes its own, pass toy_lq")
+    if spec.train_samples < 1:
+        raise CreditError(
+            f"train_samples={spec.train_samples}: trajectories are drawn without end, pass how "
+            "many make an epoch"
+        )
+    if spec.width < 2:
+        raise CreditError(
+            f"width={spec.width} is too small for a system that turns: pass 2 or more"
+        )
+    if spec.precision not in PRECISIONS:
+        raise CreditError(
+            f"precision={spec.precision} is for networks: pass {' or '.join(PRECISIONS)}"
+        )
 
 
 def data_of(spec: RunSpec) -> dict[str, str]:

@@ -114,7 +114,9 @@ class Group:
 
     def take_metrics(self) -> list[dict[str, float]]:
         """Means over the updates since the last call, one dictionary per run; waits for them."""
-        updates, self._updates = max(1, self._updates), 0
+        updates, self._updates = self._updates, 0
+        if not updates:
+            return [{} for _ in self.seeds]
         columns = {name: (total / updates).tolist() for name, total in self._metrics.items()}
         for total in self._metrics.values():
             total.zero_()

@@ -7,6 +7,7 @@ Shape legend: R runs, N batch, d width, C classes, L depth, S distinct seeds.
 """
 
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
     def rank(spec: RunSpec) -> tuple:
         rule = rules.of(spec)
-        return not rule.reads_hidden_grads, spec.rule, repr(rule) if rule.learned else ""
+        return not rule.reads_hidden_grads, spec.rule, repr(rule) if is_dataclass(rule) else ""
 
     turns = {key: 1 - 2 * (i % 2) for i, key in enumerate(sorted({rank(spec) for spec in specs}))}
     return sorted(specs, key=lambda s: (*rank(s), turns[rank(s)] * s.k, s.spec_hash))
