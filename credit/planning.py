@@ -172,7 +172,7 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
     params = runs * (ends + depth * block) * item
     grads = (runs * ends + sum(spec.k for spec in specs) * block) * item
     states = sum(state_numbers(spec, shape) for spec in specs) * item
-    step = _step_numbers(specs, shape) * item + states  # `update` holds old and new ones
+    step = _step_numbers(specs, shape) * item + states  # averages and gradients of estimators
     step += params // 2 if first.precision == "bf16" else 0
     step += grads if first.device != "cpu" else 0
     evaluation = EVALUATION_BATCH * runs * (8 * d + 3 * shape.classes) * item

@@ -117,7 +117,7 @@ class RunSpec:
     tgw: float = _knob(1.0, "weight of terminal gradient matching", at_least=0)
     tau: float = _knob(0.1, "temperature of the bridge's soft minimum", at_least=1e-6)
     sigma: float = _knob(0.1, "noise of the bridge's draws", at_least=0)
-    sigma_relative: bool = _knob(False, "sigma relative to the rms of h_l")
+    sigma_relative: bool = _knob(False, "sigma relative to the rms of the state it is added to")
     draws: int = _knob(8, "noisy successors per sample of the bridge", at_least=1)
     ema: float = _knob(
         0.995, "decay of the averaged copy that makes bridge targets", at_least=0, at_most=1

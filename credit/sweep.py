@@ -78,6 +78,17 @@ def resolve(spec: RunSpec) -> RunSpec:
             raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
     if spec.precision == "tf32" and not str(changes.get("device", spec.device)).startswith("cuda"):
         raise CreditError("precision=tf32 is a GPU's: pass fp32 or bf16, or device=cuda")
+    rule.configured(spec)  # raises where the rule wants what there is not
+    if rule.exact_products and spec.precision in ("bf16", "tf32"):
+        raise CreditError(
+            f"precision={spec.precision} drowns the small loss differences that {spec.rule} learns "
+            "from: pass fp32 or fp64"
+        )
+    if "estimator_layers" in knobs and spec.batch_size < spec.depth:
+        raise CreditError(
+            f"batch_size={spec.batch_size} is below depth={spec.depth}: {spec.rule} would never "
+            "see some layers, pass at least one sample per block"
+        )
     if rule.learned and spec.credit_reduction not in ("published", rule.published_reduction):
         raise CreditError(
             f"credit_reduction={spec.credit_reduction} does not suit {spec.rule}: its estimator is "

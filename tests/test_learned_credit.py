@@ -15,7 +15,7 @@ from credit import estimator, rules
 from credit.randomness import generator
 from credit.rules import Trace
 from credit.rules.credit_bridge import CreditBridge
-from credit.rules.learned import LearnedRule, Rows
+from credit.rules.learned import LearnedRule, Rows, relative_error
 from credit.rules.state_bridge import StateBridge
 from credit.rules.vector_field import VectorField
 from credit.training.stack import Stack
@@ -207,3 +207,24 @@ def test_a_batch_smaller_than_the_depth_teaches_too(name, layers, samples):
         assert value.isfinite().all(), key
         if key.startswith("state/estimator/"):
             assert not torch.equal(value, before[key]), key
+
+
+def test_a_target_of_nothing_teaches_nothing():
+    """And leaves no gradient whose square is not finite."""
+    for size in (0.0, 1e-20, 1e-13):
+        wanted = torch.full((4, 3), size)
+        found = torch.ones(4, 3, requires_grad=True)
+        relative_error(found, wanted).backward()
+        assert found.grad is not None
+        assert not found.grad.any()
+    wanted, found = torch.full((4, 3), 1e-6), torch.zeros(4, 3)
+    assert relative_error(found, wanted).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-25, 1.0])
+def test_the_code_of_a_gradient_has_its_direction_at_any_scale(size):
+    """In float32, where squares of such numbers are 0."""
+    trace, _ = trace_of(used_params({}), X, Y)
+    grads = torch.randn(N, SHAPE.width, generator=generator(0, "test")).float()
+    code = CreditBridge(code="deltaL").codes({}, trace._replace(grad_out=grads * size))
+    assert torch.allclose(code, grads / grads.square().mean().sqrt(), rtol=1e-5)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from credit import rules
 from credit import spec as spec_module
 from credit.errors import CreditError
+from credit.rules import Rule
 from credit.spec import (
     LEARNED_FIELDS,
     MEMBER_FIELDS,
@@ -386,3 +387,25 @@ def test_parse_value(kind, value, expected):
 def test_every_field_says_what_it_is():
     for field in FIELDS.values():
         assert field.metadata["help"] and type(field.default) is TYPES[field.name]
+
+
+REFUSED = [
+    ({"rule": "vector_field", "precision": "bf16"}, "precision=bf16 drowns"),
+    ({"rule": "credit_bridge", "credit_reduction": "mean"}, "credit_reduction=mean does not suit"),
+    ({"rule": "state_bridge", "batch_size": 3}, "batch_size=3 is below depth=4"),
+    ({"rule": f"{__name__}:Asking"}, "declares 'patience', which is no field of RunSpec"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking(Rule):
+    """A rule with a knob that no run has."""
+
+    patience: int = 3
+
+
+@pytest.mark.parametrize(("fields", "message"), REFUSED, ids=lambda v: str(v)[:40])
+def test_what_a_rule_cannot_do_is_refused_in_one_line(fields, message):
+    with pytest.raises(CreditError, match=message) as refusal:
+        resolve(RunSpec(device="cpu", **fields))
+    assert "\n" not in str(refusal.value)

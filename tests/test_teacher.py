@@ -74,14 +74,13 @@ def test_logits_are_centred_and_of_unit_deviation(data):
     assert (logits.std(0) - 1).abs().max() < 1e-9
 
 
-def test_the_linear_share_of_the_logits_is_small_and_not_nothing(data):
+def test_about_half_of_the_logits_is_linear_in_the_input(data):
     x, _ = held_out(data, F64)
     y = teacher.logits(torch.cat([data.train_images, data.test_images]))[10_000:]
     x, y = x - x.mean(0), y - y.mean(0)
     residual = y - x @ torch.linalg.lstsq(x, y).solution
     explained = 1 - residual.var(0) / y.var(0)
-    assert (explained > 0.02).all()
-    assert (explained < 0.5).all()
+    assert 0.3 < explained.mean() < 0.6
 
 
 def test_normalised_inputs_are_standard_normal(data):
@@ -114,8 +113,8 @@ def test_train_samples_keeps_the_first(data):
 def test_augmented_batches_are_the_plain_ones(data):
     plain, augmented = (list(train_batches(data, [1, 2], 3, 128, a, F32)) for a in (False, True))
     assert len(plain) == len(augmented) == 79
-    assert plain[0][0].shape == (2, 128, 10)
-    assert plain[-1][0].shape == (2, 16, 10)
+    assert plain[0][0].shape == (2, 128, teacher.INPUTS)
+    assert plain[-1][0].shape == (2, 16, teacher.INPUTS)
     for (x, y), (x_augmented, y_augmented) in zip(plain, augmented, strict=True):
         assert torch.equal(x, x_augmented)
         assert torch.equal(y, y_augmented)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.spec import field_types, format_value
+from credit.spec import LEARNED_FIELDS, field_types, format_value
 from credit.tracking.reader import Reader
 
 ORDER = ("bp", "oracle", "fa", "dfa", "state_bridge", "credit_bridge", "vector_field")
@@ -17,6 +17,10 @@ ACCURACY = "accuracy/test"
 
 IRRELEVANT = frozenset({"device", "measure_every"})
 """Fields that do not change what a number means."""
+
+
+OWN = LEARNED_FIELDS | {"credit_reduction"}
+"""Fields that are a rule's own: runs of different rules may differ in them, and do."""
 
 
 def in_order(rules: Iterable[str]) -> list[str]:
@@ -48,7 +52,7 @@ def configuration(
 ) -> dict[str, Any]:
     """The settings that all runs share: every RunSpec field but those in `vary`.
 
-    The credit reduction is a rule's own and must agree within each rule only.
+    What is a rule's own must agree within each rule only, and is not returned.
 
     Raises:
         CreditError: there are no runs, or they differ in another field, so that a mean over them
@@ -59,11 +63,13 @@ def configuration(
             "no runs to show: run the experiment first, or choose another one from "
             "connect().parents()"
         )
-    names = [n for n in field_types() if n not in {*vary, *IRRELEVANT, "credit_reduction"}]
+    free = {*vary, *IRRELEVANT}
+    names = [n for n in field_types() if n not in free | OWN]
     for name in names:
         _one_value(runs, name, "")
     for rule, own in runs.groupby("rule"):
-        _one_value(own, "credit_reduction", f" of {rule}")
+        for name in sorted(OWN - free):
+            _one_value(own, name, f" of {rule}")
     return {name: runs[name].iloc[0] for name in names}
 
 

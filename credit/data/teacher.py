@@ -9,9 +9,10 @@ The teacher has 4 blocks h + W2 tanh(W1 LN(h) + b) of 128 units and a linear rea
 then centred and scaled to unit deviation, both over the training inputs, and the label is the
 largest: classes hold 8 to 13 % each. Most of what such a network says is linear in its input, and
 for that a student needs no block: of each logit's best linear prediction from the input only the
-share `LINEAR_SHARE` is kept. There are fewer inputs than units, because 10,000 samples determine
-only so much of a nonlinear function, and not fewer, because what learns from hidden states learns
-the loss's slope only in directions that the inputs fill.
+share `LINEAR_SHARE` is kept. There are fewer inputs than units, because a few thousand samples
+determine only so much of a nonlinear function, and not fewer, because what learns from hidden
+states learns the loss's slope only in directions that the inputs fill. A bench for credit, not for
+accuracy: a student trained by backprop overfits a few thousand samples.
 
 Everything is drawn from two streams and computed in float64 on the CPU. No label leads by less
 than 1e-5, no input is nearer than 1e-6 steps to where rounding turns: far more than the rounding

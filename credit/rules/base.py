@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from credit import network
+from credit.errors import CreditError
 
 if TYPE_CHECKING:
     from credit.spec import RunSpec
@@ -70,6 +71,8 @@ class Rule:
     """a_L is the true gradient g_L by construction."""
     reads_hidden_grads: ClassVar[bool] = False
     """`credit` is shown the exact g_0 .. g_L; only reference rules may."""
+    exact_products: ClassVar[bool] = False
+    """It takes small differences of losses, which rounded products (bf16, tf32) drown."""
     surrogate: ClassVar[bool] = True
     """Blocks and embedding train on mean_n <output, norm(credit)>, block gradients clipped.
     False: on the credit as it is, without clipping (backprop)."""
@@ -89,11 +92,19 @@ class Rule:
 
         A rule that is a frozen dataclass has its fields set to the RunSpec fields of the same
         names. Runs whose configured rules are equal are computed as one.
+
+        Raises:
+            CreditError: RunSpec has no such field.
         """
         if not dataclasses.is_dataclass(self):
             return self
-        knobs = {f.name: getattr(spec, f.name) for f in dataclasses.fields(self)}
-        return dataclasses.replace(self, **knobs)
+        names = [f.name for f in dataclasses.fields(self)]
+        if missing := [name for name in names if not hasattr(spec, name)]:
+            raise CreditError(
+                f"rule {spec.rule!r} declares {missing[0]!r}, which is no field of RunSpec: add it "
+                "to credit/spec.py, or make it a ClassVar"
+            )
+        return dataclasses.replace(self, **{name: getattr(spec, name) for name in names})
 
     def init(self, spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
         """The state before training, drawn from `generator` in float32."""

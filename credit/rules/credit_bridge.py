@@ -35,7 +35,7 @@ class CreditBridge(LearnedRule):
         return state | copy
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
-        rows = samples * min(self.estimator_layers or shape.depth, shape.depth)
+        rows = samples * self.rows_shown(shape)
         return {
             "order": permutation(samples, generator),
             "successors": torch.randn(self.draws, rows, shape.width, generator=generator),
@@ -102,8 +102,14 @@ class CreditBridge(LearnedRule):
             self.estimator_depth,
             1,
         )
-        shown = min(self.estimator_layers or shape.depth, shape.depth)
+        shown = self.rows_shown(shape)
         return rule + one * self.draws * shown // self.estimator_every
+
+    def scratch(self, shape: Shape) -> int:
+        """As every learned rule's, and the successors with their hidden layers."""
+        hidden = 2 * (self.estimator_depth - 1) * self.estimator_width
+        successors = self.draws * self.rows_shown(shape) * (hidden + 3 * shape.width)
+        return super().scratch(shape) + successors
 
     def value(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """V(h, t, s), shaped as h without its last dimension."""

@@ -4,6 +4,11 @@ An estimator is trained beside the network, on the hidden states that the networ
 passes leave behind and on what is local to the output layer: logits, labels and the gradient at
 h_L. No gradient passes through a block.
 
+Choices that the rules' definitions leave open, the same for all three: AdamW with PyTorch's
+defaults (weight decay .01) at a constant learning rate; `TIME_FEATURES` sines and cosines of t; a
+step shows each sample at one random layer (`estimator_layers`) and at h_L, so that an update costs
+the same at every depth. A layer then sees N / L samples a step.
+
 Shape legend: N batch, d width, C classes, L depth, P rows shown to the estimator in one step.
 """
 
@@ -19,6 +24,10 @@ from credit.rules.base import Rule, Shape, State, Trace
 
 PROJECTED = 32
 """Length of the learned projection of h_L in the codes that have one."""
+
+
+NOTHING = 1e-24
+"""Mean square below which a target is none."""
 
 
 class Rows(NamedTuple):
@@ -94,13 +103,17 @@ class LearnedRule(Rule):
             self.estimator_depth,
             self.outputs(shape),
         )
-        shown = min(self.estimator_layers or shape.depth, shape.depth) + 1
+        shown = self.rows_shown(shape) + 1
         return one * (2 * (shape.depth + 1) + 3 * shown // self.estimator_every)
 
     def scratch(self, shape: Shape) -> int:
-        """Every hidden layer before and after its activation and their gradients, at every l."""
+        """Hidden layers before and after activation and their gradients, for every l and row."""
         hidden = 4 * (self.estimator_depth - 1) * self.estimator_width
-        return (shape.depth + 1) * (hidden + 4 * shape.width)
+        return (shape.depth + 1 + self.rows_shown(shape)) * (hidden + 4 * shape.width)
+
+    def rows_shown(self, shape: Shape) -> int:
+        """How often an update shows each sample at one of h_0 .. h_{L-1}."""
+        return min(self.estimator_layers or shape.depth, shape.depth)
 
     # ---------------------------------------------------------------- warm-up
 
@@ -123,8 +136,9 @@ class LearnedRule(Rule):
         if self.code.startswith("eT"):
             s = trace.error
         else:
-            scale = trace.grad_out.square().mean().sqrt()
-            s = trace.grad_out / scale.clamp(min=torch.finfo(scale.dtype).tiny)
+            peak = trace.grad_out.abs().max().clamp(min=torch.finfo(trace.grad_out.dtype).tiny)
+            s = trace.grad_out / peak  # first, because squares of small numbers underflow
+            s = s / s.square().mean().sqrt().clamp(min=NOTHING)
         if self.code.endswith("_hL"):
             last = trace.hiddens[-1]
             s = torch.cat([s, F.layer_norm(last, last.shape[-1:]) @ params["code.hL"].mT], dim=-1)
@@ -133,8 +147,9 @@ class LearnedRule(Rule):
     def shown(self, trace: Trace, order: Tensor) -> Rows:
         """The hidden states h_0 .. h_{L-1} of one update.
 
-        Every sample is shown at `estimator_layers` of the L layers, all layers equally often. The
-        same numbers of rows per layer in every step keep shapes fixed.
+        Every sample is shown at `estimator_layers` of the L layers, all layers equally often but
+        for what is left where L does not divide N. The numbers of rows per layer are the same in
+        every step, which keeps shapes fixed.
 
         Args:
             order: a permutation of the samples, (N,).
@@ -175,9 +190,14 @@ def _named(part: str, tensors: State) -> State:
 
 
 def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error divided by the target's mean square: 1 is what predicting 0 would cost."""
-    scale = wanted.square().mean().clamp(min=torch.finfo(wanted.dtype).tiny)
-    return (found - wanted).square().mean() / scale
+    """Squared error divided by the target's mean square: 1 is what predicting 0 would cost.
+
+    0 where the target's mean square is below `NOTHING`: nothing is there to learn, and dividing by
+    it would leave gradients whose squares overflow in AdamW's moments for good.
+    """
+    scale = wanted.square().mean()
+    error = (found - wanted).square().mean() / scale.clamp(min=NOTHING)
+    return torch.where(scale > NOTHING, error, torch.zeros_like(error))
 
 
 def permutation(samples: int, generator: torch.Generator) -> Tensor:

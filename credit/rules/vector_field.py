@@ -8,6 +8,7 @@ cost M (L + 1), and all layers are still seen equally often.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,11 +29,13 @@ class VectorField(LearnedRule):
     terminal_weight: float = 1.0
     shuffle: bool = False
 
+    exact_products: ClassVar[bool] = True
+
     def outputs(self, shape: Shape) -> int:
         return shape.width
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
-        rows = samples * min(self.estimator_layers or shape.depth, shape.depth)
+        rows = samples * self.rows_shown(shape)
         draws = torch.randn(self.field_directions, rows, shape.width, generator=generator)
         noise = {"order": permutation(samples, generator), "directions": F.normalize(draws, dim=-1)}
         if self.shuffle:
@@ -82,7 +85,7 @@ class VectorField(LearnedRule):
     def products(self, shape: Shape) -> int:
         """As every learned rule's (without the backward to the input), and the forward passes."""
         ends = self.field_directions + (1 if self.one_sided else self.field_directions)
-        shown = min(self.estimator_layers or shape.depth, shape.depth)
+        shown = self.rows_shown(shape)
         blocks = shown * (shape.depth + 1) / 2  # that a sample's rows still have before them
         rolled = int(ends * blocks * 2 * shape.width**2)
         one = estimator.products(
@@ -94,6 +97,11 @@ class VectorField(LearnedRule):
         )
         back = one * (shape.depth + 1)
         return super().products(shape) - back + rolled // self.estimator_every
+
+    def scratch(self, shape: Shape) -> int:
+        """As every learned rule's, and the states that travel forward."""
+        ends = self.field_directions + (1 if self.one_sided else self.field_directions)
+        return super().scratch(shape) + ends * self.rows_shown(shape) * 6 * shape.width
 
 
 RULE = VectorField()

@@ -51,11 +51,16 @@ def save_stack(stack: Stack, epoch: int, path: Path) -> None:
 def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
     """One run's final files, into `folder`.
 
-    `weights.safetensors` (parameters and the rule's state), `last.safetensors` (a stack of this one
-    run with its optimizer, to train on from) and `spec.json`.
+    `weights.safetensors` (parameters and the rule's state without its optimizer),
+    `last.safetensors` (a stack of this one run with its optimizer, to train on from) and
+    `spec.json`.
     """
     spec = stack.specs[row]
-    state = {f"state/{key}": value for key, value in stack.rule_state(row).items()}
+    state = {
+        f"state/{key}": value
+        for key, value in stack.rule_state(row).items()
+        if not key.startswith("moment")
+    }
     weights = {f"param/{name}": p[row] for name, p in stack.params.items()}
     _write(weights | state, epoch, stack.optimizer_steps, [spec], folder / "weights.safetensors")
     last = {f"param/{name}": p[row : row + 1] for name, p in stack.params.items()}

@@ -32,7 +32,8 @@ def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
     def rank(spec: RunSpec) -> tuple:
         rule = rules.of(spec)
-        return not rule.reads_hidden_grads, spec.rule, repr(rule) if is_dataclass(rule) else ""
+        kind = f"{type(rule).__module__}.{type(rule).__qualname__}"  # one rule may have two names
+        return not rule.reads_hidden_grads, kind, repr(rule) if is_dataclass(rule) else ""
 
     turns = {key: 1 - 2 * (i % 2) for i, key in enumerate(sorted({rank(spec) for spec in specs}))}
     return sorted(specs, key=lambda s: (*rank(s), turns[rank(s)] * s.k, s.spec_hash))
