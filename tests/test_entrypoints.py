@@ -171,6 +171,22 @@ def test_a_bf16_ladder_is_published_and_says_so(tracking_store):
     assert connect().runs()["name"].tolist() == ["bp k0 s42 bf16"]
 
 
+def test_a_ladder_of_a_rule_that_learns_stands_beside_rules_that_do_not(tracking_store):
+    """Although the knobs that it reads are reset for them."""
+    words = "--ks 0,2 --rules bp,credit_bridge --code deltaL --estimator_width 8"
+    done = call("ladder", *TINY.split(), *words.split())
+    assert done.returncode == 0, done.stderr
+    runs = connect().runs()
+    assert sorted(runs["name"]) == [
+        "bp k0 s42",
+        "bp k2 s42",
+        "credit_bridge k0 s42 deltaL width8",
+        "credit_bridge k2 s42 deltaL width8",
+    ]
+    learned = runs.loc[runs["rule"] == "credit_bridge"]
+    assert learned["estimator/gradient"].notna().all() and learned["alignment/deep"].notna().all()
+
+
 @pytest.mark.slow
 def test_mlflow_run_in_the_current_environment(tracking_store):
     words = ["rules=bp", "ks=0,1", "seeds=42", "dataset=digits", "width=8", "depth=1", "epochs=1"]

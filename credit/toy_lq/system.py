@@ -26,8 +26,8 @@ OUTPUTS = 10
 PROCESS_NOISE = 0.03
 TURN = 3 * math.pi / 4
 DECAY = 0.8
-GAIN = 0.4
-TARGET = 0.9
+GAIN = 0.28
+TARGET = 0.63
 
 
 class System(NamedTuple):
