@@ -6,10 +6,22 @@ server that holds the runs (`report`).
 
 import pandas as pd
 
-from credit.analysis import boundary, figures, nonlinearity, nonlinearity_checks, tables
+from credit.analysis import (
+    boundary,
+    boundary_checks,
+    figures,
+    nonlinearity,
+    nonlinearity_checks,
+    tables,
+    toy_lq_checks,
+    vector_audit_checks,
+)
 from credit.analysis import toy_lq as lq
 from credit.analysis import vector_audit as vectors
+from credit.analysis.boundary_figure import boundary_figure
 from credit.analysis.nonlinearity_figure import nonlinearity_figure
+from credit.analysis.toy_lq_figure import toy_lq_figure
+from credit.analysis.vector_audit_figure import vector_figure
 from credit.errors import CreditError
 from credit.tracking import reader as reading
 from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
@@ -66,10 +78,11 @@ def nonlinearity_ladder(store: Store, parent_id: str) -> str:
     """Table, figure and verdicts by share of tanh and depth, reported values beside ours."""
     reader, runs = _runs(store, parent_id)
     table = nonlinearity.table(runs)
+    wide = nonlinearity.wide(table, tuple(nonlinearity.QUANTITIES))
     verdicts = nonlinearity_checks.verdicts(runs)
     title = f"Nonlinearity ladder: {nonlinearity.describe(runs)}"
     log_text(store, parent_id, table.to_csv(index=False), "table.csv")
-    log_text(store, parent_id, markdown(nonlinearity.wide(table)), "table.md")
+    log_text(store, parent_id, markdown(wide), "table.md")
     log_figure(store, parent_id, nonlinearity_figure(table, title), "figure")
     log_json(store, parent_id, verdicts, "verdicts.json")
     return "\n".join(
@@ -77,9 +90,10 @@ def nonlinearity_ladder(store: Store, parent_id: str) -> str:
             "",
             f"{title}; {nonlinearity.seeds_text(table)}",
             "",
-            nonlinearity.wide(table).to_string(index=False),
+            wide.to_string(index=False),
             "",
             nonlinearity.comparison(runs),
+            nonlinearity.accuracy_note(table),
             "",
             verdict_text(verdicts),
             "",
@@ -92,11 +106,11 @@ def boundary_ablation(store: Store, parent_id: str) -> str:
     """Table, figure and verdicts of the credit bridge's one-factor sweeps."""
     reader, runs = _runs(store, parent_id)
     table = boundary.boundary(runs)
-    verdicts = boundary.boundary_verdicts(runs)
+    verdicts = boundary_checks.verdicts(runs)
     title = f"Boundary ablation: {boundary.describe(runs)}"
     log_text(store, parent_id, table.to_csv(index=False), "table.csv")
     log_text(store, parent_id, markdown(boundary.boundary_wide(table)), "table.md")
-    log_figure(store, parent_id, boundary.boundary_figure(table, title), "figure")
+    log_figure(store, parent_id, boundary_figure(table, title), "figure")
     log_json(store, parent_id, verdicts, "verdicts.json")
     rest = [f"in no sweep, so not shown: {setting}" for setting in boundary.outside(runs)]
     return "\n".join(
@@ -118,11 +132,11 @@ def vector_audit(store: Store, parent_id: str) -> str:
     """Table, figure and verdicts of the vector field beside its controls and the scalar."""
     reader, runs = _runs(store, parent_id)
     table = vectors.vector_table(runs)
-    verdicts = vectors.vector_verdicts(runs)
+    verdicts = vector_audit_checks.verdicts(runs)
     title = f"Vector audit: {vectors.describe(runs)}"
     log_text(store, parent_id, table.to_csv(index=False), "table.csv")
     log_text(store, parent_id, markdown(vectors.vector_wide(table)), "table.md")
-    log_figure(store, parent_id, vectors.vector_figure(table, title), "figure")
+    log_figure(store, parent_id, vector_figure(table, title), "figure")
     log_json(store, parent_id, verdicts, "verdicts.json")
     return "\n".join(
         [
@@ -143,12 +157,12 @@ def toy_lq(store: Store, parent_id: str) -> str:
     """Tables, figure and verdicts of learned credit against the exact costate."""
     reader, runs = _runs(store, parent_id)
     table, layers = lq.table(runs), lq.layers(runs)
-    verdicts = lq.verdicts(runs)
+    verdicts = toy_lq_checks.verdicts(runs)
     title = f"Toy LQ: {lq.describe(runs)}"
     log_text(store, parent_id, table.to_csv(index=False), "table.csv")
     log_text(store, parent_id, markdown(lq.wide(table)), "table.md")
     log_table(store, parent_id, layers, "layers")
-    log_figure(store, parent_id, lq.figure(layers, title), "figure")
+    log_figure(store, parent_id, toy_lq_figure(layers, title), "figure")
     log_json(store, parent_id, verdicts, "verdicts.json")
     return "\n".join(
         [

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from credit.analysis import boundary
+from credit.analysis import boundary, boundary_checks
 from credit.analysis.boundary import Setting
+from credit.analysis.boundary_figure import boundary_figure
 from credit.errors import CreditError
 from credit.publish import publish
 from credit.spec import RunSpec
@@ -60,7 +61,8 @@ def measured(gamma: float, accuracy: float, depth: int = 4) -> dict[str, float]:
     return {
         "accuracy/test": accuracy,
         "alignment/deep": gamma,
-        "alignment/deep_inner": gamma / 2,
+        "alignment/deep_inner": gamma - 0.02,
+        "estimator/gradient": 0.5,
         "rho/deep": gamma + 0.05,
         **{f"nudge/h{layer:02d}": -0.001 * layer for layer in range(depth + 1)},
     }
@@ -94,7 +96,7 @@ def changed(**values: tuple[float, float]) -> dict[Setting, tuple[float, float]]
 
 
 def verdict(values: dict[Setting, tuple[float, float]], check: str) -> dict:
-    found = {v["check"]: v for v in boundary.boundary_verdicts(frame(values))}
+    found = {v["check"]: v for v in boundary_checks.verdicts(frame(values))}
     return found[check]
 
 
@@ -140,14 +142,14 @@ def test_table_by_hand():
     assert (top["sweep"], top["value"]) == ("tgw", "4")
     assert top["alignment"] == pytest.approx(0.45)
     assert top["alignment_sd"] == pytest.approx(statistics.stdev([0.44, 0.45, 0.46]))
-    assert top["alignment_inner"] == pytest.approx(0.225)
+    assert top["alignment_inner"] == pytest.approx(0.43)
     assert top["rho"] == pytest.approx(0.50)
     assert top["nudge"] == pytest.approx(-0.0025)  # over h_1 .. h_4
     assert top["accuracy"] == pytest.approx(0.60)
     wide = boundary.boundary_wide(table)
     assert wide.iloc[0].tolist() == [
-        *("code", "eT (base)", ".400 ± .010", ".200 ± .005", ".450 ± .010"),
-        *("-0.0025 ± 0", ".600 ± .010", 3),
+        *("code", "eT (base)", ".400 ± .010", ".380 ± .010", ".450 ± .010"),
+        *("-0.0025 ± 0", ".600 ± .010", ".500 ± .000", 3),
     ]
 
 
@@ -180,7 +182,7 @@ def test_a_mean_is_of_runs_that_agree_in_all_else(field):
     runs = frame(EXPECTED)
     extra = row(spec_of(Setting("eT", 1, 0.05), 7, **field), measured(0.4, 0.6))
     mixed = pd.concat([runs, pd.DataFrame([extra])])
-    for call in (boundary.boundary, boundary.boundary_verdicts, boundary.describe):
+    for call in (boundary.boundary, boundary_checks.verdicts, boundary.describe):
         with pytest.raises(CreditError, match=f"differ in {next(iter(field))} "):
             call(mixed)
     with pytest.raises(CreditError, match="no runs to show"):
@@ -188,7 +190,7 @@ def test_a_mean_is_of_runs_that_agree_in_all_else(field):
 
 
 def test_what_is_expected_passes():
-    found = boundary.boundary_verdicts(frame(EXPECTED))
+    found = boundary_checks.verdicts(frame(EXPECTED))
     json.dumps(found, allow_nan=False)
     assert [v["check"] for v in found] == [
         *("deltaL leads", "eT_hL", "deltaL_hL", "tgw", "warmup", "warm deltaL"),
@@ -223,6 +225,27 @@ def test_h_l_in_the_code(pair, status, label):
     found = verdict(changed(eT_hL=pair), "eT_hL")
     assert (found["status"], found["label"]) == (status, label)
     assert found["value"] == pytest.approx(1 - pair[0] / 0.40)
+
+
+def test_what_tgw_teaches_at_the_last_state_is_no_growth():
+    runs = frame(EXPECTED)
+    runs.loc[runs["tgw"] == 4, "alignment/deep_inner"] = 0.19
+    (found,) = [v for v in boundary_checks.verdicts(runs) if v["check"] == "tgw"]
+    assert (found["status"], found["label"]) == ("fail", "no trend")
+    assert "Γ, l < L is .180 .280 .380 .190 over tgw=0,0.25,1,4: +.010" in found["reason"]
+
+
+def test_delta_l_must_lead_on_every_seed_and_an_estimator_not_fitted_is_named():
+    runs = frame(EXPECTED)
+    place = (runs["code"] == "deltaL") & (runs["warmup_ratio"] == 0.05)
+    runs.loc[place & (runs["seed"] == 42), "alignment/deep"] = 0.38  # that of eT is .39
+    runs.loc[place, "estimator/gradient"] = 0.97
+    found = {v["check"]: v for v in boundary_checks.verdicts(runs)}
+    lead = found["deltaL leads"]
+    assert (lead["status"], lead["value"]) == ("fail", pytest.approx(-0.01))
+    assert "it leads on 2 of 3 seeds" in lead["reason"]
+    note = "not fitted at code=deltaL, tgw=1, warmup_ratio=0.05 (.970 of the target left)"
+    assert lead["reason"].endswith(note) and note not in found["tgw"]["reason"]
 
 
 def test_there_must_be_something_to_destroy():
@@ -266,7 +289,7 @@ def test_warmup(last, status, label):
 
 def test_verdicts_are_undefined_where_something_is_missing():
     base = Setting("eT", 1, 0.05)
-    few = boundary.boundary_verdicts(frame({base: (0.4, 0.6), Setting("eT", 4, 0.05): (0.5, 0.6)}))
+    few = boundary_checks.verdicts(frame({base: (0.4, 0.6), Setting("eT", 4, 0.05): (0.5, 0.6)}))
     assert [(v["check"], v["status"]) for v in few] == [
         *(("deltaL leads", "undefined"), ("eT_hL", "undefined")),
         *(("deltaL_hL", "undefined"), ("tgw", "pass"), ("warmup", "undefined")),
@@ -276,7 +299,7 @@ def test_verdicts_are_undefined_where_something_is_missing():
     runs.loc[deltas, "alignment/deep"] = math.nan
     runs.loc[(runs["tgw"] == 4) & (runs["seed"] == 456), "status"] = "FAILED"
     runs.loc[(runs["warmup_ratio"] == 0.5) & (runs["code"] == "eT"), "status"] = "RUNNING"
-    found = {v["check"]: v for v in boundary.boundary_verdicts(runs)}
+    found = {v["check"]: v for v in boundary_checks.verdicts(runs)}
     json.dumps(list(found.values()), allow_nan=False)
     assert {check for check, v in found.items() if v["status"] == "pass"} == {"eT_hL"}
     assert "is not valid on seed 123" in found["deltaL leads"]["reason"]
@@ -288,7 +311,7 @@ def test_verdicts_compare_the_same_seeds():
     runs = frame(EXPECTED)
     late = (runs["code"] == "deltaL") & (runs["seed"] == 42)
     runs.loc[late, "status"] = "RUNNING"  # its lowest seed
-    found = {v["check"]: v for v in boundary.boundary_verdicts(runs)}
+    found = {v["check"]: v for v in boundary_checks.verdicts(runs)}
     assert found["deltaL leads"]["value"] == pytest.approx(0.1)
     assert "n = 2 seeds" in found["deltaL leads"]["reason"]
     assert "n = 3 seeds" in found["tgw"]["reason"]
@@ -297,7 +320,7 @@ def test_verdicts_compare_the_same_seeds():
 @pytest.mark.parametrize("width", [3.5, 7.0])
 def test_figure(width, tmp_path):
     table = boundary.boundary(frame(EXPECTED))
-    figure = boundary.boundary_figure(table, "Boundary ablation", width)
+    figure = boundary_figure(table, "Boundary ablation", width)
     figure.savefig(tmp_path / "figure.png")
     pixels = matplotlib.image.imread(tmp_path / "figure.png")
     assert pixels.shape[1] == round(width * 200)
@@ -323,12 +346,12 @@ def test_incomplete_ablations_can_be_drawn():
     runs = frame(EXPECTED).assign(status="RUNNING")
     table = boundary.boundary(runs)
     assert set(table["n"]) == {0}
-    FigureCanvasAgg(boundary.boundary_figure(table, "title", 3.5)).draw()
-    assert {v["status"] for v in boundary.boundary_verdicts(runs)} == {"undefined"}
+    FigureCanvasAgg(boundary_figure(table, "title", 3.5)).draw()
+    assert {v["status"] for v in boundary_checks.verdicts(runs)} == {"undefined"}
     odd = frame({s: v for s, v in EXPECTED.items() if s.code == "eT"})  # two sweeps
-    assert len(boundary.boundary_figure(boundary.boundary(odd), "title", 7.0).axes) == 4
+    assert len(boundary_figure(boundary.boundary(odd), "title", 7.0).axes) == 4
     with pytest.raises(CreditError, match="no rows"):
-        boundary.boundary_figure(table.iloc[:0], "title")
+        boundary_figure(table.iloc[:0], "title")
 
 
 def test_published_and_shown_by_the_notebook(tracking_store, monkeypatch):

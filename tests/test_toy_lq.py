@@ -15,6 +15,8 @@ from torch.testing import assert_close
 
 from credit import grid
 from credit.analysis import toy_lq as lq
+from credit.analysis import toy_lq_checks
+from credit.analysis.toy_lq_figure import toy_lq_figure
 from credit.data import load
 from credit.errors import CreditError
 from credit.randomness import generator
@@ -314,7 +316,7 @@ def test_a_small_experiment_is_trained_and_published(tracking_store):
     html = shown(notebook, "text/html")
     cells = lq.wide(lq.table(runs))[["Γ", "ρ", "nudge"]].to_numpy().ravel().tolist()
     assert [cell for cell in cells if cell not in html] == []
-    assert all(verdict["reason"] in html for verdict in lq.verdicts(runs))
+    assert all(verdict["reason"] in html for verdict in toy_lq_checks.verdicts(runs))
     assert "torch loaded: False" in shown(notebook, "stdout")
     assert shown(notebook, "image/png").count("iVBOR") == 1
 
@@ -361,7 +363,9 @@ def test_table_by_hand():
     assert table.loc["copy", "alignment"] == 0.5 and np.isnan(table.loc["copy", "rho"])
     wide = lq.wide(lq.table(frame())).set_index("variant")
     assert wide.loc["dfa", "Γ"] == ".020 ± .014" and wide.loc["copy", "ρ"] == ""
-    assert lq.describe(frame()) == "d=64, L=2, 8000 steps of 256"
+    assert lq.describe(frame()) == (
+        "d=64, L=2, 25600 samples, 80 epochs (8000 steps of 256), code eT, estimator_layers 1"
+    )
 
 
 def test_layers_and_figure():
@@ -371,17 +375,19 @@ def test_layers_and_figure():
     assert list(wide.loc["copy"]) == ["0.00", "0.50", "1.00"]
     assert list(wide.loc["state_bridge"]) == ["0.96"] * 3
     for width in (7.0, 3.5):
-        FigureCanvasAgg(lq.figure(layers, "title", width)).draw()
+        FigureCanvasAgg(toy_lq_figure(layers, "title", width)).draw()
 
 
 def status_of(runs: pd.DataFrame) -> dict[tuple[str, str], str]:
-    found = lq.verdicts(runs)
+    found = toy_lq_checks.verdicts(runs)
     json.dumps(found, allow_nan=False)
     return {(v["rule"], v["check"]): v["status"] for v in found}
 
 
 def test_verdicts():
-    assert set(status_of(frame()).values()) == {"pass"} and len(lq.verdicts(frame())) == 11
+    assert (
+        set(status_of(frame()).values()) == {"pass"} and len(toy_lq_checks.verdicts(frame())) == 11
+    )
     low = status_of(frame(VALUES | {"credit_bridge": 0.89}, tgw0=0.19))  # the other seed passes
     assert low.pop(("credit_bridge", "found Γ")) == "fail"
     assert low.pop(("credit_bridge tgw=0", "collapses Γ")) == "fail"
@@ -389,6 +395,14 @@ def test_verdicts():
     assert status_of(frame(VALUES | {"state_bridge": 0.45}))["state_bridge", "beats copy"] == "fail"
     wrong = status_of(frame(VALUES | {"vector_field": -0.5}))
     assert wrong["vector_field", "lowers cost nudge"] == "fail"
+
+
+def test_a_seed_that_failed_and_then_finished_leaves_no_verdict_open():
+    runs = frame()
+    again = runs.loc[runs["seed"] == 42].assign(status="FAILED", reason="non-finite loss")
+    assert set(status_of(pd.concat([again, runs], ignore_index=True)).values()) == {"pass"}
+    runs.loc[(runs["rule"] == "dfa") & (runs["seed"] == 42), "status"] = "FAILED"
+    assert status_of(runs)["dfa", "near 0 Γ"] == "undefined"
 
 
 def test_what_is_missing_leaves_a_verdict_open():

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from credit.analysis import published_vector, vector_audit
+from credit.analysis import published_vector, vector_audit, vector_audit_checks
+from credit.analysis.vector_audit_figure import vector_figure
 from credit.errors import CreditError
 from credit.presets import ARMS
 from credit.publish import publish
@@ -39,9 +40,11 @@ EXPECTED: dict[str, dict[int, tuple[float, float]]] = {  # arm -> depth -> Γ, �
     "M8": {4: (0.93, 0.96), 8: (0.97, 0.97)},
     "shuffle": {4: (0.05, 0.04), 8: (-0.05, 0.04)},
     "no_terminal": {4: (0.95, 0.95), 8: (0.95, 0.95)},
+    "shuffle+no_terminal": {4: (0.04, 0.04), 8: (-0.04, 0.04)},
     "one_sided": {4: (0.83, 0.90), 8: (0.83, 0.90)},
 }
-CHECKS = ["M4 > scalar", "M8 > scalar", "shuffle", "no_terminal", "one_sided", "audit"]
+CHECKS = ["M4 > scalar", "M8 > scalar", "shuffle+no_terminal", "shuffle"]
+CHECKS += ["no_terminal", "one_sided", "audit"]
 SHIFTS = (-0.01, 0.0, 0.01)
 
 
@@ -55,7 +58,9 @@ def measured(gamma: float, rho: float, depth: int) -> dict[str, float]:
     return {
         "accuracy/test": 0.6,
         "alignment/deep": gamma,
-        "alignment/deep_inner": gamma / 2,
+        "alignment/deep_inner": gamma,
+        "estimator/directional": 0.5,
+        "estimator/gradient": 0.5,
         "rho/deep": rho,
         **{f"nudge/h{layer:02d}": -0.001 * layer for layer in range(depth + 1)},
     }
@@ -90,7 +95,7 @@ def at(runs: pd.DataFrame, variant: str, depth: int, seed: int = 0) -> pd.Series
 
 
 def verdicts(runs: pd.DataFrame) -> dict[str, dict]:
-    found = vector_audit.vector_verdicts(runs)
+    found = vector_audit_checks.verdicts(runs)
     json.dumps(found, allow_nan=False)
     return {v["check"]: v for v in found}
 
@@ -110,22 +115,22 @@ def test_variants_are_named_by_what_the_runs_say():
     ]
     table = vector_audit.vector_table(pd.concat([frame(), pd.DataFrame(odd)]))
     assert table.loc[table["depth"] == 4, "variant"].tolist() == [
-        *("scalar", "M4", "M8", "M16", "shuffle", "no_terminal", "one_sided"),
-        *("dfa", "shuffle M8", "shuffle+one_sided"),
+        *("scalar", "M4", "M8", "M16", "shuffle", "no_terminal"),
+        *("shuffle+no_terminal", "one_sided", "dfa", "shuffle M8", "shuffle+one_sided"),
     ]
-    assert len(table) == 10 + 6
+    assert len(table) == 11 + 7
 
 
 def test_table_by_hand():
     runs = frame()
     table = vector_audit.vector_table(runs)
-    assert table["depth"].tolist() == [4] * 6 + [8] * 6
+    assert table["depth"].tolist() == [4] * 7 + [8] * 7
     assert table["variant"].tolist() == list(EXPECTED) * 2
     assert set(table["n"]) == {3}
-    main = table.iloc[7].to_dict()
+    main = table.iloc[8].to_dict()
     assert main["alignment"] == pytest.approx(0.96)
     assert main["alignment_sd"] == pytest.approx(statistics.stdev([0.95, 0.96, 0.97]))
-    assert main["alignment_inner"] == pytest.approx(0.48)
+    assert main["alignment_inner"] == pytest.approx(0.96)
     assert main["nudge"] == pytest.approx(-0.0045)  # over h_1 .. h_8
     assert (main["reported_alignment"], main["reported_rho"]) == (0.96, 0.95)
     wide = vector_audit.vector_wide(table)
@@ -134,20 +139,27 @@ def test_table_by_hand():
         "variant": "scalar",
         "Γ": ".450 ± .010",
         "Γ reported": ".45",
-        "Γ, l < L": ".225 ± .005",
+        "Γ, l < L": ".450 ± .010",
         "ρ": ".510 ± .010",
         "ρ reported": ".51",
         "nudge": "-0.0025 ± 0",
         "test accuracy": ".600 ± .000",
+        "fit": ".500 ± .000",
         "n": 3,
     }
     assert wide["Γ reported"].tolist() == [
-        *(".45", ".91", "", ".05", ".95", ".83"),
-        *(".36", ".96", "", ".05", ".95", ".83"),
+        *(".45", ".91", "", ".05", ".95", "", ".83"),
+        *(".36", ".96", "", ".05", ".95", "", ".83"),
     ]
-    assert wide["ρ reported"].tolist() == [".51", ".95", "", "", "", "", ".42", ".95"] + [""] * 4
+    assert wide["ρ reported"].tolist() == [".51", ".95"] + [""] * 5 + [
+        *(".42", ".95", "", "", "", "", ""),
+    ]
     assert "without their depth" in vector_audit.sources(table)[0]
-    assert vector_audit.describe(runs) == "teacher, α=1, d=128, L=4 and 8, 80 epochs"
+    assert vector_audit.describe(runs) == (
+        "teacher, α=1, d=128, L=4 and 8, all samples, 80 epochs in batches of 128, code eT, "
+        "estimator_layers 1"
+    )
+    assert "α" not in vector_audit.describe(frame(activation="gelu"))
 
 
 @pytest.mark.parametrize(
@@ -184,8 +196,11 @@ def test_what_is_expected_passes():
     assert found["no_terminal"]["value"] == pytest.approx(0.01)
     assert found["one_sided"]["value"] == pytest.approx(0.13)
     reason = found["M4 > scalar"]["reason"]
-    assert "L=4: Γ +.460 (least +.460), ρ +.440 (least +.440), n = 3 seeds" in reason
-    assert "without h_L .025" in found["shuffle"]["reason"]
+    assert (
+        "L=4: Γ +.460 (least +.460), Γ, l < L +.460 (least +.460), ρ +.440 (least +.440), n = 3"
+        in reason
+    )
+    assert "Γ, l < L .040 (largest size .050)" in found["shuffle+no_terminal"]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -222,9 +237,35 @@ def test_the_lead_must_hold_on_every_seed():
     ],
 )
 def test_shuffle_collapses(pairs, status, size):
-    found = verdicts(with_arm("shuffle", *pairs))
-    assert found["shuffle"]["status"] == found["audit"]["status"] == status
-    assert found["shuffle"]["value"] == pytest.approx(size)
+    found = verdicts(with_arm("shuffle+no_terminal", *pairs))
+    assert found["shuffle+no_terminal"]["status"] == found["audit"]["status"] == status
+    assert found["shuffle+no_terminal"]["value"] == pytest.approx(size)
+    alone = verdicts(with_arm("shuffle", *pairs))
+    assert (alone["shuffle"]["status"], alone["audit"]["status"]) == (status, "pass")
+
+
+def test_shuffle_may_keep_the_direction_at_the_last_state():
+    runs = frame()
+    kept = (runs["shuffle"]) & (runs["terminal_weight"] != 0)
+    runs.loc[kept, "alignment/deep"] = 0.225  # .9 at h_L alone
+    found = verdicts(runs)
+    assert found["shuffle"]["status"] == "pass"
+    assert "taught the exact gradient at h_L" in found["shuffle"]["reason"]
+    runs.loc[runs["shuffle"] & ~kept, "alignment/deep"] = 0.225
+    assert verdicts(runs)["shuffle+no_terminal"]["status"] == "fail"
+
+
+def test_a_lead_at_the_last_state_alone_is_none():
+    runs = frame()
+    runs.loc[at(runs, "M4", 8), "alignment/deep_inner"] = 0.4
+    assert verdicts(runs)["M4 > scalar"]["status"] == "fail"
+
+
+def test_a_scalar_that_is_not_fitted_is_named():
+    runs = frame()
+    runs.loc[at(runs, "scalar", 8), "estimator/gradient"] = 0.99
+    reason = verdicts(runs)["M4 > scalar"]["reason"]
+    assert reason.endswith("terminal gradient is not fitted at L=8 (.990 of the target left)")
 
 
 @pytest.mark.parametrize(
@@ -263,11 +304,11 @@ def test_verdicts_are_undefined_where_something_is_missing():
     runs.loc[at(runs, "no_terminal", 8), "status"] = "RUNNING"
     found = verdicts(runs)
     assert {check for check, v in found.items() if v["status"] == "pass"} == {
-        *("M4 > scalar", "one_sided"),
+        *("M4 > scalar", "shuffle+no_terminal", "one_sided", "audit"),
     }
     assert "ρ of M8 at L=4 is not valid on seed 42" in found["M8 > scalar"]["reason"]
     assert "shuffle at L=8 failed on seed 123" in found["shuffle"]["reason"]
-    assert found["audit"]["status"] == "undefined"
+    assert found["audit"]["status"] == "pass"
 
 
 def test_comparisons_are_paired_by_seed():
@@ -275,7 +316,7 @@ def test_comparisons_are_paired_by_seed():
     runs.loc[at(runs, "M4", 4, 42), "status"] = "RUNNING"
     runs.loc[at(runs, "scalar", 4, 456), "status"] = "RUNNING"
     reason = verdicts(runs)["M4 > scalar"]["reason"]
-    assert "L=4: Γ +.460 (least +.460), ρ +.440 (least +.440), n = 1 seed;" in reason
+    assert "ρ +.440 (least +.440), n = 1 seed;" in reason
     assert "n = 3 seeds" in reason
     runs.loc[at(runs, "M4", 4, 123), "status"] = "RUNNING"
     assert "no finished seed in common" in verdicts(runs)["M4 > scalar"]["reason"]
@@ -297,7 +338,7 @@ def test_comparisons_are_paired_by_seed():
 def test_only_like_is_compared_with_like(arm, change):
     extra = row(spec_of(arm, 4, 7, **change), measured(0.9, 0.9, 4))
     mixed = pd.concat([frame(), pd.DataFrame([extra])])
-    for call in (vector_audit.vector_table, vector_audit.vector_verdicts):
+    for call in (vector_audit.vector_table, vector_audit_checks.verdicts):
         with pytest.raises(CreditError, match=f"differ in {next(iter(change))} "):
             call(mixed)
 
@@ -307,6 +348,9 @@ def test_rules_need_not_share_what_only_one_of_them_reads():
     field = frame({arm: v for arm, v in EXPECTED.items() if arm != "scalar"}, field_eps=0.1)
     found = verdicts(pd.concat([bridge, field], ignore_index=True))
     assert {v["status"] for v in found.values()} == {"pass"}
+    other = frame({"scalar": EXPECTED["scalar"]}, code="deltaL")
+    with pytest.raises(CreditError, match="differ in code"):  # which both of them read
+        verdicts(pd.concat([other, field], ignore_index=True))
     with pytest.raises(CreditError, match="no runs to show"):
         vector_audit.vector_table(bridge.iloc[:0])
 
@@ -314,7 +358,7 @@ def test_rules_need_not_share_what_only_one_of_them_reads():
 @pytest.mark.parametrize("width", [3.5, 7.0])
 def test_figure(width, tmp_path):
     table = vector_audit.vector_table(frame())
-    figure = vector_audit.vector_figure(table, "Vector audit", width)
+    figure = vector_figure(table, "Vector audit", width)
     figure.savefig(tmp_path / "figure.png")
     pixels = matplotlib.image.imread(tmp_path / "figure.png")
     assert pixels.shape[1] == round(width * 200)
@@ -341,10 +385,10 @@ def test_figure(width, tmp_path):
 def test_incomplete_audits_can_be_drawn():
     runs = frame({"M4": {4: (0.9, 0.9)}}).assign(status="RUNNING")
     table = vector_audit.vector_table(runs)
-    FigureCanvasAgg(vector_audit.vector_figure(table, "title", 3.5)).draw()
+    FigureCanvasAgg(vector_figure(table, "title", 3.5)).draw()
     assert {v["status"] for v in verdicts(runs).values()} == {"undefined"}
     with pytest.raises(CreditError, match="no rows"):
-        vector_audit.vector_figure(table.iloc[:0], "title")
+        vector_figure(table.iloc[:0], "title")
 
 
 def test_published_and_shown_by_the_notebook(tracking_store):
@@ -359,13 +403,13 @@ def test_published_and_shown_by_the_notebook(tracking_store):
     finish(store, parent)
     text = publish(store, parent)
     assert "reported: by the experiment's authors (teacher and student" in text
-    assert "L=8: Γ +.600 (least +.600), ρ +.530 (least +.530), n = 1 seed" in text
+    assert "Γ, l < L +.600 (least +.600), ρ +.530 (least +.530), n = 1 seed" in text
     reader = connect(tracking_store)
     stored = pd.read_csv(reader.artifact(parent, "table.csv"))
-    assert stored["alignment"].tolist()[:6] == [EXPECTED[arm][4][0] for arm in EXPECTED]
+    assert stored["alignment"].tolist()[:7] == [EXPECTED[arm][4][0] for arm in EXPECTED]
     assert "no_terminal" in reader.artifact(parent, "table.md").read_text()
     stored = json.loads(reader.artifact(parent, "verdicts.json").read_text())
-    assert [v["status"] for v in stored] == ["pass"] * 6
+    assert [v["status"] for v in stored] == ["pass"] * 7
     notebook = execute("vector_audit", ROOT)
     html = shown(notebook, "text/html")
     assert "no_terminal" in html

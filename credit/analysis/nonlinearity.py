@@ -1,7 +1,8 @@
 """The nonlinearity ladder: what each rule's credit is worth by share of tanh and by depth.
 
 Of fully trained networks at their last epoch: alignment gamma and loss prediction rho (means over
-h_1 .. h_L), nudge (the same mean, of loss changes) and test accuracy. Only finished runs count.
+h_1 .. h_L), nudge (the same mean, of loss changes), test accuracy, what the estimator misses of its
+target, and the size of h_L. Only finished runs count.
 """
 
 import math
@@ -9,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from credit.analysis import cells, tables, wording
 from credit.analysis import published_nonlinearity as published
-from credit.analysis import tables
 from credit.analysis.selection import (
     ACCURACY,
     configuration,
@@ -19,7 +20,6 @@ from credit.analysis.selection import (
     metric,
     pick,
 )
-from credit.spec import LEARNED_FIELDS
 
 GRID = ("k", "seed", "alpha", "depth")
 """What runs of one rule may differ in."""
@@ -37,8 +37,18 @@ QUANTITIES = {
     "rho": Quantity("ρ", "loss prediction ρ"),
     "nudge": Quantity("nudge", "nudge"),
     "accuracy": Quantity("accuracy", "test accuracy"),
+    "gamma_inner": Quantity("Γ, l < L", "alignment Γ below h_L"),
+    "fit": Quantity("fit", "share of its target that the estimator misses"),
+    "hidden": Quantity("‖h_L‖", "size of the last hidden state"),
 }
-"""By column of `table`; the first two have reported values."""
+"""By column of `table`; the first two have reported values. `gamma_inner` is the mean over
+1 <= l < L, nan at L = 1; `fit` is that of `cells.FITS`; `hidden` the median over the samples."""
+
+MAIN = ("gamma", "rho", "nudge", "accuracy")
+"""What every rule has at every depth."""
+
+ACCURACY_MARGIN = 0.05
+"""Where dfa's accuracy is less than 5 points below bp's, accuracy is no evidence of good credit."""
 
 
 def values(runs: pd.DataFrame) -> pd.DataFrame:
@@ -56,12 +66,14 @@ def values(runs: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, own in done.groupby(["rule", "alpha", "depth"]):
         own, depth = own.sort_values("seed"), int(own["depth"].iloc[0])
-        nudges = [metric(own, f"nudge/h{layer:02d}") for layer in range(1, depth + 1)]
         found = {
             "gamma": metric(own, "alignment/deep"),
             "rho": metric(own, "rho/deep"),
-            "nudge": pd.DataFrame(nudges).mean(axis=0, skipna=False).to_numpy(),
+            "nudge": cells.values(own, "nudge"),
             "accuracy": metric(own, ACCURACY),
+            "gamma_inner": metric(own, "alignment/deep_inner") if depth > 1 else math.nan,
+            "fit": cells.values(own, "fit"),
+            "hidden": metric(own, f"hidden_norm/h{depth:02d}"),
         }
         parts.append(own[["rule", "alpha", "depth", "seed"]].assign(**found))
     columns = ["rule", "alpha", "depth", "seed", *QUANTITIES]
@@ -83,15 +95,13 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     found = values(runs)
     full = runs.loc[runs["k"] == runs["depth"]]
     rank = {rule: index for index, rule in enumerate(in_order(full["rule"]))}
-    cells = full[["alpha", "depth", "rule"]].drop_duplicates()
+    places = full[["alpha", "depth", "rule"]].drop_duplicates()
     rows = []
-    for cell in cells.to_dict("records"):
-        own = pick(found, **cell)
-        row = {**cell, "seeds": len(own)}
+    for place in places.to_dict("records"):
+        own = pick(found, **place)
+        row = {**place, "seeds": len(own)}
         for name in QUANTITIES:
-            column = own[name].astype(float)
-            row |= {name: column.mean(), f"{name}_sd": column.std(ddof=1)}
-            row[f"{name}_n"] = int(column.notna().sum())
+            row |= cells.spread(name, own[name])
         rows.append(row)
     same = [r for r in rank if not published.departures(pick(full, rule=r))]
     known = published.reported()
@@ -108,10 +118,11 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def wide(table: pd.DataFrame, quantities: tuple[str, ...] = tuple(QUANTITIES)) -> pd.DataFrame:
+def wide(table: pd.DataFrame, quantities: tuple[str, ...] = MAIN) -> pd.DataFrame:
     """The table as strings: columns alpha, quantity, rule, values, L=2, L=4, ...
 
     A row of ours per rule ("mean ± sd (n=3)"), and what was reported, with the difference, below.
+    A quantity that is not of MAIN has rows of the rules that have it only.
     """
     depths = sorted(table["depth"].unique())
     rows = []
@@ -122,10 +133,10 @@ def wide(table: pd.DataFrame, quantities: tuple[str, ...] = tuple(QUANTITIES)) -
                 own = {record["depth"]: record for record in records}
                 start = {"alpha": f"{alpha:g}", "quantity": QUANTITIES[name].symbol, "rule": rule}
                 for kind in ("ours", "reported", "difference"):
-                    cells = {f"L={d}": _cell(own.get(d, {}), name, kind) for d in depths}
-                    if kind == "ours" or any(cells.values()):
-                        rows.append({**start, "values": kind, **cells})
-    return pd.DataFrame(rows)
+                    shown = {f"L={d}": _cell(own.get(d, {}), name, kind) for d in depths}
+                    if (kind == "ours" and name in MAIN) or any(shown.values()):
+                        rows.append({**start, "values": kind, **shown})
+    return pd.DataFrame(rows, columns=["alpha", "quantity", "rule", "values", *_by_depth(depths)])
 
 
 def seeds_text(table: pd.DataFrame) -> str:
@@ -145,13 +156,50 @@ def comparison(runs: pd.DataFrame) -> str:
         if reason
     ]
     if "" in apart:
-        lines.insert(0, f"reported: {published.SOURCE.removeprefix('reported ')}")
+        source = published.SOURCE.removeprefix("reported ")
+        lines.insert(
+            0,
+            f"reported: {source}; {wording.NOT_THEIRS}, so a difference is one of tasks, too",
+        )
     return "\n".join(lines)
 
 
+def accuracy_note(table: pd.DataFrame) -> str:
+    """Where accuracy is no evidence of good credit: dfa, whose credit is none, comes close to bp.
+
+    Empty where no cell has both rules.
+    """
+    ends = [pick(table, rule=rule)[["alpha", "depth", "accuracy"]] for rule in ("dfa", "bp")]
+    both = ends[0].merge(ends[1], on=["alpha", "depth"], suffixes=("_dfa", "_bp")).dropna()
+    if both.empty:
+        return ""
+    both["gap"] = (both["accuracy_dfa"] - both["accuracy_bp"]).round(9)
+    points = f"{100 * ACCURACY_MARGIN:g} points"
+    near = both.loc[both["gap"] > -ACCURACY_MARGIN]
+    if near.empty:
+        least = f"{-100 * both['gap'].max():.1f} points"
+        return f"accuracy tells bp from dfa by {points} or more at every α and L (least: {least})"
+    parts = []
+    for alpha, own in near.groupby("alpha"):
+        gaps = ", ".join(f"L={r['depth']} ({100 * r['gap']:+.1f})" for r in own.to_dict("records"))
+        parts.append(f"α={alpha:g} {gaps}")
+    return (
+        f"accuracy is no evidence of good credit in {len(near)} of {len(both)} cells, where dfa is "
+        f"less than {points} below bp, or above it (dfa minus bp, in points): {'; '.join(parts)}"
+    )
+
+
 def describe(runs: pd.DataFrame) -> str:
-    """What all runs have in common, for a title: "teacher, d=128, 80 epochs"."""
-    return "{dataset}, d={width}, {epochs} epochs".format(**check(runs))
+    """What all runs have in common, for a title.
+
+    As "teacher, d=128, 3072 samples, 80 epochs (1920 steps of 128), code eT, estimator_layers 1".
+
+    Raises:
+        CreditError: as `values`.
+    """
+    config = check(runs)
+    parts = ("{dataset}, d={width}".format(**config), wording.trained(config))
+    return ", ".join(filter(None, (*parts, wording.estimators(runs))))
 
 
 def check(runs: pd.DataFrame) -> dict[str, Any]:
@@ -162,15 +210,19 @@ def check(runs: pd.DataFrame) -> dict[str, Any]:
     Raises:
         CreditError: as `values`.
     """
-    shared = configuration(runs, vary=("rule", *GRID, *LEARNED_FIELDS))
-    for _, own in runs.groupby("rule"):
-        configuration(own, vary=GRID)
-    return shared
+    return configuration(runs, vary=("rule", *GRID))
 
 
 def _columns() -> list[str]:
     spread = [f"{name}{end}" for name in QUANTITIES for end in ("", "_sd", "_n")]
     return ["alpha", "depth", "rule", "seeds", *spread]
+
+
+_FORMS = {"nudge": ".1e", "hidden": ".3g"}
+
+
+def _by_depth(depths: list[int]) -> list[str]:
+    return [f"L={depth}" for depth in depths]
 
 
 def _cell(row: dict[str, Any], name: str, kind: str) -> str:
@@ -180,6 +232,6 @@ def _cell(row: dict[str, Any], name: str, kind: str) -> str:
         return ""
     if kind != "ours":
         return f"{round(mean, 2) + 0:{'+' if kind == 'difference' else ''}.2f}"
-    sd, form = row[f"{name}_sd"], ".1e" if name == "nudge" else ".3f"
+    sd, form = row[f"{name}_sd"], _FORMS.get(name, ".3f")
     spread = "" if math.isnan(sd) else f" ± {sd:{form}}"
     return f"{mean:{form}}{spread} (n={row[f'{name}_n']})"

@@ -27,8 +27,8 @@ from credit.analysis.selection import in_order, pick
 from credit.errors import CreditError
 
 DRAWN = ("gamma", "rho", "accuracy")
-_APART = 0.013
-"""Share of a panel between the lines of two rules, so that error bars can be told apart."""
+_APART = 0.085
+"""Between the lines of two rules, so that error bars can be told apart; two depths are 1 apart."""
 _SMALLER = OURS | {"markersize": 4, "linewidth": 1.1, "capsize": 2}
 
 
@@ -77,22 +77,20 @@ def nonlinearity_figure(table: pd.DataFrame, title: str, width: float = WIDE) ->
 
 def _panel(axes: Axes, table: pd.DataFrame, name: str, rules: list[str]) -> None:
     depths = sorted(table["depth"].unique())
-    left, right = min(depths) - 1, max(depths) + 1
-    step = _APART * (right - left)
     axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
     for index, rule in enumerate(rules):
         own = pick(table, rule=rule).sort_values("depth")
         color, marker = style_of(rule)
         look: dict[str, Any] = {"color": color, "marker": marker}
-        x = own["depth"] + step * (index - (len(rules) - 1) / 2)
+        x = own["depth"].map(depths.index) + _APART * (index - (len(rules) - 1) / 2)
         axes.errorbar(x, own[name], yerr=own[f"{name}_sd"], **look, **_SMALLER)
         if f"{name}_reported" in own:
             known = own[f"{name}_reported"].notna()
             axes.errorbar(
-                x[known] + 3 * step, own.loc[known, f"{name}_reported"], **look, **REPORTED
+                x[known] + 3 * _APART, own.loc[known, f"{name}_reported"], **look, **REPORTED
             )
-    axes.set_xticks(depths)
-    axes.set_xlim(left, right)
+    axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
+    axes.set_xlim(-0.5, len(depths) - 0.5)
 
 
 def _note(table: pd.DataFrame) -> str:
@@ -100,7 +98,7 @@ def _note(table: pd.DataFrame) -> str:
     if any(table[f"{name}_sd"].notna().any() for name in DRAWN):
         note = note.replace("sample sd", "sample sd (error bars)")
     if _has_reported(table):
-        note += "; hollow: reported by the experiment's authors"
+        note += "; hollow: reported by the experiment's authors, on their teacher and data"
     return note
 
 

@@ -40,8 +40,9 @@ SETTINGS = {"dataset": "teacher", "width": 128, "epochs": 80, "activation": "phi
 
 DEFAULTS = (
     *("batch_size", "lr", "weight_decay", "clip", "credit_eps", "penalty"),
-    *("precision", "tgw", "tau", "sigma", "draws", "ema", "field_directions", "one_sided"),
-    *("terminal_weight", "shuffle", "estimator_width", "estimator_depth", "estimator_lr"),
+    *("precision", "tgw", "tau", "sigma", "sigma_relative", "draws", "ema", "field_directions"),
+    *("field_eps", "one_sided", "terminal_weight", "shuffle"),
+    *("estimator_width", "estimator_depth", "estimator_lr"),
 )
 """RunSpec fields that a comparable run leaves at their default. The number of samples, the code,
 the warm-up and how the estimator is scheduled are not stated, so any will do."""

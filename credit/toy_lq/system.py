@@ -9,7 +9,8 @@ keeps its size on the way back, so that the direction of every layer is as well 
 the last. It turns far enough that the gradient at h_L, passed back unchanged, is no answer. C has
 orthogonal rows of length GAIN. The targets vary more than the outputs, so that the error alone does
 not tell the state: a value that is fitted given the error can only become more exact by reading the
-state. Every seed draws its own A and C.
+state. Costs are small beside 1, the weight of terminal gradient matching, because the same spread
+of targets is noise to the terminal value. Every seed draws its own A and C.
 
 Shape legend: N trajectories, d width, C outputs, L steps.
 """
