@@ -94,16 +94,8 @@ class CreditBridge(LearnedRule):
 
     def products(self, shape: Shape) -> int:
         """As every learned rule's, and the values of the successors."""
-        rule = super().products(shape)
-        one = estimator.products(
-            shape.width,
-            self.code_length(shape),
-            self.estimator_width,
-            self.estimator_depth,
-            1,
-        )
-        shown = self.rows_shown(shape)
-        return rule + one * self.draws * shown // self.estimator_every
+        successors = self.row_products(shape) * self.draws * self.rows_shown(shape)
+        return super().products(shape) + successors // self.estimator_every
 
     def scratch(self, shape: Shape) -> int:
         """As every learned rule's, and the successors with their hidden layers."""

@@ -24,8 +24,6 @@ from credit.rules.base import Rule, Shape, State, Trace
 
 PROJECTED = 32
 """Length of the learned projection of h_L in the codes that have one."""
-
-
 NOTHING = 1e-24
 """Mean square below which a target is none."""
 
@@ -96,15 +94,20 @@ class LearnedRule(Rule):
 
     def products(self, shape: Shape) -> int:
         """Forward and backward to the input at every layer, and thrice forward per row shown."""
-        one = estimator.products(
+        shown = self.rows_shown(shape) + 1
+        return self.row_products(shape) * (
+            2 * (shape.depth + 1) + 3 * shown // self.estimator_every
+        )
+
+    def row_products(self, shape: Shape) -> int:
+        """Multiply-adds of one row through the estimator, forward."""
+        return estimator.products(
             shape.width,
             self.code_length(shape),
             self.estimator_width,
             self.estimator_depth,
             self.outputs(shape),
         )
-        shown = self.rows_shown(shape) + 1
-        return one * (2 * (shape.depth + 1) + 3 * shown // self.estimator_every)
 
     def scratch(self, shape: Shape) -> int:
         """Hidden layers before and after activation and their gradients, for every l and row."""

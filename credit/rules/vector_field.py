@@ -88,14 +88,7 @@ class VectorField(LearnedRule):
         shown = self.rows_shown(shape)
         blocks = shown * (shape.depth + 1) / 2  # that a sample's rows still have before them
         rolled = int(ends * blocks * 2 * shape.width**2)
-        one = estimator.products(
-            shape.width,
-            self.code_length(shape),
-            self.estimator_width,
-            self.estimator_depth,
-            self.outputs(shape),
-        )
-        back = one * (shape.depth + 1)
+        back = self.row_products(shape) * (shape.depth + 1)
         return super().products(shape) - back + rolled // self.estimator_every
 
     def scratch(self, shape: Shape) -> int:
