@@ -30,7 +30,7 @@ def test_published_runs_have_the_published_settings(experiment):
     for spec in specs:
         assert (spec.dataset, spec.width, spec.epochs) == ("teacher", 128, 80)
         assert (spec.activation, spec.terminal_norm, spec.augment) == ("phi", False, False)
-        assert (spec.k, spec.batch_size, spec.measure_every) == (spec.depth, 128, 40)
+        assert (spec.k, spec.batch_size, spec.measure_every) == (spec.depth, 128, 80)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -95,10 +95,10 @@ def test_the_boundary_ablation_sweeps_round_the_base_that_is_given():
 
 def test_the_vector_audit_has_every_arm_at_every_depth():
     specs = specs_of("vector_audit")
-    assert len(specs) == len({spec.spec_hash for spec in specs}) == 6 * 2 * 3
+    assert len(specs) == len({spec.spec_hash for spec in specs}) == 7 * 2 * 3
     assert {spec.depth for spec in specs} == {4, 8}
     one = [spec for spec in specs if (spec.depth, spec.seed) == (4, 42)]
-    assert [spec.rule for spec in one] == ["credit_bridge"] + ["vector_field"] * 5
+    assert [spec.rule for spec in one] == ["credit_bridge"] + ["vector_field"] * 6
     base = one[1]
     assert (base.field_directions, base.terminal_weight) == (4, 1)
     assert not base.shuffle and not base.one_sided
@@ -106,6 +106,7 @@ def test_the_vector_audit_has_every_arm_at_every_depth():
         base.replace(field_directions=8),
         base.replace(shuffle=True),
         base.replace(terminal_weight=0),
+        base.replace(shuffle=True, terminal_weight=0),
         base.replace(one_sided=True),
     ]
 
