@@ -5,6 +5,7 @@ server that holds the runs (`report`).
 """
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from credit.analysis import (
     boundary,
@@ -36,15 +37,8 @@ def ladder(store: Store, parent_id: str) -> str:
     reader, runs = _runs(store, parent_id)
     table = tables.ladder(runs)
     verdicts = tables.verdicts(runs)
-    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
-    log_text(store, parent_id, markdown(tables.ladder_wide(table)), "table.md")
-    log_figure(
-        store,
-        parent_id,
-        figures.ladder_figure(table, f"Depth-utility ladder: {tables.describe(runs)}"),
-        "figure",
-    )
-    log_json(store, parent_id, verdicts, "verdicts.json")
+    figure = figures.ladder_figure(table, f"Depth-utility ladder: {tables.describe(runs)}")
+    _leave(store, parent_id, table, tables.ladder_wide(table), figure, verdicts)
     return "\n".join(
         [
             "",
@@ -81,10 +75,7 @@ def nonlinearity_ladder(store: Store, parent_id: str) -> str:
     wide = nonlinearity.wide(table, tuple(nonlinearity.QUANTITIES))
     verdicts = nonlinearity_checks.verdicts(runs)
     title = f"Nonlinearity ladder: {nonlinearity.describe(runs)}"
-    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
-    log_text(store, parent_id, markdown(wide), "table.md")
-    log_figure(store, parent_id, nonlinearity_figure(table, title), "figure")
-    log_json(store, parent_id, verdicts, "verdicts.json")
+    _leave(store, parent_id, table, wide, nonlinearity_figure(table, title), verdicts)
     return "\n".join(
         [
             "",
@@ -108,10 +99,14 @@ def boundary_ablation(store: Store, parent_id: str) -> str:
     table = boundary.boundary(runs)
     verdicts = boundary_checks.verdicts(runs)
     title = f"Boundary ablation: {boundary.describe(runs)}"
-    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
-    log_text(store, parent_id, markdown(boundary.boundary_wide(table)), "table.md")
-    log_figure(store, parent_id, boundary_figure(table, title), "figure")
-    log_json(store, parent_id, verdicts, "verdicts.json")
+    _leave(
+        store,
+        parent_id,
+        table,
+        boundary.boundary_wide(table),
+        boundary_figure(table, title),
+        verdicts,
+    )
     rest = [f"in no sweep, so not shown: {setting}" for setting in boundary.outside(runs)]
     return "\n".join(
         [
@@ -134,10 +129,9 @@ def vector_audit(store: Store, parent_id: str) -> str:
     table = vectors.vector_table(runs)
     verdicts = vector_audit_checks.verdicts(runs)
     title = f"Vector audit: {vectors.describe(runs)}"
-    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
-    log_text(store, parent_id, markdown(vectors.vector_wide(table)), "table.md")
-    log_figure(store, parent_id, vector_figure(table, title), "figure")
-    log_json(store, parent_id, verdicts, "verdicts.json")
+    _leave(
+        store, parent_id, table, vectors.vector_wide(table), vector_figure(table, title), verdicts
+    )
     return "\n".join(
         [
             "",
@@ -159,11 +153,8 @@ def toy_lq(store: Store, parent_id: str) -> str:
     table, layers = lq.table(runs), lq.layers(runs)
     verdicts = toy_lq_checks.verdicts(runs)
     title = f"Toy LQ: {lq.describe(runs)}"
-    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
-    log_text(store, parent_id, markdown(lq.wide(table)), "table.md")
+    _leave(store, parent_id, table, lq.wide(table), toy_lq_figure(layers, title), verdicts)
     log_table(store, parent_id, layers, "layers")
-    log_figure(store, parent_id, toy_lq_figure(layers, title), "figure")
-    log_json(store, parent_id, verdicts, "verdicts.json")
     return "\n".join(
         [
             "",
@@ -233,6 +224,21 @@ def _runs(store: Store, parent_id: str) -> tuple[reading.Reader, pd.DataFrame]:
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: nothing to report")
     return reader, runs
+
+
+def _leave(
+    store: Store,
+    parent_id: str,
+    table: pd.DataFrame,
+    wide: pd.DataFrame,
+    figure: Figure,
+    verdicts: list[dict],
+) -> None:
+    """Log what every experiment leaves: table (long as CSV, wide as Markdown), figure, verdicts."""
+    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(wide), "table.md")
+    log_figure(store, parent_id, figure, "figure")
+    log_json(store, parent_id, verdicts, "verdicts.json")
 
 
 def _where(store: Store, reader: reading.Reader, parent_id: str) -> str:

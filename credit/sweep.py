@@ -99,7 +99,54 @@ def resolve(spec: RunSpec) -> RunSpec:
     return spec.replace(**changes)
 
 
-def run(sweep: Sweep, store: Store) -> Outcome:
+class Networks:
+    """What most sweeps train: networks on one dataset.
+
+    Another kind of training subclasses this and says how its runs share a stack, what a stack is
+    and how it is tracked (`credit.toy_lq.tracked`).
+
+    Raises:
+        CreditError: bad specs or data.
+    """
+
+    def __init__(self, specs: Sequence[RunSpec]) -> None:
+        self.data = load_for(specs)
+        used = planning.memory_of_data(self.data, specs)
+        self.free = planning.memory_free(specs[0].device) - used
+
+    def shape(self, spec: RunSpec) -> Shape:
+        """The dimensions of a run's network."""
+        return shape_of(spec, self.data)
+
+    def check(self, pending: Sequence[RunSpec]) -> None:
+        """Refuse what cannot be trained, before any run is created."""
+        planning.check(pending, self.shape, self.free)
+
+    def plan(
+        self, pending: Sequence[RunSpec], epochs_done: Mapping[str, int]
+    ) -> list[list[RunSpec]]:
+        """Which runs share a stack."""
+        stacks, note = planning.plan(pending, self.shape, epochs_done, self.free)
+        if note:
+            print(note, file=sys.stderr)
+        return stacks
+
+    def source(self, spec: RunSpec) -> dict[str, str]:
+        """What the tracking store calls a run's data."""
+        return {"name": self.data.name, "digest": self.data.digest, "source": self.data.source}
+
+    def stack(self, runs: Sequence[RunSpec]) -> Stack:
+        """Runs that train together, before their first step."""
+        return Stack(runs, self.shape(runs[0]))
+
+    def tracked(
+        self, stack: Stack, run_ids: list[str], store: Store, writer: Writer, state: Path
+    ) -> TrackedStack:
+        """A stack with the MLflow runs it reports to."""
+        return TrackedStack(stack, run_ids, self.data, store, writer, state)
+
+
+def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outcome:
     """Train what the store does not yet hold as finished.
 
     Raises:
@@ -110,7 +157,7 @@ def run(sweep: Sweep, store: Store) -> Outcome:
     specs = list({spec.spec_hash: spec for spec in map(resolve, sweep.specs)}.values())
     if not specs:
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
-    data = load_for(specs)
+    work = training(specs)
     sweep_hash = hash_of(sweep.kind, specs)
     found = find_children(store, [spec.spec_hash for spec in specs])
     for spec in specs:
@@ -119,9 +166,8 @@ def run(sweep: Sweep, store: Store) -> Outcome:
                 f"run {old.run_id} ({spec.name}) is being trained by another process: "
                 "wait for it, or stop it"
             )
-    free = planning.memory_free(specs[0].device) - planning.memory_of_data(data, specs)
     settled = {key for key, old in found.items() if old.status in ("FINISHED", "FAILED")}
-    planning.check([s for s in specs if s.spec_hash not in settled], _shapes(data), free)
+    work.check([s for s in specs if s.spec_hash not in settled])
     parent_id = open_parent(
         store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
     )
@@ -129,7 +175,7 @@ def run(sweep: Sweep, store: Store) -> Outcome:
     status = "KILLED"
     try:
         with Writer(store, state / "journal") as writer, stop_on_signals():
-            outcome = _train_all(specs, data, free, store, parent_id, found, writer, state)
+            outcome = _train_all(specs, work, store, parent_id, found, writer, state)
             unsent = writer.flush(FLUSH_SECONDS)
             for run_id, reason in writer.refused.items():
                 raise CreditError(f"run {run_id} takes no more values: {reason}")
@@ -172,14 +218,9 @@ def shape_of(spec: RunSpec, data: Dataset) -> Shape:
     return Shape(data.d_in, spec.width, data.classes, spec.depth)
 
 
-def _shapes(data: Dataset) -> planning.ShapeOf:
-    return lambda spec: shape_of(spec, data)
-
-
 def _train_all(
     specs: Sequence[RunSpec],
-    data: Dataset,
-    free: int,
+    work: Networks,
     store: Store,
     parent_id: str,
     found: Mapping[str, FoundRun],
@@ -208,22 +249,26 @@ def _train_all(
         print(
             f"{len(specs) - len(pending)} of {len(specs)} runs are already there", file=sys.stderr
         )
-    stacks, note = planning.plan(pending, _shapes(data), epochs_done, free)
-    if note:
-        print(note, file=sys.stderr)
+    stacks = work.plan(pending, epochs_done)
     with progress(run_epochs) as bar:
         for runs in stacks:
-            stack = Stack(runs, shape_of(runs[0], data))
+            stack = work.stack(runs)
             start = epochs_done.get(runs[0].spec_hash, 0)
             if start:
                 checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
-            info = {"name": data.name, "digest": data.digest, "source": data.source}
             ids = [
-                open_child(store, parent_id, spec, found.get(spec.spec_hash), info, writer.then)
+                open_child(
+                    store,
+                    parent_id,
+                    spec,
+                    found.get(spec.spec_hash),
+                    work.source(spec),
+                    writer.then,
+                )
                 for spec in runs
             ]
             run_ids |= {spec.spec_hash: i for spec, i in zip(runs, ids, strict=True)}
-            tracked = TrackedStack(stack, ids, data, store, writer, state)
+            tracked = work.tracked(stack, ids, store, writer, state)
             failures |= tracked.train(start, bar)
             del stack, tracked  # the next stack needs the memory
     return Outcome(parent_id, run_ids, failures)

@@ -14,6 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from credit.data import Dataset
+from credit.measures import Report
 from credit.spec import RunSpec
 from credit.tracking.writer import Store, Writer, log_artifact_file, log_table
 from credit.training import checkpoint
@@ -73,8 +74,7 @@ class TrackedStack:
     ) -> None:
         epochs = self.stack.specs[0].epochs
         saved_at = time.monotonic()
-        on_step = _stepper(bar, self.stack.size)
-        for records in train(self.stack, self.data, start, on_step):
+        for records in self._records(start, _stepper(bar, self.stack.size)):
             for record in records:
                 self.writer.log(self.run_ids[record.row], record.epoch, record.metrics)
                 if record.layers:
@@ -83,10 +83,25 @@ class TrackedStack:
                     failures[record.row] = record.failure
                     self.writer.finish(self.run_ids[record.row], "FAILED", record.failure)
             epoch = records[0].epoch
-            bar.set_postfix_str(_summary(records, epoch, epochs))
+            bar.set_postfix_str(f"{self._summary(records)}, epoch {epoch}/{epochs}")
             if epoch == epochs or time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
                 checkpoint.save_stack(self.stack, epoch, self.path)
                 saved_at = time.monotonic()
+
+    def _records(
+        self, start: int, on_step: Callable[[int, int], None]
+    ) -> Iterator[list[EpochRecord]]:
+        """Training itself, epoch after epoch."""
+        return train(self.stack, self.data, start, on_step)
+
+    def _reports(self) -> list[Report]:
+        """The measurements at the end, of every run."""
+        return measure_held_out(self.stack, self.data)
+
+    def _summary(self, records: Sequence[EpochRecord]) -> str:
+        """An epoch in a few words, for the progress bar."""
+        accuracies = [record.metrics["accuracy/test"] for record in records]
+        return f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
 
     def _finish(self, failures: dict[int, str], layers: dict[int, list[dict]]) -> None:
         """Upload weights and the layer table, end the runs, then drop the stack's checkpoint."""
@@ -97,8 +112,7 @@ class TrackedStack:
                 failures[row] = f"non-finite after epoch {spec.epochs}: {reason}"
                 self.writer.finish(run_id, "FAILED", failures[row])
         if not layers:  # killed between the last epoch and here
-            reports = measure_held_out(self.stack, self.data)
-            layers = {row: report.layers for row, report in enumerate(reports)}
+            layers = {row: report.layers for row, report in enumerate(self._reports())}
         folders = []
         for row, run_id in enumerate(self.run_ids):
             if row in failures:
@@ -140,11 +154,6 @@ def _stepper(bar: tqdm, runs: int) -> Callable[[int, int], None]:
         bar.update(runs / steps)
 
     return on_step
-
-
-def _summary(records: Sequence[EpochRecord], epoch: int, epochs: int) -> str:
-    accuracies = [r.metrics["accuracy/test"] for r in records]
-    return f"epoch {epoch}/{epochs}, accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from test_nonlinearity import row as ladder_row
 from test_notebooks import NOTEBOOKS, execute, shown
 from torch.testing import assert_close
 
-from credit import grid
+from credit import grid, tracked_stack
 from credit.analysis import toy_lq as lq
 from credit.analysis import toy_lq_checks
 from credit.analysis.toy_lq_figure import toy_lq_figure
@@ -180,7 +180,7 @@ def test_finished_runs_are_skipped_and_a_killed_one_goes_on(
     store = open_store()
     first = tracked.run(plan(dfa), store)
     whole = tracked.run(plan(bridge.replace(seed=5)), store)
-    monkeypatch.setattr(tracked, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
     real = tracked.train
 
     def stops(bundle, start, on_step):

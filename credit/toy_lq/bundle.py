@@ -5,7 +5,7 @@ Shape legend: G runs of the bundle, N batch, n held-out trajectories, d width, C
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -221,7 +221,7 @@ def _merged(parts: Sequence[Report]) -> Report:
     return whole
 
 
-def bundles(specs: Sequence[RunSpec], epochs_done: dict[str, int]) -> list[list[RunSpec]]:
+def bundles(specs: Sequence[RunSpec], epochs_done: Mapping[str, int]) -> list[list[RunSpec]]:
     """Runs that can train side by side: same rule, knobs and settings, and as far along."""
     found: dict[tuple, list[RunSpec]] = {}
     for spec in specs:
