@@ -24,7 +24,7 @@ from benchmarks.common import hardware, seconds_of
 from credit.data import Dataset, load
 from credit.data.batches import held_out, train_batches
 from credit.sweep import shape_of
-from credit.training.loop import evaluate
+from credit.training.measuring import evaluate
 from credit.training.stack import Stack, arrange
 
 PLAIN = Path(__file__).with_name("plain_loop.py")

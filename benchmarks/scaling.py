@@ -34,7 +34,7 @@ from credit.data.batches import held_out, train_batches
 from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.sweep import resolve, shape_of
-from credit.training.loop import EVALUATION_BATCH, evaluate, measure_held_out
+from credit.training.measuring import EVALUATION_BATCH, evaluate, measure_held_out
 from credit.training.stack import Stack, arrange
 
 BASE = {"runs": 5, "width": 256, "depth": 4, "directions": 32}

@@ -231,6 +231,19 @@ class Forward(NamedTuple):
         hiddens = [h[rows] for h in self.hiddens]
         return Forward(self.logits[rows], hiddens, blocks, self.last.rows(rows))
 
+    def expanded(self, runs: int) -> "Forward":
+        """One run's pass, (1, N, .), as that of `runs` equal ones, without block traces.
+
+        Views, but for `last`: LayerNorm's backward kernel reads past the end of tensors that are
+        repeated by a stride of 0.
+        """
+
+        def wide(t: Tensor) -> Tensor:
+            return t.expand(runs, -1, -1)
+
+        last = Normed(*(wide(t).contiguous() for t in self.last))
+        return Forward(wide(self.logits), list(map(wide, self.hiddens)), [], last)
+
 
 def forward(params: Params, x: Tensor) -> Forward:
     """The whole network, keeping every hidden state. x (N, D) or (R, N, D)."""

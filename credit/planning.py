@@ -6,7 +6,6 @@ Shape legend: R runs, N batch, n held-out samples, d width, C classes, D input u
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +18,9 @@ from credit.errors import CreditError
 from credit.measures.perturbation import CHUNK_ELEMENTS
 from credit.rules import Shape
 from credit.spec import RunSpec
+from credit.training.cost import state_sizes
 from credit.training.group import TRAINED
-from credit.training.loop import EVALUATION_BATCH
+from credit.training.measuring import EVALUATION_BATCH
 from credit.training.products import PRECISIONS
 from credit.training.stack import arrange
 
@@ -209,20 +209,11 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
     return samples * shape.d_in * item + max(credits, rolled)
 
 
-@lru_cache(maxsize=1024)
 def state_numbers(spec: RunSpec, shape: Shape) -> int:
-    """How many numbers the run's rule carries, from the shapes that its own `init` returns.
-
-    Two more for each that AdamW trains.
-    """
-    rule = rules.of(spec)
-    try:  # shapes only: the numbers may not fit into any memory
-        with torch.device("meta"):
-            state = rule.init(spec, shape, torch.Generator())
-    except RuntimeError:  # an init that looks at its numbers
-        state = rule.init(spec, shape, torch.Generator())
-    moments = 2 * sum(t.numel() for name, t in state.items() if name.startswith(TRAINED))
-    return moments + sum(tensor.numel() for tensor in state.values())
+    """How many numbers the run's rule carries, with two more for each that AdamW trains."""
+    sizes = state_sizes(spec, shape)
+    trained = sum(size for name, size in sizes.items() if name.startswith(TRAINED))
+    return 2 * trained + sum(sizes.values())
 
 
 # -------------------------------------------------------------------- what there is

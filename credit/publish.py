@@ -1,211 +1,68 @@
 """Results of a finished experiment: read back from the tracking server, logged on its parent run.
 
 Nothing here trains or remembers: the same tables, figures and verdicts can be rebuilt from any
-server that holds the runs (`report`).
+server that holds the runs (`report`). What they are is said in `credit.analysis.experiments`, one
+file per kind of experiment.
 """
 
-import pandas as pd
-from matplotlib.figure import Figure
+import importlib
+import pkgutil
 
-from credit.analysis import (
-    boundary,
-    boundary_checks,
-    figures,
-    nonlinearity,
-    nonlinearity_checks,
-    tables,
-    toy_lq_checks,
-    vector_audit_checks,
-)
-from credit.analysis import toy_lq as lq
-from credit.analysis import vector_audit as vectors
-from credit.analysis.boundary_figure import boundary_figure
-from credit.analysis.nonlinearity_figure import nonlinearity_figure
-from credit.analysis.toy_lq_figure import toy_lq_figure
-from credit.analysis.vector_audit_figure import vector_figure
+import pandas as pd
+
+from credit.analysis import experiments
+from credit.analysis.results import Results
 from credit.errors import CreditError
 from credit.tracking import reader as reading
 from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
 
-
-def ladder(store: Store, parent_id: str) -> str:
-    """Table, figure and verdicts of a depth-utility ladder.
-
-    Returns:
-        what to print in the terminal.
-    """
-    reader, runs = _runs(store, parent_id)
-    table = tables.ladder(runs)
-    verdicts = tables.verdicts(runs)
-    figure = figures.ladder_figure(table, f"Depth-utility ladder: {tables.describe(runs)}")
-    _leave(store, parent_id, table, tables.ladder_wide(table), figure, verdicts)
-    return "\n".join(
-        [
-            "",
-            tables.ladder_text(table),
-            "",
-            verdict_text(verdicts),
-            "",
-            _where(store, reader, parent_id),
-        ]
-    )
-
-
-def direction_quality(store: Store, parent_id: str) -> str:
-    """Per-layer direction with and without the penalty, and the verdict at the middle layer."""
-    reader, runs = _runs(store, parent_id)
-    table = tables.direction(runs, tables.layer_tables(reader, runs))
-    verdicts = tables.direction_verdicts(runs)
-    log_table(store, parent_id, table, "table")
-    log_figure(
-        store,
-        parent_id,
-        figures.direction_figure(table, f"Direction of the credit: {tables.describe(runs)}"),
-        "figure",
-    )
-    log_json(store, parent_id, verdicts, "verdicts.json")
-    text = table.to_string(index=False, na_rep="")
-    return "\n".join(["", text, "", verdict_text(verdicts), "", _where(store, reader, parent_id)])
-
-
-def nonlinearity_ladder(store: Store, parent_id: str) -> str:
-    """Table, figure and verdicts by share of tanh and depth, reported values beside ours."""
-    reader, runs = _runs(store, parent_id)
-    table = nonlinearity.table(runs)
-    wide = nonlinearity.wide(table, tuple(nonlinearity.QUANTITIES))
-    verdicts = nonlinearity_checks.verdicts(runs)
-    title = f"Nonlinearity ladder: {nonlinearity.describe(runs)}"
-    _leave(store, parent_id, table, wide, nonlinearity_figure(table, title), verdicts)
-    return "\n".join(
-        [
-            "",
-            f"{title}; {nonlinearity.seeds_text(table)}",
-            "",
-            wide.to_string(index=False),
-            "",
-            nonlinearity.comparison(runs),
-            nonlinearity.accuracy_note(table),
-            "",
-            verdict_text(verdicts),
-            "",
-            _where(store, reader, parent_id),
-        ]
-    )
-
-
-def boundary_ablation(store: Store, parent_id: str) -> str:
-    """Table, figure and verdicts of the credit bridge's one-factor sweeps."""
-    reader, runs = _runs(store, parent_id)
-    table = boundary.boundary(runs)
-    verdicts = boundary_checks.verdicts(runs)
-    title = f"Boundary ablation: {boundary.describe(runs)}"
-    _leave(
-        store,
-        parent_id,
-        table,
-        boundary.boundary_wide(table),
-        boundary_figure(table, title),
-        verdicts,
-    )
-    rest = [f"in no sweep, so not shown: {setting}" for setting in boundary.outside(runs)]
-    return "\n".join(
-        [
-            "",
-            f"{title}; {tables.seeds_text(table)}",
-            "",
-            boundary.boundary_wide(table).to_string(index=False),
-            *rest,
-            "",
-            verdict_text(verdicts),
-            "",
-            _where(store, reader, parent_id),
-        ]
-    )
-
-
-def vector_audit(store: Store, parent_id: str) -> str:
-    """Table, figure and verdicts of the vector field beside its controls and the scalar."""
-    reader, runs = _runs(store, parent_id)
-    table = vectors.vector_table(runs)
-    verdicts = vector_audit_checks.verdicts(runs)
-    title = f"Vector audit: {vectors.describe(runs)}"
-    _leave(
-        store, parent_id, table, vectors.vector_wide(table), vector_figure(table, title), verdicts
-    )
-    return "\n".join(
-        [
-            "",
-            f"{title}; {tables.seeds_text(table)}",
-            "",
-            vectors.vector_wide(table).to_string(index=False),
-            *vectors.sources(table),
-            "",
-            verdict_text(verdicts),
-            "",
-            _where(store, reader, parent_id),
-        ]
-    )
-
-
-def toy_lq(store: Store, parent_id: str) -> str:
-    """Tables, figure and verdicts of learned credit against the exact costate."""
-    reader, runs = _runs(store, parent_id)
-    table, layers = lq.table(runs), lq.layers(runs)
-    verdicts = toy_lq_checks.verdicts(runs)
-    title = f"Toy LQ: {lq.describe(runs)}"
-    _leave(store, parent_id, table, lq.wide(table), toy_lq_figure(layers, title), verdicts)
-    log_table(store, parent_id, layers, "layers")
-    return "\n".join(
-        [
-            "",
-            f"{title}; {tables.seeds_text(table)}; reported: n/a",
-            "",
-            lq.wide(table).to_string(index=False),
-            "",
-            lq.wide_layers(layers).to_string(index=False),
-            "",
-            verdict_text(verdicts),
-            "",
-            _where(store, reader, parent_id),
-        ]
-    )
-
-
-def train(store: Store, parent_id: str) -> str:
-    """One line on a single run, and where to look."""
-    _, runs = _runs(store, parent_id)
-    run = runs.iloc[0]
-    line = f"{run['name']}: {run['status']}"
-    if run["status"] == "FINISHED":
-        line += f", test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
-    return "\n".join(["", line, f"run id {run['run_id']}", store.ui_command])
-
-
-KINDS = {
-    "ladder": ladder,
-    "direction_quality": direction_quality,
-    "nonlinearity_ladder": nonlinearity_ladder,
-    "boundary_ablation": boundary_ablation,
-    "vector_audit": vector_audit,
-    "toy_lq": toy_lq,
-    "train": train,
-}
-"""How each kind of parent run is published."""
+SINGLE = "train"
+"""The kind of a parent with one run, which has nothing to compare."""
+KINDS = (*sorted(module.name for module in pkgutil.iter_modules(experiments.__path__)), SINGLE)
+"""Every kind of parent run."""
 
 
 def publish(store: Store, parent_id: str) -> str:
     """Rebuild what belongs to a parent run, from the tracking server alone.
 
+    Returns:
+        what to print in the terminal.
+
     Raises:
-        CreditError: no such run, not a parent run, or of a kind that has no report.
+        CreditError: no such run, not a parent run, without children, or of a kind that has no
+            report.
     """
-    kind = reading.connect(store.uri).run(parent_id).data.tags.get("credit.kind")
+    reader = reading.connect(store.uri)
+    kind = reader.run(parent_id).data.tags.get("credit.kind")
     if kind not in KINDS:
         raise CreditError(
             f"run {parent_id} is of kind {kind!r}: pass the id of a parent run of kind "
             f"{', '.join(KINDS)}"
         )
-    return KINDS[kind](store, parent_id)
+    runs = reader.runs(parent=parent_id)
+    if runs.empty:
+        raise CreditError(f"run {parent_id} has no child runs: nothing to report")
+    if kind == SINGLE:
+        return _single(store, runs)
+    module = importlib.import_module(f"{experiments.__name__}.{kind}")
+    found: Results = module.results(reader, runs)
+    log_text(store, parent_id, found.table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(found.wide), "table.md")
+    for name, table in found.more.items():
+        log_table(store, parent_id, table, name)
+    log_figure(store, parent_id, found.figure, "figure")
+    log_json(store, parent_id, found.verdicts, "verdicts.json")
+    return "\n".join(
+        [
+            *("", found.title),
+            *("", found.text or found.wide.to_string(index=False, na_rep="")),
+            *(("", *found.notes) if found.notes else ()),
+            *("", verdict_text(found.verdicts), ""),
+            f"figure  {reader.artifact(parent_id, 'figure.png')}",
+            f"run     {parent_id}",
+            f"UI      {store.ui_command}",
+        ]
+    )
 
 
 def verdict_text(verdicts: list[dict]) -> str:
@@ -218,29 +75,10 @@ def verdict_text(verdicts: list[dict]) -> str:
     )
 
 
-def _runs(store: Store, parent_id: str) -> tuple[reading.Reader, pd.DataFrame]:
-    reader = reading.connect(store.uri)
-    runs = reader.runs(parent=parent_id)
-    if runs.empty:
-        raise CreditError(f"run {parent_id} has no child runs: nothing to report")
-    return reader, runs
-
-
-def _leave(
-    store: Store,
-    parent_id: str,
-    table: pd.DataFrame,
-    wide: pd.DataFrame,
-    figure: Figure,
-    verdicts: list[dict],
-) -> None:
-    """Log what every experiment leaves: table (long as CSV, wide as Markdown), figure, verdicts."""
-    log_text(store, parent_id, table.to_csv(index=False), "table.csv")
-    log_text(store, parent_id, markdown(wide), "table.md")
-    log_figure(store, parent_id, figure, "figure")
-    log_json(store, parent_id, verdicts, "verdicts.json")
-
-
-def _where(store: Store, reader: reading.Reader, parent_id: str) -> str:
-    figure = reader.artifact(parent_id, "figure.png")
-    return f"figure  {figure}\nrun     {parent_id}\nUI      {store.ui_command}"
+def _single(store: Store, runs: pd.DataFrame) -> str:
+    """One line on a single run, and where to look."""
+    run = runs.iloc[0]
+    line = f"{run['name']}: {run['status']}"
+    if run["status"] == "FINISHED":
+        line += f", test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
+    return "\n".join(["", line, f"run id {run['run_id']}", store.ui_command])

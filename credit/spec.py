@@ -38,6 +38,7 @@ SHORT_NAMES = {
     "estimator_lr": "elr",
     "estimator_every": "every",
     "estimator_layers": "shown",
+    "estimator_relative": "rel",
 }
 """How a run's name shows the knobs of rules that learn."""
 
@@ -53,6 +54,7 @@ MEMBER_FIELDS = LEARNED_FIELDS | {
     "credit_eps",
     "credit_reduction",
     "alpha",
+    "start",
 }
 """Fields in which the runs of one stack may differ; in all others they must agree."""
 
@@ -134,10 +136,29 @@ class RunSpec:
     estimator_layers: int = _knob(
         1, "layers at which a step shows each sample to the estimator; 0 is all", at_least=0
     )
+    estimator_relative: bool = _knob(
+        False,
+        "outputs of the estimator in units of the batch (rms of h_L, or of the gradient there), "
+        "and field_eps relative to the norm of h_l",
+    )
+    start: str = _knob(
+        "none", "spec hash of a finished run whose network this one starts from; none draws it"
+    )
+    embed_trains: bool = _knob(True, "the embedding trains; false keeps it as it starts")
+    head_trains: bool = _knob(True, "the output layer and its LayerNorm train")
+    random_labels: bool = _knob(
+        False, "control: training labels permuted once, so that there is nothing to learn but them"
+    )
     augment: bool = _knob(True, "random crop and flip of training images")
     train_samples: int = _knob(0, "use the first n training samples; 0 uses all", at_least=0)
     measure_every: int = _knob(10, "epochs between diagnostics; always at the last", at_least=1)
     measure_samples: int = _knob(1024, "held-out samples the diagnostics use", at_least=2)
+    stale_steps: int = _knob(
+        0,
+        "measure at every measured epoch what its first n steps, and all of them, cost the "
+        "estimator of its beginning in alignment; 0 does not",
+        at_least=0,
+    )
     directions: int = _knob(32, "random directions per sample for rho", at_least=1)
     direction_eps: float = _knob(1e-3, "length of a rho perturbation", at_least=0)
     nudge_eta: float = _knob(0.01, "length of a nudge", at_least=0)

@@ -8,13 +8,13 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import torch
 
-from credit import planning, rules
+from credit import planning, rules, starting
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.rules import Shape
@@ -45,6 +45,8 @@ class Sweep:
     specs: Sequence[RunSpec]
     params: Mapping[str, str] = field(default_factory=dict)  # of the parent
     description: str = ""
+    then: Callable[["Outcome", Store], Sequence[RunSpec]] | None = None
+    """Further runs of the same parent, named when the results of `specs` are in the store."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,24 @@ class Networks:
         CreditError: bad specs or data.
     """
 
-    def __init__(self, specs: Sequence[RunSpec]) -> None:
-        self.data = load_for(specs)
-        used = planning.memory_of_data(self.data, specs)
+    def __init__(self, specs: Sequence[RunSpec], store: Store) -> None:
+        if len(devices := {spec.device for spec in specs}) > 1:
+            raise CreditError(f"one sweep trains on one device, not {', '.join(sorted(devices))}")
+        self._data = {key: load(*key) for key in dict.fromkeys(map(_data_key, specs))}
+        used = sum(
+            planning.memory_of_data(data, [s for s in specs if _data_key(s) == key])
+            for key, data in self._data.items()
+        )
         self.free = planning.memory_free(specs[0].device) - used
+        self.starts = starting.networks(specs, store)
+
+    def data(self, spec: RunSpec) -> Dataset:
+        """What a run trains on."""
+        return self._data[_data_key(spec)]
 
     def shape(self, spec: RunSpec) -> Shape:
         """The dimensions of a run's network."""
-        return shape_of(spec, self.data)
+        return shape_of(spec, self.data(spec))
 
     def check(self, pending: Sequence[RunSpec]) -> None:
         """Refuse what cannot be trained, before any run is created."""
@@ -133,17 +145,18 @@ class Networks:
 
     def source(self, spec: RunSpec) -> dict[str, str]:
         """What the tracking store calls a run's data."""
-        return {"name": self.data.name, "digest": self.data.digest, "source": self.data.source}
+        data = self.data(spec)
+        return {"name": data.name, "digest": data.digest, "source": data.source}
 
     def stack(self, runs: Sequence[RunSpec]) -> Stack:
         """Runs that train together, before their first step."""
-        return Stack(runs, self.shape(runs[0]))
+        return Stack(runs, self.shape(runs[0]), self.starts)
 
     def tracked(
         self, stack: Stack, run_ids: list[str], store: Store, writer: Writer, state: Path
     ) -> TrackedStack:
         """A stack with the MLflow runs it reports to."""
-        return TrackedStack(stack, run_ids, self.data, store, writer, state)
+        return TrackedStack(stack, run_ids, self.data(stack.specs[0]), store, writer, state)
 
 
 def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outcome:
@@ -154,11 +167,53 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
             process; or values that could not be sent within `FLUSH_SECONDS` of the end.
         Stopped: SIGTERM or Ctrl-C; all runs are then KILLED and can be continued.
     """
-    specs = list({spec.spec_hash: spec for spec in map(resolve, sweep.specs)}.values())
+    specs = _distinct(sweep.specs)
     if not specs:
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
-    work = training(specs)
+    work, found = _prepared(specs, store, training)
     sweep_hash = hash_of(sweep.kind, specs)
+    parent_id = open_parent(
+        store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
+    )
+    state = state_folder(store)
+    status = "KILLED"
+    try:
+        with Writer(store, state / "journal") as writer, stop_on_signals():
+            outcome = _train_all(specs, work, store, parent_id, found, writer, state)
+            _sent(writer, store, state)
+            del work  # a second stage loads its own data
+            if sweep.then and (more := _distinct(sweep.then(outcome, store))):
+                work, found = _prepared(more, store, training)
+                second = _train_all(more, work, store, parent_id, found, writer, state)
+                _sent(writer, store, state)
+                outcome = Outcome(
+                    parent_id,
+                    outcome.run_ids | second.run_ids,
+                    outcome.failures | second.failures,
+                )
+        log_children(store, parent_id, outcome.run_ids.values())
+        adopt(store, parent_id, outcome.run_ids.values())
+        status = "FINISHED"
+        return outcome
+    finally:
+        with contextlib.suppress(*AWAY):  # it is then found stale; the error above says more
+            finish(store, parent_id, status)
+
+
+def _distinct(specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """Resolved, each once."""
+    return list({spec.spec_hash: spec for spec in map(resolve, specs)}.values())
+
+
+def _prepared(
+    specs: Sequence[RunSpec], store: Store, training: type[Networks]
+) -> tuple[Networks, dict[str, FoundRun]]:
+    """What trains the runs, and those of them that the store has.
+
+    Raises:
+        CreditError: they cannot be trained, or another process trains one of them.
+    """
+    work = training(specs, store)
     found = find_children(store, [spec.spec_hash for spec in specs])
     for spec in specs:
         if (old := found.get(spec.spec_hash)) and old.busy:
@@ -168,29 +223,23 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
             )
     settled = {key for key, old in found.items() if old.status in ("FINISHED", "FAILED")}
     work.check([s for s in specs if s.spec_hash not in settled])
-    parent_id = open_parent(
-        store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
-    )
-    state = state_folder(store)
-    status = "KILLED"
-    try:
-        with Writer(store, state / "journal") as writer, stop_on_signals():
-            outcome = _train_all(specs, work, store, parent_id, found, writer, state)
-            unsent = writer.flush(FLUSH_SECONDS)
-            for run_id, reason in writer.refused.items():
-                raise CreditError(f"run {run_id} takes no more values: {reason}")
-            if unsent:
-                raise CreditError(
-                    f"{unsent} metric values are not sent: {shown(store.uri)} is away; they are "
-                    f"kept in {state / 'journal'}, the same command sends them"
-                )
-        log_children(store, parent_id, outcome.run_ids.values())
-        adopt(store, parent_id, outcome.run_ids.values())
-        status = "FINISHED"
-        return outcome
-    finally:
-        with contextlib.suppress(*AWAY):  # it is then found stale; the error above says more
-            finish(store, parent_id, status)
+    return work, found
+
+
+def _sent(writer: Writer, store: Store, state: Path) -> None:
+    """See that every value has reached the store.
+
+    Raises:
+        CreditError: one has not.
+    """
+    unsent = writer.flush(FLUSH_SECONDS)
+    for run_id, reason in writer.refused.items():
+        raise CreditError(f"run {run_id} takes no more values: {reason}")
+    if unsent:
+        raise CreditError(
+            f"{unsent} metric values are not sent: {shown(store.uri)} is away; they are "
+            f"kept in {state / 'journal'}, the same command sends them"
+        )
 
 
 def state_folder(store: Store) -> Path:
@@ -204,13 +253,9 @@ def state_folder(store: Store) -> Path:
     return root / key
 
 
-def load_for(specs: Sequence[RunSpec]) -> Dataset:
-    """The one dataset that all `specs` train on."""
-    wanted = {(spec.dataset, spec.device, spec.train_samples) for spec in specs}
-    if len(wanted) > 1:
-        raise CreditError(f"one sweep trains on one dataset and device, not {sorted(wanted)}")
-    name, device, samples = wanted.pop()
-    return load(name, device, train_samples=samples)
+def _data_key(spec: RunSpec) -> tuple[str, str, None, int, bool]:
+    """The arguments of `load`."""
+    return spec.dataset, spec.device, None, spec.train_samples, spec.random_labels
 
 
 def shape_of(spec: RunSpec, data: Dataset) -> Shape:

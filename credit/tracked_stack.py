@@ -18,7 +18,8 @@ from credit.measures import Report
 from credit.spec import RunSpec
 from credit.tracking.writer import Store, Writer, log_artifact_file, log_table
 from credit.training import checkpoint
-from credit.training.loop import EpochRecord, measure_held_out, train
+from credit.training.loop import EpochRecord, train
+from credit.training.measuring import measure_held_out
 from credit.training.stack import Stack
 
 CHECKPOINT_SECONDS = 60.0

@@ -148,6 +148,59 @@ def test_slopes_are_products_with_the_exact_gradient(kind, layers, one_sided, or
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.1)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=["gelu", "phi"])
+def test_relative_slopes_are_per_step_of_the_length_of_the_state(kind):
+    """And a field that has learned them gives the exact gradient, in its own units."""
+    trace, exact = trace_of(used_params(kind), X, Y)
+    rule = TrueField(field_eps=1e-4, estimator_relative=True, exact=torch.stack(exact))
+    noise = rule.noise(SHAPE, N, generator(0, "test"))
+    directions = noise["directions"].double()
+    rows = rule.shown(trace, noise["order"])
+    g = torch.stack(exact)[layers_of(rows), rows.samples]
+    rms = rows.h.square().mean(-1).sqrt()
+    torch.testing.assert_close(
+        rule.slopes(trace, rows, directions), rms * (directions * g).sum(-1), rtol=1e-4, atol=1e-8
+    )
+    for a, wanted in zip(rule.credit({}, trace), exact, strict=True):
+        close(a, wanted)
+
+
+@dataclass(frozen=True)
+class TrueField(VectorField):
+    """Its estimator has learned the exact gradient, in relative units."""
+
+    exact: Tensor | None = None
+
+    def field(self, params, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        assert self.exact is not None
+        steps = self.exact * h.square().mean(-1, keepdim=True).sqrt()
+        return steps / steps[-1].square().mean().sqrt()
+
+
+def test_a_relative_state_bridge_predicts_in_units_of_the_last_state():
+    """Scaling the output layer's weights by the unit makes the absolute bridge the same."""
+    trace, _ = trace_of(used_params({}), X, Y)
+    relative = StateBridge(estimator_width=8, estimator_relative=True)
+    state = state_of(relative, spec("state_bridge"))
+    unit = trace.hiddens[-1].square().mean().sqrt()
+    scaled = {
+        name: value * unit if name.startswith("estimator/out.") else value
+        for name, value in state.items()
+    }
+    absolute = StateBridge(estimator_width=8)
+    for a, b in zip(relative.credit(state, trace), absolute.credit(scaled, trace), strict=True):
+        close(a, b)
+    noise = relative.noise(SHAPE, N, generator(0, "test"))
+    parts = [
+        {k.removeprefix("estimator/"): v for k, v in s.items() if k.startswith("estimator/")}
+        for s in (state, scaled)
+    ]
+    close(
+        relative.loss(parts[0], trace, noise, state)[0],
+        absolute.loss(parts[1], trace, noise, scaled)[0],
+    )
+
+
 # ------------------------------------------------------------------ which rows a step shows
 
 

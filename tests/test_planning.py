@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credit import planning, sweep
+from credit.data import load
 from credit.errors import CreditError
 from credit.planning import MAX_RUNS, SHARE, check, footprint, memory_needed, plan
 from credit.rules import Rule, Shape
@@ -249,7 +250,7 @@ def test_a_sweep_trains_the_parts_one_after_the_other(monkeypatch, capsys):
     one = memory_needed([sweep.resolve(specs[2])], shape)
     both = memory_needed([sweep.resolve(spec) for spec in specs[:2]], shape)
     assert one < both
-    spare = planning.memory_of_data(sweep.load_for([sweep.resolve(s) for s in specs]), specs)
+    spare = planning.memory_of_data(load("digits"), specs)
     room = math.ceil(one / SHARE) + spare
     monkeypatch.setattr(planning, "memory_free", lambda device: room)
     alive = weakref.WeakSet()

@@ -233,15 +233,19 @@ def test_a_run_is_called_by_what_it_is(changes, name):
 KNOBS = {
     "bp": set(),
     "dfa": set(),
-    "state_bridge": set(),
+    "state_bridge": {"estimator_relative"},
     "credit_bridge": {"tgw", "tau", "sigma", "sigma_relative", "draws", "ema"},
-    "vector_field": {"field_directions", "field_eps", "one_sided", "terminal_weight", "shuffle"},
+    "vector_field": {
+        *("field_directions", "field_eps", "one_sided", "terminal_weight", "shuffle"),
+        "estimator_relative",
+    },
 }
-SHARED = {"code", "warmup_ratio", *(name for name in LEARNED_FIELDS if name[:9] == "estimator")}
+SHARED = {"code", "warmup_ratio"}
+SHARED |= {name for name in LEARNED_FIELDS if name[:9] == "estimator"} - {"estimator_relative"}
 OTHER = {
     **{name: getattr(DEFAULT, name) * 2 or 2 for name in LEARNED_FIELDS},
     **{"code": "deltaL", "warmup_ratio": 0.5, "ema": 0.5, "one_sided": True, "shuffle": True},
-    **{"sigma_relative": True},
+    **{"sigma_relative": True, "estimator_relative": True},
 }
 
 

@@ -27,6 +27,7 @@ from credit.data import teacher
 from credit.data.dataset import Dataset
 from credit.data.files import DataUnavailable, ensure, layout
 from credit.errors import CreditError
+from credit.randomness import generator
 from credit.spec import check_names
 
 DIGITS_TRAIN = 1437
@@ -59,6 +60,7 @@ def load(
     device: torch.device | str = "cpu",
     root: Path | None = None,
     train_samples: int = 0,
+    random_labels: bool = False,
 ) -> Dataset:
     """Load a dataset onto `device`, downloading it if it is missing.
 
@@ -68,6 +70,7 @@ def load(
         root: the data directory. Default: the environment variable CREDIT_DATA, else `data` beside
             the MLproject file, else `data` under the current directory.
         train_samples: keep the first n training samples; 0 keeps all.
+        random_labels: permute the labels of those, always in the same way; the test set stays.
 
     Raises:
         CreditError: unknown name, or one of `ELSEWHERE`; a data directory that is not one, a
@@ -92,6 +95,10 @@ def load(
         )
     count = train_samples or available
     tensors = [*(t[:count].contiguous() for t in train), *test]
+    if random_labels:
+        order = torch.randperm(count, generator=generator(0, "labels"))
+        tensors[1] = tensors[1][order]
+        source += ", training labels permuted"
     facts = _FACTS[name]
     return Dataset(
         name,

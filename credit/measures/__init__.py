@@ -6,7 +6,7 @@ per run. Its metrics are tracked, its columns join the layer table.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ def measure(
     options: Options,
     seeds: Sequence[int],
     exact_at_output: Sequence[bool],
+    only: Collection[str] = (),
 ) -> list[Report]:
     """Measure every run of a stack.
 
@@ -47,6 +48,7 @@ def measure(
         options: step lengths and floors.
         seeds: seed of each run; names its random directions.
         exact_at_output: whether a run's rule is exact at h_L by construction.
+        only: names of the measurements to take; none is all.
 
     Returns:
         one Report per run, in order.
@@ -76,7 +78,8 @@ def measure(
     )
     del run  # the block traces are the larger part of the memory
     with torch.no_grad():
-        parts = [measurement(probe) for measurement in available().values()]
+        chosen = [take for name, take in available().items() if not only or name in only]
+        parts = [measurement(probe) for measurement in chosen]
     return [_merged([part[i] for part in parts]) for i in range(runs)]
 
 

@@ -121,6 +121,10 @@ class Rule:
         """
         return 2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0
 
+    def evaluations(self, shape: Shape) -> float:
+        """Forward passes through a block, per sample and step, beside the network's own L."""
+        return 0.0
+
     def scratch(self, shape: Shape) -> int:
         """Numbers that one sample's credit needs for a while, beside the credits themselves."""
         return 0

@@ -192,6 +192,12 @@ def _named(part: str, tensors: State) -> State:
     return {f"{part}/{key}": value for key, value in tensors.items()}
 
 
+def rms(v: Tensor) -> Tensor:
+    """Root of the mean square of all entries; divided by the largest before they are squared."""
+    peak = v.abs().max().clamp(min=torch.finfo(v.dtype).tiny)
+    return (v / peak).square().mean().sqrt() * peak
+
+
 def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
     """Squared error divided by the target's mean square: 1 is what predicting 0 would cost.
 

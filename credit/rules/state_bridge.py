@@ -11,12 +11,25 @@ from torch import Tensor
 
 from credit import estimator
 from credit.rules.base import Shape, State, Trace
-from credit.rules.learned import LearnedRule, part_of, permutation, relative_error
+from credit.rules.learned import (
+    NOTHING,
+    LearnedRule,
+    part_of,
+    permutation,
+    relative_error,
+    rms,
+)
 
 
 @dataclass(frozen=True)
 class StateBridge(LearnedRule):
-    """a_l = grad_{h_l} loss(head(G(h_l, t_l, s)))."""
+    """a_l = grad_{h_l} loss(head(G(h_l, t_l, s))).
+
+    With `estimator_relative`, G is the estimator times the rms of h_L in the batch: a stream that
+    grows by orders of magnitude in training needs no output weights that follow it.
+    """
+
+    estimator_relative: bool = False
 
     def outputs(self, shape: Shape) -> int:
         return shape.width
@@ -36,7 +49,7 @@ class StateBridge(LearnedRule):
         h, t = torch.cat([rows.h, last[chosen]]), torch.cat([rows.t, end])
         samples = torch.cat([rows.samples, chosen])
         found = estimator.apply(params, h, t, s[samples])
-        loss = relative_error(found, last[samples])
+        loss = relative_error(found, last[samples] / self.unit(last))
         return loss, {"loss": loss}
 
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
@@ -44,13 +57,17 @@ class StateBridge(LearnedRule):
         h, t, s = self.every(params, trace)
 
         def loss(h: Tensor) -> Tensor:
-            end = self.predicted(params, h, t, s)
+            end = self.unit(trace.hiddens[-1]) * self.predicted(params, h, t, s)
             return trace.output_losses(end.flatten(0, 1), trace.labels.repeat(len(h))).sum()
 
         return list(torch.func.grad(loss)(h).unbind(0))
 
+    def unit(self, last: Tensor) -> Tensor | float:
+        """What the estimator's output is measured in, from h_L (N, d)."""
+        return rms(last).clamp(min=NOTHING) if self.estimator_relative else 1.0
+
     def predicted(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """G(h, t, s), as `estimator.apply`."""
+        """G(h, t, s) in its unit, as `estimator.apply`."""
         return estimator.apply(params, h, t, s)
 
 

@@ -16,18 +16,36 @@ from torch.nn import functional as F
 
 from credit import estimator
 from credit.rules.base import Shape, State, Trace
-from credit.rules.learned import LearnedRule, Rows, part_of, permutation, relative_error
+from credit.rules.learned import (
+    NOTHING,
+    LearnedRule,
+    Rows,
+    part_of,
+    permutation,
+    relative_error,
+    rms,
+)
+
+TINY = 1e-30
+"""Keeps a state of zeros from being divided by."""
 
 
 @dataclass(frozen=True)
 class VectorField(LearnedRule):
-    """a_l = A(h_l, t_l, s)."""
+    """a_l = A(h_l, t_l, s).
+
+    With `estimator_relative` everything is in steps relative to h_l, as pre-norm blocks see them:
+    `field_eps` is a share of ‖h_l‖, and A is the estimator times c / rms(h_l), with rms over a
+    sample's d entries and c the rms in the batch of rms(h_L) times the gradient at h_L. Gradients
+    that shrink as the stream grows then ask the estimator for numbers of one size at every layer.
+    """
 
     field_directions: int = 4
     field_eps: float = 0.01
     one_sided: bool = False
     terminal_weight: float = 1.0
     shuffle: bool = False
+    estimator_relative: bool = False
 
     exact_products: ClassVar[bool] = True
 
@@ -51,21 +69,23 @@ class VectorField(LearnedRule):
             slopes = self.slopes(trace, rows, noise["directions"])
             if self.shuffle:
                 slopes = slopes[:, noise["shuffle"]]
-        found = estimator.apply(params, rows.h, rows.t, s[rows.samples])
-        along = relative_error((noise["directions"] * found).sum(-1), slopes.detach())
+        found = self.field(params, rows.h, rows.t, s[rows.samples])
+        unit, wanted = self.unit(trace), self.scale(trace.hiddens[-1]) * trace.grad_out
+        along = relative_error((noise["directions"] * found).sum(-1), slopes.detach() / unit)
         last = trace.hiddens[-1]
         end = estimator.time_features(trace.depth, last)[-1:]
-        terminal = relative_error(estimator.apply(params, last, end, s), trace.grad_out)
+        terminal = relative_error(self.field(params, last, end, s), wanted / unit)
         loss = along + self.terminal_weight * terminal
         return loss, {"loss": loss, "directional": along, "terminal": terminal}
 
     def slopes(self, trace: Trace, rows: Rows, directions: Tensor) -> Tensor:
-        """Change of the loss along `directions` (M, P, d), per unit step: (M, P).
+        """Change of the loss along `directions` (M, P, d), per step of length `scale`: (M, P).
 
         States of all layers travel together: those of layer l join the batch when it has reached
         h_l, so that each block is evaluated once.
         """
-        step = self.field_eps * directions
+        length = directions.shape[-1] ** 0.5 if self.estimator_relative else 1.0
+        step = self.field_eps * length * self.scale(rows.h) * directions
         ends = [rows.h + step, rows.h.expand_as(step) if self.one_sided else rows.h - step]
         if self.one_sided:  # the unmoved state is one, not M
             ends[1] = rows.h.unsqueeze(0)
@@ -76,11 +96,29 @@ class VectorField(LearnedRule):
         labels = trace.labels[rows.samples].repeat(len(travelling))
         losses = trace.output_losses(travelling.flatten(0, 1), labels).view(len(travelling), -1)
         ahead, behind = losses[: self.field_directions], losses[self.field_directions :]
-        return (ahead - behind) / (self.field_eps * (1 if self.one_sided else 2))
+        return (ahead - behind) / (self.field_eps * length * (1 if self.one_sided else 2))
+
+    def scale(self, h: Tensor) -> Tensor | float:
+        """Length that counts as one step at each state h (..., d): (..., 1), its rms; or 1."""
+        if not self.estimator_relative:
+            return 1.0
+        return torch.linalg.vector_norm(h, dim=-1, keepdim=True) * h.shape[-1] ** -0.5 + TINY
+
+    def unit(self, trace: Trace) -> Tensor | float:
+        """What the estimator's output is measured in: c, or 1."""
+        if not self.estimator_relative:
+            return 1.0
+        return rms(self.scale(trace.hiddens[-1]) * trace.grad_out).clamp(min=NOTHING)
 
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
         params = part_of(state, "estimator")
-        return list(estimator.apply(params, *self.every(params, trace)).unbind(0))
+        h, t, s = self.every(params, trace)
+        found = self.field(params, h, t, s) * self.unit(trace) / self.scale(h)
+        return list(found.unbind(0))
+
+    def field(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """A(h, t, s) in its unit, as `estimator.apply`."""
+        return estimator.apply(params, h, t, s)
 
     def products(self, shape: Shape) -> int:
         """As every learned rule's (without the backward to the input), and the forward passes."""
@@ -90,6 +128,11 @@ class VectorField(LearnedRule):
         rolled = int(ends * blocks * 2 * shape.width**2)
         back = self.row_products(shape) * (shape.depth + 1)
         return super().products(shape) - back + rolled // self.estimator_every
+
+    def evaluations(self, shape: Shape) -> float:
+        """Every direction's ends, through the blocks that a row has before it, on average."""
+        ends = self.field_directions + (1 if self.one_sided else self.field_directions)
+        return ends * self.rows_shown(shape) * (shape.depth + 1) / 2 / self.estimator_every
 
     def scratch(self, shape: Shape) -> int:
         """As every learned rule's, and the states that travel forward."""

@@ -41,7 +41,7 @@ class TrackedBundle(TrackedStack):
 class Trajectories(sweep.Networks):
     """Bundles in place of stacks; their trajectories are drawn as they go."""
 
-    def __init__(self, specs: Sequence[RunSpec]) -> None:
+    def __init__(self, specs: Sequence[RunSpec], store: Store) -> None:
         for spec in specs:
             check(spec)
 

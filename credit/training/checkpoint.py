@@ -137,6 +137,19 @@ def find(folder: Path) -> dict[str, tuple[Header, int]]:
     return found
 
 
+def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
+    """The spec and the network's parameters of a run, from its `weights.safetensors`.
+
+    Raises:
+        CreditError: not such a file.
+    """
+    header = read_header(path)
+    with safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith("param/")]  # noqa: SIM118
+        params = {name.removeprefix("param/"): file.get_tensor(name) for name in names}
+    return header.specs[0], params
+
+
 def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
     """Set every run of the stack to its row of a checkpoint. All must be at one epoch.
 

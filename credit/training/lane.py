@@ -59,6 +59,11 @@ class Lane:
         self._batch_of = torch.tensor([seeds.index(s.seed) for s in specs], device=self.device)
         self._weights = PRECISIONS[specs[0].precision].weights
         self.groups = self._init_groups()
+        self._ends = _ends(params, specs[0])
+        self.frozen = not self._ends and not any(spec.k for spec in specs)
+        """No parameter of any network trains: only estimators do."""
+        self._alike = self.frozen and len({(spec.seed, spec.start) for spec in specs}) == 1
+        """All networks are one, and see one batch."""
         self.exact = slice(0, sum(rules.get(s.rule).reads_hidden_grads for s in specs))
         self.trained = [
             runs_of([spec.k >= shape.depth - block for spec in specs])
@@ -96,19 +101,23 @@ class Lane:
     def _parts(self) -> list[tuple[str, slice]]:
         """Every parameter slice that trains. Frozen blocks are in none: no step, no decay."""
         whole = slice(0, self.size)
-        parts = [(name, whole) for name in _ends(self.params)]
+        parts = [(name, whole) for name in self._ends]
         for block, slices in enumerate(self.trained):
             parts += [(name, rows) for name in network.block_names(block) for rows in slices]
         return parts
 
-    def _init_optimizer(self, moments: Mapping[str, tuple[Tensor, Tensor]]) -> torch.optim.AdamW:
-        """One AdamW over slices of the parameters, its moments slices of `moments`.
+    def _init_optimizer(
+        self, moments: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> torch.optim.AdamW | None:
+        """One AdamW over slices of the parameters, its moments slices of `moments`, if any trains.
 
         AdamW acts on every number by itself, so one optimizer over all parts equals one each for
         embed, every block and head. On a GPU the learning rate is a tensor, which a captured step
         reads anew at every replay.
         """
         self._views = {(name, rows.start): self.params[name][rows] for name, rows in self._parts()}
+        if not self._views:
+            return None
         spec, captured = self.specs[0], self.device.type == "cuda"
         optimizer = torch.optim.AdamW(
             list(self._views.values()),
@@ -130,14 +139,14 @@ class Lane:
 
     def set_optimizer_steps(self, steps: int) -> None:
         """Continue AdamW's bias correction from `steps`."""
-        for state in self.optimizer.state.values():
+        for state in self.optimizer.state.values() if self.optimizer else ():
             state["step"].fill_(float(steps))
         for group in self.groups:
             group.set_optimizer_steps(steps)
 
     def set_lr(self, lr: float) -> None:
         """Learning rate of the coming steps."""
-        for group in self.optimizer.param_groups:
+        for group in self.optimizer.param_groups if self.optimizer else ():
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)
             else:
@@ -211,28 +220,31 @@ class Lane:
             trace = self._trace(group, run, labels, error, grad_out, hidden_grads, self.params)
             yield group, vmap(group.rule.credit)(group.state, trace)
 
-    def _cotangents(
-        self, params: Params, run: Forward, labels: Tensor, error: Tensor, noise: list[State]
-    ) -> list[Tensor]:
+    def _traces(self, params: Params, run: Forward, labels: Tensor, error: Tensor) -> list[Trace]:
+        """What the step shows the rule of every group."""
+        reduced = torch.where(self._per_sample, error, error / error.shape[-2])
+        grad_out = network.head_input_vjp(params, run.last, reduced)
+        hidden_grads = []
+        if self.exact.stop and not self.frozen:
+            exact = {name: p[self.exact] for name, p in params.items()}
+            part = run.rows(self.exact)
+            hidden_grads = network.hidden_gradients(exact, part, reduced[self.exact])
+        return [
+            self._trace(group, run, labels, reduced, grad_out, hidden_grads, params)
+            for group in self.groups
+        ]
+
+    def _cotangents(self, traces: Sequence[Trace]) -> list[Tensor]:
         """What every block's output, and last the embedding's, is pulled along: L + 1 x (R, N, d).
 
         Local rules: norm(credit) / N, the gradient of mean_n <output, norm(credit)>. Backprop: the
         credit as it is.
         """
-        samples = error.shape[-2]
+        samples = traces[0].error.shape[-2]
         smallest = torch.finfo(self.dtype).tiny  # norm(0) = 0 also where eps = 0
-        reduced = torch.where(self._per_sample, error, error / samples)
-        grad_out = network.head_input_vjp(params, run.last, reduced)
-        hidden_grads = []
-        if self.exact.stop:
-            exact = {name: p[self.exact] for name, p in params.items()}
-            part = run.rows(self.exact)
-            hidden_grads = network.hidden_gradients(exact, part, reduced[self.exact])
-        cotangents = [torch.empty_like(grad_out) for _ in range(self.shape.depth + 1)]
-        for group, draws in zip(self.groups, noise, strict=True):
-            trace = self._trace(group, run, labels, reduced, grad_out, hidden_grads, params)
-            if group.learns:
-                group.learn(trace, draws)
+        size = (self.size, samples, self.shape.width)
+        cotangents = [traces[0].error.new_empty(size) for _ in range(self.shape.depth + 1)]
+        for group, trace in zip(self.groups, traces, strict=True):
             credit_of = group.rule.warmup_credit if group.warm else group.rule.credit
             credits = vmap(credit_of)(group.state, trace)
             rows, first = group.rows, group.rule.block_credit
@@ -271,17 +283,25 @@ class Lane:
         params = self.params
         if self._weights != self.dtype:
             params = network.lowered(params, self._weights)
-        run = network.forward(params, x)
+        run = self._forward(params, x)
         losses = network.losses(run.logits, labels).sum(-1)
         correct = (run.logits.argmax(-1) == labels).sum(-1)
         error = network.output_error(run.logits, labels)
-        *at_blocks, at_embed = self._cotangents(params, run, labels, error, noise)
+        traces = self._traces(params, run, labels, error)
+        for group, trace, draws in zip(self.groups, traces, noise, strict=True):
+            if group.learns:
+                group.learn(trace, draws)
+        if self.optimizer is None:
+            return losses, correct
+        *at_blocks, at_embed = self._cotangents(traces)
 
         whole = slice(0, self.size)
         samples = labels.shape[-1]
-        self._assign(network.head_grads(params, run.last, error / samples), whole)
-        network.embed_grads(x, at_embed, self._weights, out=self._embed_grad)
-        self._assign({"embed.weight": self._embed_grad, "embed.bias": at_embed.sum(-2)}, whole)
+        if self.specs[0].head_trains:
+            self._assign(network.head_grads(params, run.last, error / samples), whole)
+        if self.specs[0].embed_trains:
+            network.embed_grads(x, at_embed, self._weights, out=self._embed_grad)
+            self._assign({"embed.weight": self._embed_grad, "embed.bias": at_embed.sum(-2)}, whole)
         for block, slices in enumerate(self.trained):
             for rows in slices:
                 cotangent = at_blocks[block][rows]
@@ -294,14 +314,22 @@ class Lane:
         self.optimizer.step()
         return losses, correct
 
+    def _forward(self, params: Params, x: Tensor) -> Forward:
+        """The forward pass of all runs: one, shown to each, where their networks are one."""
+        if not self._alike or self.size == 1:
+            return network.forward(params, x)
+        one = network.forward({k: p[:1] for k, p in params.items()}, x[:1] if x.dim() > 2 else x)
+        return one.expanded(self.size)
+
     def _assign(self, grads: Params, rows: slice) -> None:
         for name, grad in grads.items():
             self._views[name, rows.start].grad = grad
 
 
-def _ends(params: Params) -> tuple[str, ...]:
+def _ends(params: Params, spec: RunSpec) -> tuple[str, ...]:
     """Names of what trains whatever k is."""
-    return "embed.weight", "embed.bias", *network.head_names(params)
+    embed = ("embed.weight", "embed.bias") if spec.embed_trains else ()
+    return (*embed, *(network.head_names(params) if spec.head_trains else ()))
 
 
 def _clipped(grads: Params, limit: Tensor) -> Params:

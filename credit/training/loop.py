@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
-from credit import measures, network, rules
 from credit.data import Dataset
 from credit.data.batches import held_out, train_batches
+from credit.training.cost import costs
+from credit.training.measuring import evaluate, measure_held_out
 from credit.training.stack import Stack
-
-EVALUATION_BATCH = 500
+from credit.training.staleness import Staleness
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,9 @@ def train(
         stack.set_lr(learning_rate(spec.lr, epoch, spec.epochs))
         loss = torch.zeros(stack.size, dtype=torch.float64, device=stack.device)
         correct = torch.zeros_like(loss)
+        last = epoch + 1 == spec.epochs
+        measured = last or (epoch + 1) % spec.measure_every == 0
+        stale = Staleness(stack, data) if measured and spec.stale_steps else None
         batches = train_batches(
             data, stack.seeds, epoch, spec.batch_size, spec.augment, stack.dtype
         )
@@ -64,15 +66,16 @@ def train(
             batch_loss, batch_correct = stack.step(x, y)
             loss += batch_loss
             correct += batch_correct
+            if stale and step == min(spec.stale_steps, steps):
+                stale.note("steps")
             on_step(step, steps)
         test_accuracy = evaluate(stack.params, *test).tolist()  # waits for the device
         losses, hits = (loss / data.n_train).tolist(), (correct / data.n_train).tolist()
         seconds = time.perf_counter() - started
         learned = stack.take_metrics()
-        last = epoch + 1 == spec.epochs
-        reports = {}
-        if last or (epoch + 1) % spec.measure_every == 0:
-            reports = dict(enumerate(measure_held_out(stack, data)))
+        reports = dict(enumerate(measure_held_out(stack, data))) if measured else {}
+        if stale:
+            stale.note("epoch")
         records = []
         for row in sorted(alive):
             metrics = {
@@ -83,6 +86,10 @@ def train(
                 "time/run_epoch_seconds": seconds / stack.size,
             }
             metrics |= {f"estimator/{name}": value for name, value in learned[row].items()}
+            if epoch == 0:
+                metrics |= costs(stack.specs[row], stack.shape)
+            if stale:
+                metrics |= stale.metrics[row]
             failure = ""
             if not math.isfinite(metrics["loss/train"]):
                 alive.discard(row)
@@ -96,34 +103,3 @@ def train(
         yield records
         if not alive:
             return
-
-
-def evaluate(params: network.Params, x: Tensor, y: Tensor) -> Tensor:
-    """Accuracy of every run on x (n, D), y (n,) -> (R,)."""
-    correct = torch.zeros(len(params["embed.bias"]), dtype=torch.float64, device=x.device)
-    for inputs, labels in zip(x.split(EVALUATION_BATCH), y.split(EVALUATION_BATCH), strict=True):
-        logits = network.tail(params, network.embed(params, inputs), 0)
-        correct += (logits.argmax(-1) == labels).sum(-1)
-    return correct / len(y)
-
-
-def measure_held_out(stack: Stack, data: Dataset) -> list[measures.Report]:
-    """All diagnostics of every run on the first `measure_samples` test samples."""
-    spec = stack.specs[0]
-    x, y = held_out(data, stack.dtype, n=spec.measure_samples)
-    labels = y.expand(stack.size, -1)
-
-    def credit_of(
-        run: network.Forward, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
-    ) -> list[Tensor]:
-        return stack.measured_credits(run, labels, error, grad_out, hidden_grads)
-
-    return measures.measure(
-        stack.params,
-        x,
-        y,
-        credit_of,
-        measures.Options.from_spec(spec),
-        seeds=[s.seed for s in stack.specs],
-        exact_at_output=[rules.get(s.rule).exact_at_output for s in stack.specs],
-    )

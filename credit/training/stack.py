@@ -6,7 +6,7 @@ the stack but nothing else: no number of a run depends on its neighbours beyond 
 Shape legend: R runs, N batch, d width, C classes, L depth, S distinct seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from credit import network, rules
 from credit.network import Forward, Params
 from credit.randomness import generator
-from credit.rules import Shape, State
+from credit.rules import Rule, Shape, State
 from credit.spec import RunSpec
 from credit.training import products
 from credit.training.lane import Lane
@@ -45,9 +45,12 @@ class Stack:
     Args:
         specs: runs with equal `stack_key`, in the order of `arrange`.
         shape: the network's dimensions.
+        starts: parameters of one run each, by the spec hash that `RunSpec.start` names.
     """
 
-    def __init__(self, specs: Sequence[RunSpec], shape: Shape) -> None:
+    def __init__(
+        self, specs: Sequence[RunSpec], shape: Shape, starts: Mapping[str, Params] | None = None
+    ) -> None:
         first = specs[0]
         assert "published" not in {s.credit_reduction for s in specs}, "specs are not resolved"
         assert all(spec.stack_key == first.stack_key for spec in specs), (
@@ -59,7 +62,7 @@ class Stack:
         self.dtype = products.PRECISIONS[first.precision].states
         products.prepare(self.device)
         self.seeds = sorted({spec.seed for spec in specs})
-        self.params = self._init_params()
+        self.params = self._init_params(starts or {})
         self.moments = {
             name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.params.items()
         }
@@ -73,17 +76,22 @@ class Stack:
         """R."""
         return len(self.specs)
 
-    def _init_params(self) -> Params:
-        by_seed = {}
+    def _init_params(self, starts: Mapping[str, Params]) -> Params:
+        found = {}
         for spec in self.specs:  # of one stack_key: one kind of network
-            by_seed[spec.seed] = network.init(
+            if spec.start in starts:
+                found[spec.seed, spec.start] = {
+                    name: p.to(self.dtype) for name, p in starts[spec.start].items()
+                }
+                continue
+            found[spec.seed, spec.start] = network.init(
                 *self.shape,
                 generator(spec.seed, "init"),
                 self.dtype,
                 alpha=None if spec.activation == "gelu" else spec.alpha,
                 terminal_norm=spec.terminal_norm,
             )
-        params = network.stack([by_seed[spec.seed] for spec in self.specs])
+        params = network.stack([found[spec.seed, spec.start] for spec in self.specs])
         if network.ALPHA in params:
             alphas = [spec.alpha for spec in self.specs]
             params[network.ALPHA] = torch.tensor(alphas, dtype=self.dtype)
@@ -122,6 +130,10 @@ class Stack:
         inner = row - rows.start
         group = next(g for g in lane.groups if inner < g.rows.stop)
         return {key: value[inner - group.rows.start] for key, value in group.state.items()}
+
+    def rule_of(self, row: int) -> Rule:
+        """The configured rule of run `row`."""
+        return rules.of(self.specs[row])
 
     def non_finite(self, row: int) -> str:
         """Which parameter of a run is not finite; empty if all are."""

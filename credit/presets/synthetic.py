@@ -1,12 +1,4 @@
-"""Presets of every experiment, as data: preset name -> options as strings."""
-
-_QUICK_CIFAR = {
-    "width": "128",
-    "epochs": "6",
-    "train_samples": "20000",
-    "measure_samples": "512",
-    "directions": "8",
-}
+"""Presets of the experiments on made-up data."""
 
 _SYNTHETIC = {
     "dataset": "teacher",
@@ -33,8 +25,6 @@ _QUICK_SYNTHETIC = {
     "estimator_depth": "2",
 }
 
-_LADDER = {"rules": "bp,oracle,fa,dfa", "ks": "all"}
-_DIRECTION = {"rules": "dfa", "penalties": "0,0.01", "seeds": "42"}
 _NONLINEARITY = {"rules": "bp,dfa,state_bridge,credit_bridge,vector_field", "field_alphas": "1"}
 _BOUNDARY = {
     "activation": "phi",
@@ -51,15 +41,7 @@ _VECTOR = {
 }
 _TOY_LQ = {"rules": "dfa,state_bridge,credit_bridge,vector_field", "tgws": "1,0"}
 
-PRESETS: dict[str, dict[str, dict[str, str]]] = {
-    "ladder": {
-        "published": {**_LADDER, "seeds": "42,123,456"},
-        "quick": {**_LADDER, **_QUICK_CIFAR, "seeds": "42", "measure_every": "6"},
-    },
-    "direction_quality": {
-        "published": _DIRECTION,
-        "quick": {**_DIRECTION, **_QUICK_CIFAR},
-    },
+SYNTHETIC: dict[str, dict[str, dict[str, str]]] = {
     "nonlinearity_ladder": {
         "published": {
             **_SYNTHETIC,
@@ -102,20 +84,3 @@ PRESETS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
 }
-"""For every experiment: preset name -> options. A field that a preset leaves out has RunSpec's
-default. The published presets are METHODS' recipe; the quick ones take minutes on two CPU cores."""
-
-_FIELD = {"rule": "vector_field", "field_directions": "4"}
-
-ARMS: dict[str, dict[str, str]] = {
-    "scalar": {"rule": "credit_bridge"},
-    "M4": _FIELD,
-    "M8": {**_FIELD, "field_directions": "8"},
-    "M16": {**_FIELD, "field_directions": "16"},
-    "shuffle": {**_FIELD, "shuffle": "true"},
-    "no_terminal": {**_FIELD, "terminal_weight": "0"},
-    "shuffle+no_terminal": {**_FIELD, "shuffle": "true", "terminal_weight": "0"},
-    "one_sided": {**_FIELD, "one_sided": "true"},
-}
-"""Arms of the vector audit: label -> the RunSpec fields that make it. `scalar` is the credit
-bridge, whose credit is the gradient of one scalar; the controls change one thing of M4 each."""

@@ -1,0 +1,26 @@
+"""Depth scan: does a rule's accuracy rise, stay or fall as blocks are added?"""
+
+import pandas as pd
+
+from credit.analysis import comparison, depth_scan, depth_scan_checks, tables
+from credit.analysis.depth_scan_figure import depth_scan_figure
+from credit.analysis.results import Results
+from credit.tracking.reader import Reader
+
+
+def results(reader: Reader, runs: pd.DataFrame) -> Results:
+    """Table by rule and depth, seconds by depth, figure and verdicts."""
+    timed, layers = comparison.load(reader, runs)
+    table = depth_scan.scan(timed, layers)
+    wide = depth_scan.wide(table)
+    title = f"Depth scan: {depth_scan.describe(timed)}"
+    return Results(
+        title=f"{title}; {tables.seeds_text(table)}",
+        table=table,
+        wide=wide,
+        figure=depth_scan_figure(table, title),
+        verdicts=depth_scan_checks.verdicts(timed),
+        notes=tuple(comparison.notes(timed)),
+        more={"layers": layers, "seconds": depth_scan.seconds(table)},
+        text=comparison.text(wide),
+    )

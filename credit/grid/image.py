@@ -1,0 +1,105 @@
+"""Grids of the experiments on images, all of them CIFAR-10 unless told otherwise."""
+
+from collections.abc import Mapping
+
+from credit.grid.matched import matched_width
+from credit.grid.options import depth_of, distinct, fields, items, numbers, reals
+from credit.presets import CONTROLS
+from credit.spec import RunSpec, check_names
+
+
+def ladder(chosen: Mapping[str, str]) -> list[RunSpec]:
+    """rules x ks x seeds; `ks=all` is 0 .. depth."""
+    common = fields(chosen)
+    depth = depth_of(common)
+    ks = range(depth + 1) if chosen["ks"] == "all" else numbers("ks", chosen["ks"])
+    return [
+        RunSpec.from_mapping({**common, "rule": rule, "k": k, "seed": seed})
+        for seed in numbers("seeds", chosen["seeds"])
+        for rule in items("rules", chosen["rules"])
+        for k in ks
+    ]
+
+
+def direction_quality(chosen: Mapping[str, str]) -> list[RunSpec]:
+    """rules x penalties x seeds, every block trained unless k says otherwise."""
+    common = fields(chosen)
+    depth = depth_of(common)
+    return [
+        RunSpec.from_mapping({"k": depth, **common, "rule": rule, "penalty": p, "seed": seed})
+        for seed in numbers("seeds", chosen["seeds"])
+        for rule in items("rules", chosen["rules"])
+        for p in items("penalties", chosen["penalties"])
+    ]
+
+
+def method_comparison(chosen: Mapping[str, str]) -> list[RunSpec]:
+    """rules x seeds at one depth, every block trained."""
+    common = fields(chosen)
+    depth = depth_of(common)
+    return [
+        RunSpec.from_mapping({**common, "rule": rule, "k": depth, "seed": seed})
+        for seed in numbers("seeds", chosen["seeds"])
+        for rule in items("rules", chosen["rules"])
+    ]
+
+
+def depth_scan(chosen: Mapping[str, str]) -> list[RunSpec]:
+    """rules x depths x seeds, every block trained."""
+    common = fields(chosen)
+    return distinct(
+        RunSpec.from_mapping({**common, "rule": rule, "depth": depth, "k": depth, "seed": seed})
+        for seed in numbers("seeds", chosen["seeds"])
+        for depth in numbers("depths", chosen["depths"])
+        for rule in items("rules", chosen["rules"])
+    )
+
+
+def credit_scale(chosen: Mapping[str, str]) -> list[RunSpec]:
+    """rules x credit_eps x reductions x seeds, every block trained."""
+    common = fields(chosen)
+    common["k"] = str(depth_of(common))
+    return [
+        RunSpec.from_mapping(
+            {**common, "rule": rule, "credit_eps": eps, "credit_reduction": kind, "seed": seed}
+        )
+        for seed in numbers("seeds", chosen["seeds"])
+        for rule in items("rules", chosen["rules"])
+        for kind in items("reductions", chosen["reductions"])
+        for eps in reals("epss", chosen["epss"])
+    ]
+
+
+def matched_controls(chosen: Mapping[str, str]) -> list[RunSpec]:
+    """rules x controls x seeds: what a rule's gain from depth could owe to something else.
+
+    `base` is the rule with every block trained, and with none; `shallow` one block of the width at
+    which the network has as many parameters (`matched_width`); `random_labels` and `penalty` change
+    one thing of the base with every block trained. With k = 0 the embedding is all that a rule
+    trains: by the rule itself in `base`, by backprop in bp's own k = 0 run, which is why there is
+    no control for that, and by nothing in `frozen_embedding`. There only the output layer trains,
+    on the true gradient whatever the rule: that control runs once per seed, under the name of bp,
+    and is every rule's.
+
+    Raises:
+        CreditError: an option is not valid, or a control is not one of `presets.CONTROLS`.
+    """
+    common = fields(chosen)
+    base = RunSpec.from_mapping({**common, "k": 0})
+    controls = items("controls", chosen["controls"])
+    check_names(controls, CONTROLS, "control")
+    every: dict[str, object] = {"k": base.depth}
+    changes: dict[str, list[dict[str, object]]] = {
+        "base": [every, {"k": 0}],
+        "shallow": [{"depth": 1, "k": 1, "width": matched_width(base)}],
+        "random_labels": [{**every, "random_labels": True}],
+        "penalty": [{**every, "penalty": chosen["control_penalty"]}],
+        "frozen_embedding": [{"k": 0, "embed_trains": False, "rule": "bp"}],
+    }
+    return distinct(
+        RunSpec.from_mapping({**common, "rule": rule, "seed": seed, **change})
+        for seed in numbers("seeds", chosen["seeds"])
+        for rule in items("rules", chosen["rules"])
+        for control in controls
+        for change in changes[control]
+    )

@@ -1,0 +1,98 @@
+"""Options as strings: what the preset leaves open, lists, and what the parent run logs."""
+
+import sys
+from collections.abc import Iterable, Mapping
+
+from credit.cli import PRESET
+from credit.data import fallback
+from credit.errors import CreditError
+from credit.presets import PRESETS
+from credit.spec import RunSpec, check_names, field_types, parse_value
+
+
+def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The options after the preset has filled in what was left to it. Explicit options win.
+
+    The quick presets must run anywhere: if their dataset is neither on disk nor downloadable, they
+    fall back to `digits`, and say so on stderr.
+
+    Raises:
+        CreditError: no such preset.
+    """
+    presets = PRESETS[experiment]
+    name = given["preset"]
+    check_names([name], presets, "preset")
+    chosen = {k: presets[name].get(k, PRESET) if v == PRESET else v for k, v in given.items()}
+    if name == "quick" and given.get("dataset") == PRESET:
+        wanted = presets[name].get("dataset", RunSpec.dataset)
+        available = fallback(wanted)
+        if available.reason:
+            swap = f"TRAINING ON {available.name}, NOT {wanted}"
+            print(f"credit: {swap}: {available.reason}", file=sys.stderr)
+            chosen["dataset"] = available.name
+    if chosen.get("dataset") == "digits":
+        for share in ("train_samples", "reference_samples"):
+            if given.get(share) == PRESET:
+                chosen[share] = "0"  # it is smaller than any preset's share of CIFAR-10
+    return chosen
+
+
+def items(name: str, text: str) -> list[str]:
+    """A comma-separated list. `items("ks", "0, 2")` is ["0", "2"].
+
+    Raises:
+        CreditError: it is empty, or has an empty or repeated item.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise CreditError(f"{name}={text!r} has an empty item: pass a list such as 1,2")
+    if len(set(parts)) < len(parts):
+        raise CreditError(f"{name}={text!r} names an item twice: name each once")
+    return parts
+
+
+def fields(chosen: Mapping[str, str]) -> dict[str, str]:
+    """The RunSpec fields among the options, without those that keep RunSpec's default."""
+    known = field_types()
+    return {k: v for k, v in chosen.items() if k in known and v != PRESET}
+
+
+def depth_of(common: Mapping[str, object]) -> int:
+    """L of a run with these fields."""
+    return RunSpec.from_mapping({**common, "k": 0}).depth
+
+
+def numbers(name: str, text: str) -> list[int]:
+    """A comma-separated list of whole numbers."""
+    return [parse_value(name, int, part) for part in items(name, text)]
+
+
+def reals(name: str, text: str) -> list[float]:
+    """A comma-separated list of numbers, each given once however it is written."""
+    values = [parse_value(name, float, part) for part in items(name, text)]
+    if len(set(values)) < len(values):
+        raise CreditError(f"{name}={text!r} names a number twice: name each once")
+    return values
+
+
+def parent_params(chosen: Mapping[str, str], specs: list[RunSpec]) -> dict[str, str]:
+    """What the parent run logs: its lists as given, every other option as the runs have it.
+
+    Where the runs differ in a field, as a rule that does not read a knob keeps its default, it is
+    what was asked for.
+    """
+    default, runs = RunSpec().to_params(), [spec.to_params() for spec in specs]
+    lists = {"ks": ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))}
+
+    def shown(name: str, given: str) -> str:
+        if name not in default:
+            return lists.get(name, given)
+        found = {params[name] for params in runs}
+        return found.pop() if len(found) == 1 else default[name] if given == PRESET else given
+
+    return {name: shown(name, given) for name, given in chosen.items()}
+
+
+def distinct(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Each run once, in the order of their first appearance."""
+    return list({spec.spec_hash: spec for spec in specs}.values())

@@ -1,0 +1,41 @@
+"""What a run's step costs, counted, so that rules can be compared at equal cost."""
+
+from functools import lru_cache
+
+import torch
+
+from credit import rules
+from credit.rules import Shape
+from credit.spec import RunSpec
+from credit.training.group import TRAINED
+from credit.training.steppers import products_of
+
+
+def costs(spec: RunSpec, shape: Shape) -> dict[str, float]:
+    """A run's costs, as metrics.
+
+    `cost/flops_per_step`: of one training step on `batch_size` samples, twice the multiply-adds of
+    its matrix products: network, credit and estimator, averaged over steps with and without an
+    update. AdamW and elementwise work are not counted.
+    `cost/block_evaluations`: forward passes through a block per sample and step, the network's own
+    L among them. `cost/estimator_parameters`: what AdamW trains beside the network.
+    """
+    sizes = state_sizes(spec, shape)
+    trained = sum(size for name, size in sizes.items() if name.startswith(TRAINED))
+    return {
+        "cost/flops_per_step": 2.0 * spec.batch_size * products_of(spec, shape),
+        "cost/block_evaluations": shape.depth + rules.of(spec).evaluations(shape),
+        "cost/estimator_parameters": float(trained),
+    }
+
+
+@lru_cache(maxsize=1024)
+def state_sizes(spec: RunSpec, shape: Shape) -> dict[str, int]:
+    """How many numbers each entry of the run's rule state holds, as its own `init` makes them."""
+    rule = rules.of(spec)
+    try:  # shapes only: the numbers may not fit into any memory
+        with torch.device("meta"):
+            state = rule.init(spec, shape, torch.Generator())
+    except RuntimeError:  # an init that looks at its numbers
+        state = rule.init(spec, shape, torch.Generator())
+    return {name: tensor.numel() for name, tensor in state.items()}

@@ -1,0 +1,47 @@
+"""A stack on held-out data: accuracy, and all diagnostics."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from credit import measures, network, rules
+from credit.data import Dataset
+from credit.data.batches import held_out
+from credit.training.stack import Stack
+
+EVALUATION_BATCH = 500
+
+
+def evaluate(params: network.Params, x: Tensor, y: Tensor) -> Tensor:
+    """Accuracy of every run on x (n, D), y (n,) -> (R,)."""
+    correct = torch.zeros(len(params["embed.bias"]), dtype=torch.float64, device=x.device)
+    for inputs, labels in zip(x.split(EVALUATION_BATCH), y.split(EVALUATION_BATCH), strict=True):
+        logits = network.tail(params, network.embed(params, inputs), 0)
+        correct += (logits.argmax(-1) == labels).sum(-1)
+    return correct / len(y)
+
+
+def measure_held_out(
+    stack: Stack, data: Dataset, only: Collection[str] = ()
+) -> list[measures.Report]:
+    """Diagnostics of every run on the first `measure_samples` test samples: `only` some, or all."""
+    spec = stack.specs[0]
+    x, y = held_out(data, stack.dtype, n=spec.measure_samples)
+    labels = y.expand(stack.size, -1)
+
+    def credit_of(
+        run: network.Forward, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
+    ) -> list[Tensor]:
+        return stack.measured_credits(run, labels, error, grad_out, hidden_grads)
+
+    return measures.measure(
+        stack.params,
+        x,
+        y,
+        credit_of,
+        measures.Options.from_spec(spec),
+        seeds=[s.seed for s in stack.specs],
+        exact_at_output=[rules.get(s.rule).exact_at_output for s in stack.specs],
+        only=only,
+    )
