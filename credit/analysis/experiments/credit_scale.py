@@ -4,7 +4,6 @@ import pandas as pd
 
 from credit.analysis import credit_scale, credit_scale_checks, tables
 from credit.analysis.credit_scale_figure import credit_scale_figure
-from credit.analysis.credit_scale_reported import sources
 from credit.analysis.results import Results
 from credit.tracking.reader import Reader
 
@@ -21,6 +20,6 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
         wide=credit_scale.credit_scale_wide(table),
         figure=credit_scale_figure(table, epochs, title),
         verdicts=credit_scale_checks.verdicts(runs, points),
-        notes=tuple(sources(runs, table)),
+        notes=tuple(credit_scale.sources(runs, table)),
         more={"epochs": epochs},
     )
