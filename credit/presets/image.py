@@ -114,7 +114,7 @@ IMAGE: dict[str, dict[str, dict[str, str]]] = {
     },
     "online_scan": {
         "published": _ONLINE,
-        "reduced": {**_ONLINE, "epochs": "10", "measure_every": "4"},
+        "reduced": {**_ONLINE, "epochs": "10", "train_samples": "20000", "measure_every": "4"},
         "quick": {
             **_ONLINE,
             **_QUICK_LEARNED,
@@ -125,12 +125,12 @@ IMAGE: dict[str, dict[str, dict[str, str]]] = {
     },
     "matched_controls": {
         "published": {**_CONTROLS, "seeds": "42,123,456"},
-        "reduced": {**_CONTROLS, "seeds": "42", "epochs": "20"},
+        "reduced": {**_CONTROLS, "seeds": "42", "epochs": "12"},
         "quick": {**_CONTROLS, **_QUICK_CIFAR, "seeds": "42", "measure_every": "6"},
     },
     "credit_scale": {
         "published": _SCALE,
-        "reduced": {**_SCALE, "epochs": "15"},
+        "reduced": {**_SCALE, "epochs": "12", "measure_every": "4"},
         "quick": {
             **_SCALE,
             **_QUICK_CIFAR,
