@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup ladder ladder-full test test-slow check lint ui notebooks import report bench clean
+.PHONY: help setup ladder ladder-full test test-slow check lint audit-deps ui notebooks import report bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -51,7 +51,10 @@ lint: setup ## Style, format and types
 	"$(PY)" -m ruff format --check .
 	"$(PY)" -m pyright --pythonpath "$(PY)"
 
-check: lint test ## All that a change must pass: lint, then the quick tests
+audit-deps: setup ## Look for known vulnerabilities in what is installed, where PyPI can be asked
+	"$(PY)" .ci/audit_deps.py
+
+check: lint audit-deps test ## All that a change must pass: lint, dependencies, the quick tests
 
 ui: setup ## Show the tracking store in the browser: prints the link and serves it
 	@link=$$(MLFLOW_TRACKING_URI='$(STORE)' "$(PY)" -c \

@@ -59,9 +59,12 @@ class Footprint(NamedTuple):
 
 
 def plan(
-    specs: Sequence[RunSpec], shape_of: ShapeOf, epochs_done: Mapping[str, int], free: int
+    specs: Sequence[RunSpec],
+    shape_of: ShapeOf,
+    done: Mapping[str, tuple[int, int]],
+    free: int,
 ) -> Plan:
-    """Split runs into stacks: of one shape, at one epoch, at most MAX_RUNS each, that fit.
+    """Split runs into stacks: of one shape, at one step, at most MAX_RUNS each, that fit.
 
     On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
     one seed's results are complete before the next begins. Elsewhere all seeds go together. Runs
@@ -70,7 +73,8 @@ def plan(
 
     Args:
         specs: resolved runs.
-        epochs_done: by spec hash; a run that is not in it starts from scratch.
+        done: epochs, and steps of the next, by spec hash; a run that is not in it starts from
+            scratch.
         free: bytes of memory free for stacks; SHARE of it is used.
 
     Raises:
@@ -81,7 +85,7 @@ def plan(
     for spec in specs:
         shape = shape_of(spec)
         seed = spec.seed if spec.device == "cpu" and shape.d_in > shape.width else None
-        key = (spec.stack_key, epochs_done.get(spec.spec_hash, 0), seed)
+        key = (spec.stack_key, done.get(spec.spec_hash), seed)
         together.setdefault(key, []).append(spec)
     stacks, split = [], []
     for runs in together.values():

@@ -135,10 +135,10 @@ class Networks:
         planning.check(pending, self.shape, self.free)
 
     def plan(
-        self, pending: Sequence[RunSpec], epochs_done: Mapping[str, int]
+        self, pending: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]
     ) -> list[list[RunSpec]]:
-        """Which runs share a stack."""
-        stacks, note = planning.plan(pending, self.shape, epochs_done, self.free)
+        """Which runs share a stack. `done`: epochs, and steps of the next, by spec hash."""
+        stacks, note = planning.plan(pending, self.shape, done, self.free)
         if note:
             print(note, file=sys.stderr)
         return stacks
@@ -283,23 +283,28 @@ def _train_all(
         elif spec.spec_hash not in run_ids:
             pending.append(spec)
     left = {spec.spec_hash for spec in pending}
+    files, unreadable = checkpoint.find(state / "stacks")
     saved = {
         key: source
-        for key, source in checkpoint.find(state / "stacks").items()
+        for key, source in files.items()
         if key in found and key in left and _continues(writer, found[key], source[0])
     }
-    epochs_done = {key: header.epoch for key, (header, _) in saved.items()}
-    run_epochs = sum(spec.epochs - epochs_done.get(spec.spec_hash, 0) for spec in pending)
+    if unreadable and (lost := [key for key in left if key in found and key not in files]):
+        raise CreditError(f"{unreadable[0]} ({len(lost)} runs of this sweep have no other one)")
+    for reason in unreadable:
+        print(f"credit: {reason}; the one before is used", file=sys.stderr)
+    done = {key: header.done for key, (header, _) in saved.items()}
+    run_epochs = sum(spec.epochs - done.get(spec.spec_hash, (0, 0))[0] for spec in pending)
     if len(pending) < len(specs):
         print(
             f"{len(specs) - len(pending)} of {len(specs)} runs are already there", file=sys.stderr
         )
-    stacks = work.plan(pending, epochs_done)
+    stacks = work.plan(pending, done)
     with progress(run_epochs) as bar:
         for runs in stacks:
             stack = work.stack(runs)
-            start = epochs_done.get(runs[0].spec_hash, 0)
-            if start:
+            start, steps = done.get(runs[0].spec_hash, (0, 0))
+            if start or steps:
                 checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
             ids = [
                 open_child(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 from tqdm import tqdm
@@ -32,6 +33,49 @@ class Stopped(BaseException):
     """Asked to stop by a signal. Not an Exception: no handler may swallow it."""
 
 
+class Patience:
+    """When a signal stops the program: at once, or, within `until_asked`, when it is asked."""
+
+    def __init__(self) -> None:
+        self._waiting = False
+        self._signal = ""
+
+    def signalled(self, name: str) -> None:
+        """A signal has come."""
+        if not self._waiting:
+            raise Stopped(name)
+        self._signal = name
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """A signal waits to be obeyed."""
+        return bool(self._signal)
+
+    @contextlib.contextmanager
+    def until_asked(self) -> Iterator[None]:
+        """Signals in here are noted, for the end of the step; they count at the latest on leaving.
+
+        Raises:
+            Stopped: on leaving, if a signal has come.
+        """
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+            name, self._signal = self._signal, ""
+            if name:
+                raise Stopped(name)
+
+
+PATIENCE = Patience()
+"""Of this process: signals are the process's, too."""
+
+
+class _AtStep(BaseException):
+    """Ends training between two steps; why is `PATIENCE`'s to say."""
+
+
 def hash_of(kind: str, specs: Sequence[RunSpec]) -> str:
     """16 hex digits that name a grid of runs, whatever their order."""
     text = "/".join([kind, *sorted(spec.spec_hash for spec in specs)])
@@ -48,6 +92,8 @@ class TrackedStack:
     store: Store
     writer: Writer
     state: Path
+    saves_steps: ClassVar[bool] = True
+    """A checkpoint may fall within an epoch."""
 
     @property
     def path(self) -> Path:
@@ -60,7 +106,8 @@ class TrackedStack:
         failures: dict[int, str] = {}
         layers: dict[int, list[dict]] = {}
         try:
-            self._epochs(start, bar, failures, layers)
+            with PATIENCE.until_asked(), contextlib.suppress(_AtStep):
+                self._epochs(start, bar, failures, layers)
             self._finish(failures, layers)
         except BaseException as error:
             reason = "stopped" if isinstance(error, Stopped) else f"{type(error).__name__}: {error}"
@@ -73,9 +120,24 @@ class TrackedStack:
     def _epochs(
         self, start: int, bar: tqdm, failures: dict[int, str], layers: dict[int, list[dict]]
     ) -> None:
-        epochs = self.stack.specs[0].epochs
+        epochs, done = self.stack.specs[0].epochs, start
         saved_at = time.monotonic()
-        for records in self._records(start, _stepper(bar, self.stack.size)):
+
+        def save() -> None:
+            nonlocal saved_at
+            self.writer.sync(self.run_ids)
+            checkpoint.save_stack(self.stack, done, self.path)
+            saved_at = time.monotonic()
+
+        def on_step(step: int, steps: int) -> None:
+            bar.update(self.stack.size / steps)
+            late = time.monotonic() - saved_at >= CHECKPOINT_SECONDS and step < steps
+            if (late or PATIENCE.asked_to_stop) and self.saves_steps and self.stack.tally.whole:
+                save()
+            if PATIENCE.asked_to_stop:
+                raise _AtStep
+
+        for records in self._records(start, on_step):
             for record in records:
                 self.writer.log(self.run_ids[record.row], record.epoch, record.metrics)
                 if record.layers:
@@ -83,11 +145,13 @@ class TrackedStack:
                 if record.failure:
                     failures[record.row] = record.failure
                     self.writer.finish(self.run_ids[record.row], "FAILED", record.failure)
-            epoch = records[0].epoch
-            bar.set_postfix_str(f"{self._summary(records)}, epoch {epoch}/{epochs}")
-            if epoch == epochs or time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
-                checkpoint.save_stack(self.stack, epoch, self.path)
-                saved_at = time.monotonic()
+            done = records[0].epoch
+            bar.set_postfix_str(f"{self._summary(records)}, epoch {done}/{epochs}")
+            due = PATIENCE.asked_to_stop or time.monotonic() - saved_at >= CHECKPOINT_SECONDS
+            if done == epochs or due:
+                save()
+            if PATIENCE.asked_to_stop:
+                return
 
     def _records(
         self, start: int, on_step: Callable[[int, int], None]
@@ -133,6 +197,7 @@ class TrackedStack:
             self.writer.finish(run_id)
         if self.writer.flush(FLUSH_SECONDS) == 0:
             self.path.unlink(missing_ok=True)
+            checkpoint.previous(self.path).unlink(missing_ok=True)
             for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -150,20 +215,13 @@ def progress(run_epochs: float) -> tqdm:
     )
 
 
-def _stepper(bar: tqdm, runs: int) -> Callable[[int, int], None]:
-    def on_step(step: int, steps: int) -> None:
-        bar.update(runs / steps)
-
-    return on_step
-
-
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into `Stopped`, so that runs are ended and metrics sent."""
 
     def stop(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C is not patient
-        raise Stopped(signal.Signals(number).name)
+        PATIENCE.signalled(signal.Signals(number).name)
 
     old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

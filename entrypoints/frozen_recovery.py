@@ -65,12 +65,15 @@ def main() -> int:
         }
         return [arm for arm in arms if arm.start in finished]
 
+    specs = references
+    if start:  # beside the arms it is shown, not trained: it is finished
+        specs = [*references, *arms] if start.device == arms[0].device else arms
     shapes = ",".join(dict.fromkeys(f"{spec.width}x{spec.depth}" for spec in references))
     return conduct(
         Sweep(
             kind="frozen_recovery",
             name=f"frozen recovery {arms[0].dataset} {shapes}",
-            specs=arms if start else references,
+            specs=specs,
             params=grid.parent_params(chosen, arms),
             description=f"Frozen recovery on {arms[0].dataset}: estimators on networks that bp has "
             f"trained and that stay as they are. {shapes}, {arms[0].epochs} epochs.",

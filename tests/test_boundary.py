@@ -74,7 +74,7 @@ def row(spec: RunSpec, metrics: dict[str, float], status: str = "FINISHED", star
         "name": spec.name,
         "status": status,
         "reason": "non-finite training loss" if status == "FAILED" else None,
-        "start": pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(seconds=start),
+        "started": pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(seconds=start),
         **dataclasses.asdict(spec),
         **metrics,
     }
@@ -160,7 +160,7 @@ def test_cells_hold_what_is_finished_and_valid():
     runs.loc[at, "nudge/h02"] = math.nan
     runs.loc[(runs["tgw"] == 0) & (runs["seed"] != 42), "status"] = "RUNNING"
     again = runs.loc[(runs["tgw"] == 0.25) & (runs["seed"] == 42)].copy()
-    again["start"] += pd.Timedelta(seconds=5)
+    again["started"] += pd.Timedelta(seconds=5)
     again["accuracy/test"] = 0.99
     table = boundary.boundary(pd.concat([runs, again]))
     wide = boundary.boundary_wide(table)

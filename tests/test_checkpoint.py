@@ -22,7 +22,14 @@ from credit.errors import CreditError
 from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import SCHEMA, RunSpec
-from credit.training.checkpoint import find, read_header, restore, save_run, save_stack
+from credit.training.checkpoint import (
+    find,
+    previous,
+    read_header,
+    restore,
+    save_run,
+    save_stack,
+)
 from credit.training.loop import train
 from credit.training.stack import Stack, arrange
 
@@ -84,7 +91,7 @@ def assert_same_stacks(left: Stack, right: Stack) -> None:
 
 
 def rows_of(path: Path, specs: list[RunSpec]) -> list:
-    found = find(path.parent)
+    found, _ = find(path.parent)
     return [found[one.spec_hash] for one in specs]
 
 
@@ -125,7 +132,8 @@ def test_saving_changes_nothing_and_replaces_the_old_file(tmp_path):
     steps(stack, 1, first=3)
     save_stack(stack, 2, path)
     assert read_header(path).epoch == 2
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, previous(path).name}
+    assert read_header(previous(path)).epoch == 1
     again = Stack(MIXED, SHAPE)
     restore(again, rows_of(path, MIXED))
     assert_same_stacks(again, stack)
@@ -202,12 +210,12 @@ def test_the_newest_checkpoint_of_a_run_is_found(tmp_path):
     stack = trained()
     for name, epoch in (("a", 3), ("b", 9), ("c", 6)):
         save_stack(stack, epoch, tmp_path / f"{name}.safetensors")
-    found = find(tmp_path)
+    found, _ = find(tmp_path)
     assert found.keys() == {one.spec_hash for one in MIXED}
     for row, one in enumerate(MIXED):
         header, source = found[one.spec_hash]
         assert (header.path.name, header.epoch, source) == ("b.safetensors", 9, row)
-    assert find(tmp_path / "absent") == {}
+    assert find(tmp_path / "absent") == ({}, [])
 
 
 # ------------------------------------------------------------------ one run's files
@@ -268,10 +276,11 @@ def rewrite(path: Path, change: Callable[[dict[str, Tensor], dict[str, str]], No
 
 def refused(path: Path, *words: str) -> None:
     """Neither `read_header` nor `find` takes it, in one line that names file and remedy."""
-    for attempt in (lambda: read_header(path), lambda: find(path.parent)):
-        with pytest.raises(CreditError) as caught:
-            attempt()
-        message = str(caught.value)
+    with pytest.raises(CreditError) as caught:
+        read_header(path)
+    found, reasons = find(path.parent)
+    assert not found
+    for message in (str(caught.value), *map(str, reasons)):
         assert "\n" not in message
         for word in (str(path), "delete it", *words):
             assert word in message

@@ -70,7 +70,7 @@ def row(spec: RunSpec, metrics: dict) -> dict:
         "name": spec.name,
         "status": "FINISHED",
         "reason": None,
-        "start": pd.Timestamp("2026-01-01", tz="UTC"),
+        "started": pd.Timestamp("2026-01-01", tz="UTC"),
         **dataclasses.asdict(spec),
         **metrics,
     }

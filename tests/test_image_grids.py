@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 import torch
-from test_entrypoints import defaults_of
+from test_entrypoints import call, defaults_of
 
 from credit import grid, network
 from credit.analysis import online_choice
@@ -420,3 +420,50 @@ def test_arms_and_controls_are_labels_of_different_runs():
         )
     for preset in PRESETS["matched_controls"].values():
         assert set(preset["controls"].split(",")) <= set(CONTROLS)
+
+
+# From the command line to the result
+
+SMALL = (
+    "--preset quick --dataset digits --epochs 2 --train_samples 256 --measure_samples 32 "
+    "--directions 2 --estimator_width 16 --device cpu"
+)
+
+
+def test_frozen_recovery_trains_references_and_then_what_learns_on_them(tracking_store):
+    words = f"{SMALL} --networks 8x2,12x1 --arms dfa,state_bridge,M4 --reference_epochs 1".split()
+    done = call("frozen_recovery", *words)
+    assert done.returncode == 0, done.stderr
+    reader = connect()
+    (parent,) = reader.parents("frozen_recovery")["run_id"]
+    runs = reader.runs(parent=parent)
+    assert set(runs["status"]) == {"FINISHED"} and len(runs) == 2 + 2 * 3
+    references = runs.loc[runs["rule"] == "bp"].set_index("spec_hash")
+    assert set(references["epochs"]) == {1} and (references["k"] == references["depth"]).all()
+    for _, arm in runs.loc[runs["rule"] != "bp"].iterrows():
+        reference = references.loc[arm["start"]]
+        assert arm["accuracy/test"] == reference["accuracy/test"]  # the network did not move
+        assert (arm["width"], arm["depth"]) == (reference["width"], reference["depth"])
+    wide = references.loc[references["width"] == 12, "run_id"].iloc[0]
+    done = call("frozen_recovery", *SMALL.split(), "--arms", "dfa,credit_eT", "--run_id", wide)
+    assert done.returncode == 0, done.stderr
+    parent = reader.parents("frozen_recovery")["run_id"].iloc[0]
+    assert reader.parents("frozen_recovery")["params"].iloc[0]["networks"] == "12x1"
+    runs = reader.runs(parent=parent)
+    assert sorted(runs["rule"]) == ["bp", "credit_bridge", "dfa"] and len(reader.runs()) == 9
+    assert set(runs["width"]) == {12} and runs["accuracy/test"].nunique() == 1
+
+
+def test_the_online_scan_takes_its_best_cell_to_further_seeds(tracking_store):
+    words = "--width 8 --depth 2 --warmups 0 --tgws 1,4 --arms dfa,state_bridge,credit_eT"
+    done = call("online_scan", *SMALL.split(), *words.split(), "--seeds", "42,7")
+    assert done.returncode == 0, done.stderr
+    reader = connect()
+    (parent,) = reader.parents("online_scan")["run_id"]
+    runs = reader.runs(parent=parent)
+    assert set(runs["status"]) == {"FINISHED"} and len(runs) == 4 + 2
+    assert Counter(runs["seed"]) == {42: 4, 7: 2}
+    found = online_choice.best(runs, [42])
+    later = runs.loc[runs["seed"] == 7]
+    assert found is not None and "dfa" in set(later["rule"])
+    assert found.replace(seed=7).spec_hash in set(later["spec_hash"])

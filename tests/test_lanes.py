@@ -381,7 +381,7 @@ def test_a_resumed_captured_stack_goes_on_with_the_same_bits(tmp_path, names):
     for x, y in data:
         step(first, x, y)
     checkpoint.save_stack(first, 1, tmp_path / "stack.safetensors")
-    found = checkpoint.find(tmp_path)
+    found, _ = checkpoint.find(tmp_path)
     checkpoint.restore(second, [found[spec.spec_hash] for spec in specs])
     for x, y in data:
         step(second, x, y)

@@ -230,7 +230,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, digits, seeds):
     epochs.close()
     assert first.optimizer_steps == 10
 
-    second, found = Stack(specs, shape), find(tmp_path)
+    second, (found, _) = Stack(specs, shape), find(tmp_path)
     restore(second, [found[one.spec_hash] for one in specs])
     for row in range(len(specs)):
         assert_same_bits(contents(second, row), contents(first, row))

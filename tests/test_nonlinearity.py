@@ -50,7 +50,7 @@ def row(rule, alpha, depth, seed, gamma, start=0, status="FINISHED", **fields) -
         "name": spec.name,
         "status": status,
         "reason": None,
-        "start": pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(seconds=start),
+        "started": pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(seconds=start),
         **dataclasses.asdict(spec),
         "accuracy/test": 0.5 + gamma / 10,
         "alignment/deep": gamma,

@@ -8,15 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from credit import sweep, tracked_stack
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
+from credit.training import checkpoint
 from credit.training.loop import train
 
 pytestmark = pytest.mark.usefixtures("tracking_store")
@@ -192,6 +194,97 @@ def test_an_interrupted_sweep_continues_bit_for_bit(monkeypatch, tmp_path):
     assert not list(checkpoints.glob("*")), "finished stacks leave no checkpoint behind"
 
 
+LEARNED = {"rule": "credit_bridge", "k": 2, "estimator_width": 16, "warmup_ratio": 0.25}
+
+
+@pytest.mark.parametrize("at", [1, 3, 5], ids="step {}".format)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_at_the_next_step_and_nothing_is_done_twice(
+    at, number, monkeypatch, tmp_path
+):
+    """Batches of an epoch: 5. The signal comes in the third epoch; the second run goes on there."""
+    specs = [RunSpec(**{**BASE, **LEARNED}), RunSpec(**{**BASE, "rule": "dfa", "k": 1})]
+    expected, outcome = weights(undisturbed := run(specs)), undisturbed
+    whole = connect().history(outcome.run_ids.values())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    steps = []
+
+    def signalled(stack, data, start, on_step):
+        def step(done: int, of: int) -> None:
+            steps.append(done)
+            if len(steps) == 2 * of + at:
+                os.kill(os.getpid(), number)
+            on_step(done, of)
+
+        return train(stack, data, start, step)
+
+    monkeypatch.setattr(tracked_stack, "train", signalled)
+    with pytest.raises(tracked_stack.Stopped, match=signal.Signals(number).name):
+        run(specs)
+    assert len(steps) == 10 + at, "it did not stop at the step of the signal"
+    assert set(connect().runs()["status"]) == {"KILLED"}
+    (path,) = sweep.state_folder(open_store()).glob("stacks/*[0-9a-f].safetensors")
+    assert checkpoint.read_header(path).done == (2, at)
+    resumed = run(specs)
+    assert len(steps) == 20, "a step was repeated or left out"
+    assert_equal_weights(weights(resumed), expected)
+    names = {new: old for key, new in resumed.run_ids.items() for old in [outcome.run_ids[key]]}
+    again = connect().history(resumed.run_ids.values())
+    again["run_id"] = again["run_id"].map(names)
+    assert_same_series(again, whole)
+
+
+def assert_same_series(one, other) -> None:
+    """Every metric at every step, but for what a clock says."""
+    frames = []
+    for frame in (one, other):
+        frame = frame.loc[~frame["key"].str.startswith("time/"), ["run_id", "key", "step", "value"]]
+        frames.append(frame.sort_values(["run_id", "key", "step"]).reset_index(drop=True))
+    assert len(frames[0]) > 100
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "text"])
+def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypatch, capsys):
+    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
+    process = start_process()
+    wait_for_checkpoint(process, generations=2)
+    while len(connect().runs()) < len(grid()):
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    (path,) = Path(os.environ["CREDIT_STATE"]).glob("*/stacks/*[0-9a-f].safetensors")
+    if damage == "truncated":
+        os.truncate(path, path.stat().st_size // 2)
+    elif damage == "foreign":
+        save_file({"weights": torch.zeros(3)}, path)
+    else:
+        path.write_text("no checkpoint")
+    before = checkpoint.read_header(checkpoint.previous(path))
+    resumed = run(grid(epochs=60))
+    error = capsys.readouterr().err
+    assert f"{path} is not a readable checkpoint" in error and "the one before is used" in error
+    assert before.done > (0, 0)
+    assert_complete_histories(resumed, epochs=60)
+
+
+def test_where_every_checkpoint_is_bad_the_user_decides(monkeypatch):
+    process = start_process()
+    wait_for_checkpoint(process)
+    while len(connect().runs()) < len(grid()):
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    files = list(Path(os.environ["CREDIT_STATE"]).glob("*/stacks/*.safetensors"))
+    for file in files:
+        os.truncate(file, 100)
+    with pytest.raises(CreditError, match=r"delete it to start its runs .* no other one"):
+        run(grid(epochs=60))
+    for file in files:
+        file.unlink()
+    assert_complete_histories(run(grid(epochs=60)), epochs=60)
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -207,10 +300,10 @@ def start_process() -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_checkpoint(process: subprocess.Popen) -> None:
+def wait_for_checkpoint(process: subprocess.Popen, generations: int = 1) -> None:
     state = Path(os.environ["CREDIT_STATE"])
     deadline = time.monotonic() + 120
-    while not list(state.glob("*/stacks/*.safetensors")):
+    while len(list(state.glob("*/stacks/[!.]*.safetensors"))) < generations:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
 

@@ -325,7 +325,7 @@ def test_a_small_experiment_is_trained_and_published(tracking_store):
 
 
 VALUES = {"dfa": 0.01, "state_bridge": 0.95, "credit_bridge": 0.93, "vector_field": 0.99}
-KEPT = ("run_id", "name", "status", "reason", "start")
+KEPT = ("run_id", "name", "status", "reason", "started")
 
 
 def frame(values=VALUES, tgw0=0.1, seeds=(42, 123), **fields) -> pd.DataFrame:

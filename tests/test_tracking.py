@@ -527,7 +527,7 @@ def test_reader_gives_typed_rows(opened, tmp_path):
     assert frame["k"].dtype == int
     assert frame["accuracy/test"].tolist() == pytest.approx([0.3, 0.3, 0.2])
     assert frame["alignment/h01"].isna().tolist() == [False, False, True]
-    assert all(end >= start for start, end in zip(frame["start"], frame["end"], strict=True))
+    assert all(end >= start for start, end in zip(frame["started"], frame["ended"], strict=True))
     assert set(frame["parent_id"]) == {parent}
     assert len(reader.runs(filter="params.k = '1'")) == 1
     assert len(reader.runs(kind="scan")) == 0

@@ -72,7 +72,7 @@ def row(spec: RunSpec, metrics: dict[str, float]) -> dict:
         "name": spec.name,
         "status": "FINISHED",
         "reason": None,
-        "start": pd.Timestamp("2026-01-01", tz="UTC"),
+        "started": pd.Timestamp("2026-01-01", tz="UTC"),
         **dataclasses.asdict(spec),
         **metrics,
     }

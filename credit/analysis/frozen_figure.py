@@ -1,5 +1,6 @@
 """Frozen recovery as a figure: Γ and ρ by arm, and below them Γ by hidden state."""
 
+import math
 import textwrap
 from typing import Any
 
@@ -52,19 +53,21 @@ def frozen_figure(
     wide = width > NARROW
     columns = min(len(names), _ROW if wide else 2)
     above, rows = 1 if wide else len(_SHOWN), -(-len(names) // columns)
-    figure = titled_figure(title, width, 1.2 + (2.8 if wide else 2.1) * (above + rows))
-    grid = figure.add_gridspec(above + rows, 12)
+    figure = titled_figure(title, width, 1.2 + (2.8 if wide else 2.3) * (above + rows))
+    span = math.lcm(len(_SHOWN), columns) if wide else columns
+    grid = figure.add_gridspec(above + rows, span)
     handles: list[Any] = []
+    third = span // len(_SHOWN)
     for index, quantity in enumerate(_SHOWN):
-        place = grid[0, 4 * index : 4 * index + 4] if wide else grid[index, :]
+        place = grid[0, third * index : third * (index + 1)] if wide else grid[index, :]
         axes = tidy(figure.add_subplot(place))
         handles = [_arms(axes, table, name, quantity, i) for i, name in enumerate(names)]
-        caption(axes, _note(table, quantity), width / len(_SHOWN) if wide else width)
+        caption(axes, _note(table, quantity), width / 3.5 if wide else width)
     lines: list[Any] = []
     first: Axes | None = None
     for index, name in enumerate(names):
-        left = 12 // columns * (index % columns)
-        place = grid[above + index // columns, left : left + 12 // columns]
+        left = span // columns * (index % columns)
+        place = grid[above + index // columns, left : left + span // columns]
         axes = tidy(figure.add_subplot(place, sharey=first))
         first = first or axes
         lines = _layers(axes, pick(layers, network=name), lines)
@@ -120,7 +123,7 @@ def _arms(axes: Axes, table: pd.DataFrame, network: str, quantity: str, index: i
         look = {"color": color, "marker": marker, **REPORTED}
         axes.errorbar(places[known] + 0.2, own.loc[known, "reported_alignment"], **look)
     axes.set_xticks(
-        range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=TEXT
+        range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=TEXT
     )
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylabel(QUANTITIES[quantity], fontsize=TEXT)

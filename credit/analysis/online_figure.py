@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from credit.analysis.drawing import GREY, NARROW, OURS, TEXT, WIDE, add_legend, caption
+from credit.analysis.drawing import NARROW, OURS, TEXT, WIDE, add_legend, caption
 from credit.analysis.frozen_figure import look_of, tidy, titled_figure
 from credit.analysis.online import BASELINE, LEADS, in_order
 from credit.analysis.online_staleness import KINDS, MOMENTS, WHENS
@@ -90,14 +90,7 @@ def _ageing(axes: Axes, table: pd.DataFrame, stale: pd.DataFrame, room: float) -
     if len(stale):
         known = pick(stale, layers=KINDS[""], when=WHENS["mean"]).dropna(subset=["now"])
     if known.empty:
-        axes.text(
-            0.5,
-            0.5,
-            "staleness was not measured",
-            transform=axes.transAxes,
-            ha="center",
-            color=GREY,
-        )
+        caption(axes, "staleness was not measured", room)
         axes.set_axis_off()
         return
     arms = in_order(known["arm"])
@@ -119,7 +112,7 @@ def _ageing(axes: Axes, table: pd.DataFrame, stale: pd.DataFrame, room: float) -
     axes.set_xlim(-0.4, 3.4)
     axes.set_ylabel("Γ", fontsize=TEXT)
     text = (
-        "Γ of the estimator that an epoch begins with; each arm's cell with the largest Γ, mean over "
-        "l ≥ 1 and measured epochs after warm-up"
+        "Γ of the estimator that an epoch begins with; each arm's cell with the largest Γ, mean "
+        "over l ≥ 1 and measured epochs after warm-up"
     )
     caption(axes, text, room)

@@ -84,7 +84,7 @@ def finished(runs: pd.DataFrame, having: str = ACCURACY) -> pd.DataFrame:
 
     Of two with the same settings, the newer.
     """
-    whole = runs.loc[_counts(runs, having)].sort_values("start", kind="stable")
+    whole = runs.loc[_counts(runs, having)].sort_values("started", kind="stable")
     settings = [name for name in field_types() if name not in IRRELEVANT]
     return whole.drop_duplicates(settings, keep="last")
 

@@ -23,6 +23,7 @@ from credit.spec import RunSpec
 from credit.toy_lq.system import Draws, System, costs, draw_batch, draw_system, outputs_of, trace
 from credit.training.group import Group
 from credit.training.loop import EpochRecord
+from credit.training.stack import Tally
 
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
 
@@ -57,6 +58,11 @@ class Bundle:
     def rule_state(self, row: int) -> State:
         """Views of what the rule of run `row` carries."""
         return {name: value[row] for name, value in self.group.state.items()}
+
+    @property
+    def tally(self) -> Tally:
+        """Nothing: a bundle is saved between epochs only."""
+        return Tally(torch.zeros(self.size), torch.zeros(self.size))
 
     def set_optimizer_steps(self, steps: int) -> None:
         """Continue after `steps` steps."""
@@ -221,10 +227,10 @@ def _merged(parts: Sequence[Report]) -> Report:
     return whole
 
 
-def bundles(specs: Sequence[RunSpec], epochs_done: Mapping[str, int]) -> list[list[RunSpec]]:
+def bundles(specs: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]) -> list[list[RunSpec]]:
     """Runs that can train side by side: same rule, knobs and settings, and as far along."""
     found: dict[tuple, list[RunSpec]] = {}
     for spec in specs:
-        key = (spec.stack_key, rules.of(spec), epochs_done.get(spec.spec_hash, 0))
+        key = (spec.stack_key, rules.of(spec), done.get(spec.spec_hash))
         found.setdefault(key, []).append(spec)
     return list(found.values())

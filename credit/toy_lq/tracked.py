@@ -21,6 +21,8 @@ from credit.training.stack import Stack
 class TrackedBundle(TrackedStack):
     """A bundle on its way through training, with the MLflow runs it reports to."""
 
+    saves_steps = False
+
     @property
     def bundle(self) -> Bundle:
         """What stands in for the stack."""
@@ -49,9 +51,9 @@ class Trajectories(sweep.Networks):
         """Nothing beyond what `__init__` refuses: a bundle is small."""
 
     def plan(
-        self, pending: Sequence[RunSpec], epochs_done: Mapping[str, int]
+        self, pending: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]
     ) -> list[list[RunSpec]]:
-        return bundles(pending, epochs_done)
+        return bundles(pending, done)
 
     def source(self, spec: RunSpec) -> dict[str, str]:
         return data_of(spec)

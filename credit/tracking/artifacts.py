@@ -63,19 +63,43 @@ def log_dataset(store: Store, run_id: str, info: Mapping[str, str]) -> None:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """`frame` as a Markdown table: numbers right-aligned, missing values empty, no index."""
+    """`frame` as a Markdown table: numbers right-aligned, missing values empty, no index.
+
+    Texts are shown as they are: no HTML, link or cell border in them comes to life.
+    """
     right = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
     lines = [
-        [str(column).replace("|", "\\|") for column in frame.columns],
+        [_cell(str(column)) for column in frame.columns],
         ["---:" if numeric else "---" for numeric in right],
         *rows,
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def harmless(text: str) -> str:
+    """`text` for a note, which the UI takes for Markdown, without HTML, links and images.
+
+    Line breaks stay. What has gone through this once stays as it is.
+    """
+    return visible(text, keep="\n\t").replace("<", "&lt;").replace("[", "&#91;")
+
+
+def visible(text: str, keep: str = "") -> str:
+    """`text` with spaces for characters that cannot be seen, except those of `keep`.
+
+    Line breaks are among them, and what would steer a terminal.
+    """
+    return "".join(c if c.isprintable() or c in keep else " " for c in text)
+
+
+_ESCAPED = str.maketrans(
+    {"\\": "\\\\", "|": "\\|", "[": "\\[", "`": "\\`", "&": "&amp;", "<": "&lt;"}
+)
+
+
 def _cell(value: Any) -> str:
     if pd.isna(value):
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return visible(text).translate(_ESCAPED)

@@ -6,7 +6,9 @@ is on disk before it is sent, so a killed process loses none, and it keeps its t
 it twice changes nothing.
 """
 
+import contextlib
 import json
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -112,6 +114,11 @@ class Journal:
                 self._sent = entries[-1].end
                 self._sent_path.write_text(str(self._sent))
                 self.pending -= sum(len(entry.metrics) for entry in entries)
+
+    def sync(self) -> None:
+        """Force what was appended onto the disk."""
+        with self._lock, contextlib.suppress(OSError), self.path.open("rb") as file:
+            os.fsync(file.fileno())
 
     def drop(self) -> None:
         """Remove the files. For a run that is finished and fully sent."""

@@ -1,14 +1,13 @@
 """Runs as files: exported from one tracking store, imported into any other.
 
 A folder with `runs.json` (names, parameters, tags, times, status, dataset), `metrics.parquet`
-(every value with its step and timestamp) and `artifacts/<run id>/` (small text files). Reading it
-executes nothing: JSON, Parquet and text only.
+(every value with its step and timestamp) and `artifacts/<run id>/` (small text files). What is read
+is checked by `foreign` first.
 """
 
 import json
-import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,50 +15,37 @@ import pandas as pd
 from mlflow.entities import FileInfo, Metric, Param, Run
 
 from credit.errors import CreditError
-from credit.spec import SCHEMA, RunSpec
-from credit.tracking.artifacts import log_artifact_file, log_dataset
-from credit.tracking.history import COLUMNS
+from credit.spec import SCHEMA
+from credit.tracking.artifacts import harmless, log_artifact_file, log_dataset, visible
+from credit.tracking.foreign import (
+    ARTIFACTS,
+    ENDED,
+    LARGEST_BYTES,
+    METRICS,
+    RUNS,
+    TAGS,
+    TEXT,
+    check_artifacts,
+    is_run_id,
+    read_metrics,
+    read_runs,
+)
 from credit.tracking.marks import (
     CHILDREN_FILE,
-    COMMIT,
     CONTINUED_BY,
-    DIRTY,
-    ENTRY_POINT,
     IMPORTED_FROM,
-    KIND,
     NOTE,
     OWNER,
     PARENT,
     REASON,
     SCHEMA_TAG,
     SOURCE,
-    SPEC,
-    SWEEP,
     search,
 )
 from credit.tracking.reader import Reader, read_children
 from credit.tracking.runs import log_children
 from credit.tracking.store import Store
 
-_RUNS, _METRICS, _ARTIFACTS = "runs.json", "metrics.parquet", "artifacts"
-_TAGS = (
-    SCHEMA_TAG,
-    KIND,
-    SWEEP,
-    SPEC,
-    REASON,
-    CONTINUED_BY,
-    NOTE,
-    COMMIT,
-    DIRTY,
-    SOURCE,
-    ENTRY_POINT,
-)
-"""What travels. Who ran it, on which host and under which path stays at home."""
-
-_TEXT = (".csv", ".json", ".md")
-_LARGEST_BYTES = 200_000
-_ENDED = ("FINISHED", "FAILED", "KILLED")
 _BATCH = 1000
 
 
@@ -74,24 +60,33 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     """Write runs and their parents to `folder`; return it. An older export there is replaced.
 
     Raises:
-        CreditError: a run does not exist, or `folder` holds something else.
+        CreditError: a run does not exist or names itself or its files like a path elsewhere, or
+            `folder` holds something else.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / _RUNS).is_file():
+    for path in (folder / RUNS, folder / METRICS, folder / ARTIFACTS):
+        if path.is_symlink():
+            raise CreditError(f"{path} is a link, which no export has: name another folder")
+    if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_file():
         raise CreditError(f"{folder} is not empty and not an export: name another folder")
     runs = {run_id: reader.run(run_id) for run_id in run_ids}
     for parent_id in {run.data.tags[PARENT] for run in runs.values() if PARENT in run.data.tags}:
         runs.setdefault(parent_id, reader.run(parent_id))
     names = {run_id: run.data.tags.get(IMPORTED_FROM, run_id) for run_id, run in runs.items()}
-    shutil.rmtree(folder / _ARTIFACTS, ignore_errors=True)
+    for run_id, name in names.items():
+        if not is_run_id(name):
+            raise CreditError(
+                f"run {run_id} has the tag {IMPORTED_FROM}={name!r}, which is no run id: delete it"
+            )
+    shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     metrics = reader.history(runs).dropna()
     metrics["run_id"] = [names[run_id] for run_id in metrics["run_id"]]
     metrics = metrics.sort_values(["run_id", "key", "step"], ignore_index=True)
-    metrics.to_parquet(folder / _METRICS, compression="zstd", index=False)
+    metrics.to_parquet(folder / METRICS, compression="zstd", index=False)
     for run_id in runs:
         for file in _small_texts(reader, run_id):
-            target = folder / _ARTIFACTS / names[run_id] / file.path
+            target = _inside(folder / ARTIFACTS / names[run_id], file.path)
             target.parent.mkdir(parents=True, exist_ok=True)
             text = reader.artifact(run_id, file.path).read_text()
             for own, original in names.items():
@@ -100,7 +95,7 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     records = [_record(run, names) for run in runs.values()]
     records.sort(key=lambda record: (record["start"], record["run_id"]))
     document = {"schema": SCHEMA, "runs": records}
-    (folder / _RUNS).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    (folder / RUNS).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
     return folder
 
 
@@ -114,11 +109,13 @@ def import_into(store: Store, folder: Path | str) -> Imported:
             created.
     """
     folder = Path(folder)
-    records = _read_runs(folder / _RUNS)
-    metrics = _read_metrics(folder / _METRICS, {record["run_id"] for record in records})
+    records = read_runs(folder / RUNS)
+    ids = {record["run_id"] for record in records}
+    metrics = read_metrics(folder / METRICS, ids)
+    check_artifacts(folder, ids)
     children = {}  # parent id -> run ids
     for record in records:
-        path = folder / _ARTIFACTS / record["run_id"] / CHILDREN_FILE
+        path = folder / ARTIFACTS / record["run_id"] / CHILDREN_FILE
         if path.is_file():
             children[record["run_id"]] = read_children(path)
     here = {}  # original id -> run
@@ -130,7 +127,7 @@ def import_into(store: Store, folder: Path | str) -> Imported:
     for record in todo:
         original = record["run_id"]
         if original not in new_ids:
-            tags = {**record["tags"], SCHEMA_TAG: SCHEMA, IMPORTED_FROM: original}
+            tags = {**_shown(record["tags"]), SCHEMA_TAG: SCHEMA, IMPORTED_FROM: original}
             if record["parent_id"] in new_ids:
                 tags[PARENT] = new_ids[record["parent_id"]]
             run = store.client.create_run(
@@ -146,11 +143,25 @@ def import_into(store: Store, folder: Path | str) -> Imported:
     return Imported(len(todo), len(records) - len(todo))
 
 
+def _inside(folder: Path, name: str) -> Path:
+    """`folder / name`, where that stays below it: a server says what its artifacts are called."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise CreditError(f"an artifact is called {name!r}, which leads out of {folder}: delete it")
+    return path
+
+
+def _shown(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags whose texts are only texts, wherever they are shown."""
+    changed = {NOTE: harmless, REASON: lambda text: visible(text, keep="\n\t")}
+    return {key: changed.get(key, visible)(value) for key, value in tags.items()}
+
+
 def _record(run: Run, names: dict[str, str]) -> dict[str, Any]:
     info, tags = run.info, run.data.tags
     inputs = run.inputs.dataset_inputs if run.inputs else []
     datasets = [{k: getattr(i.dataset, k) for k in ("name", "digest", "source")} for i in inputs]
-    kept = {key: tags[key] for key in _TAGS if key in tags}
+    kept = {key: tags[key] for key in TAGS if key in tags}
     if SOURCE in kept:
         kept[SOURCE] = Path(kept[SOURCE]).name
     if CONTINUED_BY in kept:
@@ -160,7 +171,7 @@ def _record(run: Run, names: dict[str, str]) -> dict[str, Any]:
         "run_id": names[info.run_id],
         "name": info.run_name,
         "parent_id": names[parent] if parent else None,
-        "status": info.status if info.status in _ENDED else "KILLED",
+        "status": info.status if info.status in ENDED else "KILLED",
         "start": info.start_time,
         "end": info.end_time or info.start_time,
         "params": dict(run.data.params),
@@ -173,7 +184,7 @@ def _small_texts(reader: Reader, run_id: str, folder: str | None = None) -> Iter
     for file in reader.client.list_artifacts(run_id, folder):
         if file.is_dir:
             yield from _small_texts(reader, run_id, file.path)
-        elif file.path.endswith(_TEXT) and (file.file_size or 0) < _LARGEST_BYTES:
+        elif file.path.endswith(TEXT) and (file.file_size or 0) < LARGEST_BYTES:
             yield file
 
 
@@ -198,57 +209,6 @@ def _fill(
         client.log_batch(run_id, metrics=values[start : start + _BATCH])
     if record["dataset"]:
         log_dataset(store, run_id, record["dataset"])
-    artifacts = folder / _ARTIFACTS / record["run_id"]
+    artifacts = folder / ARTIFACTS / record["run_id"]
     if artifacts.is_dir():
         log_artifact_file(store, run_id, artifacts)
-
-
-def _read_runs(path: Path) -> list[dict[str, Any]]:
-    try:
-        document = json.loads(path.read_text())
-        if document["schema"] != SCHEMA:
-            raise CreditError(
-                f"{path} has schema {document['schema']!r}, not {SCHEMA!r}: export it again"
-            )
-        records = document["runs"]
-        for record in records:
-            _check(record, path)
-    except OSError as error:
-        raise CreditError(f"cannot read {path} ({error}): name the folder of an export") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _malformed(path, repr(error)) from error
-    return records
-
-
-def _check(record: dict[str, Any], path: Path) -> None:
-    if not re.fullmatch(r"[0-9a-f]{32}", record["run_id"]):
-        raise _malformed(path, f"run id {record['run_id']!r}")
-    if record["status"] not in _ENDED:
-        raise _malformed(path, f"status {record['status']!r}")
-    texts = [record["name"], *record["params"].values(), *record["tags"].values()]
-    if not all(isinstance(text, str) for text in texts):
-        raise _malformed(path, f"run {record['run_id']} has a value that is not text")
-    if not all(isinstance(record[key], int) for key in ("start", "end")):
-        raise _malformed(path, f"run {record['run_id']} has a time that is not a whole number")
-    if record["parent_id"] is not None and SPEC in record["tags"]:
-        spec = RunSpec.from_mapping(record["params"])
-        if spec.spec_hash != record["tags"][SPEC]:
-            raise _malformed(path, f"parameters of run {record['run_id']} do not match its hash")
-    if record["dataset"] is not None:
-        [record["dataset"][key] for key in ("name", "digest", "source")]
-
-
-def _read_metrics(path: Path, run_ids: set[str]) -> dict[str, pd.DataFrame]:
-    """Run id -> its values."""
-    try:
-        frame = pd.read_parquet(path, columns=list(COLUMNS)).astype(COLUMNS)
-    except (OSError, ValueError, TypeError, KeyError) as error:  # pyarrow's errors are ValueErrors
-        raise _malformed(path, repr(error)[:200]) from error
-    groups = {str(run_id): group for run_id, group in frame.groupby("run_id")}
-    if unknown := groups.keys() - run_ids:
-        raise _malformed(path, f"values of run {min(unknown)}, which {_RUNS} does not have")
-    return groups
-
-
-def _malformed(path: Path, what: str) -> CreditError:
-    return CreditError(f"{path} is not a whole export ({what}): export it again")

@@ -76,10 +76,11 @@ class Reader:
             filter: further clauses in MLflow's filter language, such as "params.rule = 'dfa'".
 
         Returns:
-            Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, start, end
-            (UTC), each RunSpec field as its own type, and the last value of each metric: nan where
-            the last measurement had no valid value, although an earlier one may have had. A field
-            that did not exist when a run was made has its default, which is what was done then.
+            Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, started and
+            ended (UTC), each RunSpec field as its own type, and the last value of each metric: nan
+            where the last measurement had no valid value, although an earlier one may have had. A
+            field that did not exist when a run was made has its default, which is what was done
+            then.
         """
         kept = [row for row in self._used(kind, parent, filter) if SPEC in row.tags]
         types, defaults = field_types(), RunSpec().to_params()
@@ -103,7 +104,7 @@ class Reader:
         """One row per parent run, newest first.
 
         Returns:
-            Columns run_id, name, status, start, end, kind, sweep_hash, note, and params, a
+            Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
             dictionary of strings.
         """
         kept = self._parents(kind)
@@ -216,7 +217,7 @@ def read_children(path: Path) -> list[str]:
     """The run ids in a parent's `runs.json`."""
     try:
         return [str(run_id) for run_id in json.loads(path.read_text())["runs"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CreditError(
             f'{path} is not {{"runs": [run ids]}}: run the experiment again'
         ) from error
@@ -242,8 +243,8 @@ def _info_columns(rows: list[Row]) -> dict[str, Any]:
         "run_id": pd.Series([row.run_id for row in rows], dtype=str),
         "name": [row.name for row in rows],
         "status": [row.status for row in rows],
-        "start": [_time(row.start) for row in rows],
-        "end": [_time(row.end) for row in rows],
+        "started": [_time(row.start) for row in rows],
+        "ended": [_time(row.end) for row in rows],
     }
 
 

@@ -12,7 +12,7 @@ from mlflow.entities import Param, Run, RunTag
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
-from credit.tracking.artifacts import log_dataset, log_json
+from credit.tracking.artifacts import harmless, log_dataset, log_json
 from credit.tracking.marks import (
     CHILDREN_FILE,
     CONTINUED_BY,
@@ -98,7 +98,7 @@ def open_parent(
         SCHEMA_TAG: SCHEMA,
         KIND: experiment_kind,
         SWEEP: sweep_hash,
-        NOTE: description,
+        NOTE: harmless(description),
         **owner_tags(),
     }
     if given:
@@ -168,7 +168,8 @@ def open_child(
     tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, **owner_tags()}
     if found is None:
         blocks = f"last {spec.k} of {spec.depth} blocks train"
-        tags[NOTE] = f"{spec.dataset}, credit rule {spec.rule}, {blocks}, seed {spec.seed}"
+        note = f"{spec.dataset}, credit rule {spec.rule}, {blocks}, seed {spec.seed}"
+        tags[NOTE] = harmless(note)
         run = client.create_run(
             store.experiment_id, tags={**context_tags(), **tags}, run_name=spec.name
         )

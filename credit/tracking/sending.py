@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -131,6 +131,12 @@ class Writer:
                 journal.drop()
 
         self.then(run_id, end)
+
+    def sync(self, run_ids: Iterable[str]) -> None:
+        """See that what was logged for these runs outlives a loss of power."""
+        for run_id in run_ids:
+            if journal := self._journals.get(run_id):
+                journal.sync()
 
     @property
     def unsent(self) -> int:

@@ -7,7 +7,7 @@ run can be restored from any stack file that holds it, in whatever company it tr
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,10 +31,19 @@ class Header:
     epoch: int  # epochs finished
     optimizer_steps: int
     specs: list[RunSpec]  # one per row
+    steps: int = 0  # of the next epoch
+    seconds: float = 0.0  # that these took
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """How far its runs are: epochs, and steps of the next one."""
+        return self.epoch, self.steps
 
 
 def save_stack(stack: Stack, epoch: int, path: Path) -> None:
     """Everything the stack needs to go on after `epoch` finished epochs, in one atomic write.
+
+    The file that stood at `path` before is kept as `path.previous.safetensors`, until the next one.
 
     Raises:
         CreditError: the file could not be written (disk full, no permission). What stood at `path`
@@ -45,7 +54,14 @@ def save_stack(stack: Stack, epoch: int, path: Path) -> None:
         tensors |= {f"moment1/{name}": first, f"moment2/{name}": second}
     for row in range(stack.size):
         tensors |= {f"state/{row}/{key}": value for key, value in stack.rule_state(row).items()}
-    _write(tensors, epoch, stack.optimizer_steps, stack.specs, path)
+    tally, under_way = stack.tally, {}
+    if tally.steps:
+        under_way = {"steps": str(tally.steps), "seconds": repr(tally.seconds)}
+        tensors |= {"tally/loss": tally.loss, "tally/correct": tally.correct}
+        for row in range(stack.size):
+            group, member = stack.group_of(row)
+            tensors |= {f"tally/{row}/{key}": v for key, v in group.tally(member).items()}
+    _write(tensors, epoch, stack.optimizer_steps, stack.specs, path, under_way, keep=True)
 
 
 def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
@@ -74,14 +90,26 @@ def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
         path.write_text(text + "\n")
 
 
+def previous(path: Path) -> Path:
+    """Where the checkpoint before that at `path` lies."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 def _write(
-    tensors: dict[str, Tensor], epoch: int, steps: int, specs: Sequence[RunSpec], path: Path
+    tensors: dict[str, Tensor],
+    epoch: int,
+    steps: int,
+    specs: Sequence[RunSpec],
+    path: Path,
+    more: Mapping[str, str] | None = None,
+    keep: bool = False,
 ) -> None:
     metadata = {
         "schema": SCHEMA,
         "epoch": str(epoch),
         "optimizer_steps": str(steps),
         "specs": json.dumps([spec.to_params() for spec in specs]),
+        **(more or {}),
     }
     partial = path.with_name(f".{path.name}.partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -91,11 +119,24 @@ def _write(
             save_file(whole, partial, metadata)
             with partial.open("rb") as handle:
                 os.fsync(handle.fileno())
+            if keep and path.exists():
+                path.replace(previous(path))
             partial.replace(path)
+            _sync_folder(path.parent)
         except (OSError, SafetensorError):
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """See that the names in a folder outlive a loss of power, where the system can do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -121,20 +162,36 @@ def read_header(path: Path) -> Header:
         if schema != SCHEMA:
             raise CreditError(f"schema {schema}, this is {SCHEMA}")
         specs = [RunSpec.from_mapping(p) for p in json.loads(metadata["specs"])]
-        return Header(path, int(metadata["epoch"]), int(metadata["optimizer_steps"]), specs)
+        return Header(
+            path,
+            int(metadata["epoch"]),
+            int(metadata["optimizer_steps"]),
+            specs,
+            int(metadata.get("steps", 0)),
+            float(metadata.get("seconds", 0)),
+        )
     except (CreditError, OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CreditError(f"{path} is not a readable checkpoint ({error}): {REMEDY}") from error
 
 
-def find(folder: Path) -> dict[str, tuple[Header, int]]:
-    """The newest checkpoint of every run in `folder`, as (header, row), by spec hash."""
+def find(folder: Path) -> tuple[dict[str, tuple[Header, int]], list[CreditError]]:
+    """The newest checkpoint of every run in `folder`, as (header, row), by spec hash.
+
+    And why files there are none, for each that is not readable.
+    """
     found: dict[str, tuple[Header, int]] = {}
+    bad = []
     for path in sorted(folder.glob("*.safetensors")):
-        header = read_header(path)
+        try:
+            header = read_header(path)
+        except CreditError as error:
+            bad.append(error)
+            continue
         for row, spec in enumerate(header.specs):
-            if spec.spec_hash not in found or found[spec.spec_hash][0].epoch < header.epoch:
+            older = found.get(spec.spec_hash)
+            if older is None or older[0].done < header.done:
                 found[spec.spec_hash] = (header, row)
-    return found
+    return found, bad
 
 
 def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
@@ -151,13 +208,13 @@ def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
 
 
 def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
-    """Set every run of the stack to its row of a checkpoint. All must be at one epoch.
+    """Set every run of the stack to its row of a checkpoint. All must be at one step.
 
     Raises:
         CreditError: a tensor is missing or has another shape.
     """
     steps = {header.optimizer_steps for header, _ in sources}
-    assert len(steps) == 1 and len(sources) == stack.size, "restore rows of one epoch, one per run"
+    assert len(steps) == 1 and len(sources) == stack.size, "restore rows of one step, one per run"
     files = {header.path: safe_open(header.path, framework="pt") for header, _ in sources}
     for row, (header, source) in enumerate(sources):
         file = files[header.path]
@@ -170,11 +227,24 @@ def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
             for key, target in stack.rule_state(row).items():
                 name = f"state/{source}/{key}"
                 _copy(file.get_tensor(name), target, name, header.path)
+            if header.steps:
+                _restore_tally(stack, row, header, file, source)
         except SafetensorError as error:
             raise CreditError(
                 f"checkpoint {header.path} is not whole ({error}): {REMEDY}"
             ) from error
     stack.set_optimizer_steps(steps.pop())
+
+
+def _restore_tally(stack: Stack, row: int, header: Header, file: safe_open, source: int) -> None:
+    stack.tally.loss[row] = file.get_tensor("tally/loss")[source]
+    stack.tally.correct[row] = file.get_tensor("tally/correct")[source]
+    stack.tally.steps, stack.tally.seconds = header.steps, header.seconds
+    prefix = f"tally/{source}/"
+    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+    group, member = stack.group_of(row)
+    values = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    group.set_tally(member, {name: v.to(stack.device) for name, v in values.items()})
 
 
 def _copy(value: Tensor, target: Tensor, name: str, path: Path) -> None:

@@ -122,6 +122,21 @@ class Group:
             total.zero_()
         return [{k: v[row] for k, v in columns.items()} for row in range(len(self.seeds))]
 
+    def tally(self, member: int) -> State:
+        """One run's sums over the updates since the last `take_metrics`, and how many those are."""
+        sums = {name: total[member] for name, total in self._metrics.items()}
+        return {**sums, "updates": torch.tensor(self._updates)} if self._updates else {}
+
+    def set_tally(self, member: int, values: State) -> None:
+        """Go on from what `tally` gave."""
+        for name, value in values.items():
+            if name == "updates":
+                self._updates = int(value)
+                continue
+            if name not in self._metrics:
+                self._metrics[name] = torch.zeros(len(self.seeds)).to(value)
+            self._metrics[name][member] = value
+
     def _init_optimizer(self, lr: float) -> torch.optim.AdamW:
         """AdamW over all runs' estimators, its moments entries of the state."""
         on_gpu = self.device.type == "cuda"

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import torch
-
 from credit.data import Dataset
 from credit.data.batches import held_out, train_batches
 from credit.training.cost import costs
@@ -39,6 +37,8 @@ def train(
 ) -> Iterator[list[EpochRecord]]:
     """Train from `start_epoch` finished epochs to the end, yielding one record per run and epoch.
 
+    Where the stack was restored in mid-epoch (`Stack.tally`), the epoch goes on from there.
+
     A run that turns non-finite gets a record with `failure` and is then no longer reported; the
     others go on, and their numbers do not change.
 
@@ -51,28 +51,32 @@ def train(
     steps = math.ceil(data.n_train / spec.batch_size)
     alive = set(range(stack.size))
     for epoch in range(start_epoch, spec.epochs):
-        started = time.perf_counter()
+        tally = stack.tally
+        started = time.perf_counter() - tally.seconds
         stack.set_lr(learning_rate(spec.lr, epoch, spec.epochs))
-        loss = torch.zeros(stack.size, dtype=torch.float64, device=stack.device)
-        correct = torch.zeros_like(loss)
         last = epoch + 1 == spec.epochs
         measured = last or (epoch + 1) % spec.measure_every == 0
         stale = Staleness(stack, data) if measured and spec.stale_steps else None
+        tally.whole = stale is None  # no checkpoint holds the estimators that are kept for it
         batches = train_batches(
             data, stack.seeds, epoch, spec.batch_size, spec.augment, stack.dtype
         )
         for step, (x, y) in enumerate(batches, start=1):
+            if step <= tally.steps:  # before the checkpoint
+                continue
             stack.set_phase(epoch, spec.epochs)
             batch_loss, batch_correct = stack.step(x, y)
-            loss += batch_loss
-            correct += batch_correct
+            tally.loss += batch_loss
+            tally.correct += batch_correct
+            tally.steps, tally.seconds = step, time.perf_counter() - started
             if stale and step == min(spec.stale_steps, steps):
                 stale.note("steps")
             on_step(step, steps)
         test_accuracy = evaluate(stack.params, *test).tolist()  # waits for the device
-        losses, hits = (loss / data.n_train).tolist(), (correct / data.n_train).tolist()
+        losses, hits = ((t / data.n_train).tolist() for t in (tally.loss, tally.correct))
         seconds = time.perf_counter() - started
         learned = stack.take_metrics()
+        stack.begin_epoch()
         reports = dict(enumerate(measure_held_out(stack, data))) if measured else {}
         if stale:
             stale.note("epoch")

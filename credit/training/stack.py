@@ -7,7 +7,7 @@ Shape legend: R runs, N batch, d width, C classes, L depth, S distinct seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from credit.randomness import generator
 from credit.rules import Rule, Shape, State
 from credit.spec import RunSpec
 from credit.training import products
+from credit.training.group import Group
 from credit.training.lane import Lane
 from credit.training.steppers import lanes_for, stepper
 
@@ -37,6 +38,18 @@ def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
     turns = {key: 1 - 2 * (i % 2) for i, key in enumerate(sorted({rank(spec) for spec in specs}))}
     return sorted(specs, key=lambda s: (*rank(s), turns[rank(s)] * s.k, s.spec_hash))
+
+
+@dataclass
+class Tally:
+    """What the steps of an epoch under way have added up to. A checkpoint holds it."""
+
+    loss: Tensor  # (R,), sum of sample losses
+    correct: Tensor  # (R,), samples classified correctly
+    steps: int = 0
+    seconds: float = 0.0
+    whole: bool = True
+    """A checkpoint now would hold all that the epoch needs to go on."""
 
 
 class Stack:
@@ -67,6 +80,7 @@ class Stack:
             name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.params.items()
         }
         self.optimizer_steps = 0
+        self.begin_epoch()
         self.bounds = lanes_for(specs, shape, self.device)
         self.lanes = [self._lane(rows) for rows in self.bounds]
         self._step = stepper(self.lanes, self.device)
@@ -102,6 +116,13 @@ class Stack:
         moments = {name: (m[rows], v[rows]) for name, (m, v) in self.moments.items()}
         return Lane(self.specs[rows], self.shape, params, moments, self.seeds)
 
+    def begin_epoch(self) -> None:
+        """Count losses and hits from nothing."""
+        loss, correct = torch.zeros(
+            2, len(self.specs), dtype=torch.float64, device=self.device
+        ).unbind()
+        self.tally = Tally(loss, correct)
+
     def set_optimizer_steps(self, steps: int) -> None:
         """Continue AdamW's bias correction from `steps`."""
         self.optimizer_steps = steps
@@ -124,12 +145,17 @@ class Stack:
 
     def rule_state(self, row: int) -> State:
         """Views of what the rule of run `row` carries."""
+        group, member = self.group_of(row)
+        return {key: value[member] for key, value in group.state.items()}
+
+    def group_of(self, row: int) -> tuple[Group, int]:
+        """The group of run `row`, and its place there."""
         rows, lane = next(
             pair for pair in zip(self.bounds, self.lanes, strict=True) if row < pair[0].stop
         )
         inner = row - rows.start
         group = next(g for g in lane.groups if inner < g.rows.stop)
-        return {key: value[inner - group.rows.start] for key, value in group.state.items()}
+        return group, inner - group.rows.start
 
     def rule_of(self, row: int) -> Rule:
         """The configured rule of run `row`."""

@@ -1,0 +1,183 @@
+"""What an export must be before any run is created from it. It may come from anyone.
+
+Reading it executes nothing: JSON, Parquet and text are parsed, no name in them is imported, and no
+link in its folder is followed. What is shown later, in a table, a note or a terminal, is refused
+where it could be more than text.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from credit.errors import CreditError
+from credit.spec import SCHEMA, RunSpec
+from credit.tracking.history import COLUMNS
+from credit.tracking.marks import (
+    COMMIT,
+    CONTINUED_BY,
+    DIRTY,
+    ENTRY_POINT,
+    KIND,
+    NOTE,
+    REASON,
+    SCHEMA_TAG,
+    SOURCE,
+    SPEC,
+    SWEEP,
+)
+
+RUNS, METRICS, ARTIFACTS = "runs.json", "metrics.parquet", "artifacts"
+TAGS = (
+    SCHEMA_TAG,
+    KIND,
+    SWEEP,
+    SPEC,
+    REASON,
+    CONTINUED_BY,
+    NOTE,
+    COMMIT,
+    DIRTY,
+    SOURCE,
+    ENTRY_POINT,
+)
+"""What travels. Who ran it, on which host and under which path stays at home."""
+TEXT = (".csv", ".json", ".md")
+LARGEST_BYTES = 200_000
+ENDED = ("FINISHED", "FAILED", "KILLED")
+
+_LONGEST = 5000  # characters; MLflow takes 6000 in a parameter
+_YEAR_10000_MS = 253_402_300_800_000  # where Python's dates end
+_RULE = re.compile(r"\w[\w.]*(:\w+)?")
+_NAME = re.compile(r"\w[\w./-]{0,249}")
+
+
+def is_run_id(text: object) -> bool:
+    """Whether it is 32 hex digits, which is safe in a path."""
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{32}", text) is not None
+
+
+def read_runs(path: Path) -> list[dict[str, Any]]:
+    """The records of an export's `runs.json`.
+
+    Raises:
+        CreditError: it cannot be read, has another schema or is not what `export` writes.
+    """
+    try:
+        document = json.loads(path.read_text())
+        if document["schema"] != SCHEMA:
+            raise CreditError(
+                f"{path} has schema {document['schema']!r}, not {SCHEMA!r}: export it again"
+            )
+        records = document["runs"]
+        for record in records:
+            _check(record, path)
+    except OSError as error:
+        raise CreditError(f"cannot read {path} ({error}): name the folder of an export") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise malformed(path, repr(error)) from error
+    if len({record["run_id"] for record in records}) < len(records):
+        raise malformed(path, "a run is in it twice")
+    return records
+
+
+def _check(record: dict[str, Any], path: Path) -> None:
+    run_id, params, tags = record["run_id"], record["params"], record["tags"]
+    parent_id, dataset = record["parent_id"], record["dataset"]
+    if not is_run_id(run_id):
+        raise malformed(path, f"run id {run_id!r}")
+    if parent_id is not None and not is_run_id(parent_id):
+        raise malformed(path, f"run id {parent_id!r}")
+    if record["status"] not in ENDED:
+        raise malformed(path, f"status {record['status']!r}")
+    data = [] if dataset is None else [dataset[key] for key in ("name", "digest", "source")]
+    shown = [record["name"], *params.values(), *data]
+    texts = [*shown, *tags.values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise malformed(path, f"run {run_id} has a value that is not text")
+    for text in texts:
+        if len(text) > _LONGEST:
+            raise malformed(path, f"run {run_id} has a text of {len(text)} characters")
+    for text in shown:
+        if not text.isprintable():
+            raise malformed(path, f"run {run_id} has control characters in {text[:40]!r}")
+    for key in tags.keys() - set(TAGS):
+        raise malformed(path, f"run {run_id} has the tag {key!r}")
+    for key in params:
+        if not _NAME.fullmatch(key):
+            raise malformed(path, f"run {run_id} has the parameter {key!r}")
+    for time in (record["start"], record["end"]):
+        if type(time) is not int or not 0 <= time < _YEAR_10000_MS:
+            raise malformed(path, f"run {run_id} has the time {time!r}")
+    if SPEC in tags:
+        spec = RunSpec.from_mapping(params)
+        if spec.spec_hash != tags[SPEC]:
+            raise malformed(path, f"parameters of run {run_id} do not match its hash")
+        if not _RULE.fullmatch(spec.rule):
+            raise malformed(path, f"run {run_id} has the rule {spec.rule!r}")
+
+
+def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
+    """Run id -> its values, from an export's `metrics.parquet`.
+
+    Raises:
+        CreditError: it is not such a file, or has values of other runs or under impossible names.
+    """
+    try:
+        table = pq.ParquetFile(path).read(columns=list(COLUMNS))
+        # what pandas noted about its own types is not needed, and anyone can write it
+        frame = table.to_pandas(ignore_metadata=True).astype(COLUMNS)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
+        raise malformed(path, repr(error)[:200]) from error
+    groups = {str(run_id): group for run_id, group in frame.groupby("run_id")}
+    if unknown := groups.keys() - set(run_ids):
+        raise malformed(path, f"values of run {min(unknown)!r}, which {RUNS} does not have")
+    for key in frame["key"].unique():
+        if not _NAME.fullmatch(key) or {"", ".", ".."} & set(key.split("/")):
+            raise malformed(path, f"a metric called {key[:40]!r}")
+    if not frame["timestamp"].between(0, _YEAR_10000_MS).all():
+        raise malformed(path, "a time that no clock shows")
+    return groups
+
+
+def check_artifacts(folder: Path, run_ids: Collection[str]) -> None:
+    """See that the runs' artifacts below `folder` are small files of text, and no links.
+
+    Raises:
+        CreditError: one is something else; it names it.
+    """
+    root = folder / ARTIFACTS
+    for run_id in run_ids:
+        for path in (root, root / run_id, *_below(root / run_id)):
+            if path.is_symlink():
+                raise CreditError(f"{path} is a link, which no export has: delete it")
+            if path.exists() and not path.is_dir() and not _is_small_text(path):
+                raise CreditError(
+                    f"{path} is not text of at most {LARGEST_BYTES // 1000} kB "
+                    f"({', '.join(TEXT)}), which is all that an export has: delete it"
+                )
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in a folder; `rglob` lists links and does not follow them."""
+    return folder.rglob("*") if folder.is_dir() and not folder.is_symlink() else iter(())
+
+
+def _is_small_text(path: Path) -> bool:
+    if not path.is_file() or path.suffix not in TEXT or path.stat().st_size > LARGEST_BYTES:
+        return False
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def malformed(path: Path, what: str) -> CreditError:
+    """The error for a file that `export` did not write like this."""
+    return CreditError(f"{path} is not a whole export ({what}): export it again")
