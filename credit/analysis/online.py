@@ -18,7 +18,9 @@ from credit.analysis.published_frozen import reduced
 from credit.analysis.selection import configuration, finished, metric, pick
 from credit.spec import LEARNED_FIELDS
 
-ARMS = (BASELINE, "state_bridge", "credit_eT", "credit_deltaL", "vector_field")
+CEILINGS = ("bp", "oracle")
+"""What the gradient itself reaches, end to end and through the local surrogate."""
+ARMS = (*CEILINGS, BASELINE, "state_bridge", "credit_eT", "credit_deltaL", "vector_field")
 """The order of arms in every table and figure; others follow by name."""
 LEADS = {
     "s1": "S1",

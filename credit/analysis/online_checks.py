@@ -28,6 +28,7 @@ from credit.analysis import frozen_checks
 from credit.analysis.cells import QUANTITIES, Undecided, decide, directions, sample
 from credit.analysis.online import (
     BASELINE,
+    CEILINGS,
     LEADS,
     Cell,
     cells_of,
@@ -66,7 +67,7 @@ def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
         CreditError: as `online.with_cells`.
     """
     named = with_cells(runs)
-    arms = [arm for arm in in_order(named["arm"]) if arm != BASELINE]
+    arms = [arm for arm in in_order(named["arm"]) if arm not in (*CEILINGS, BASELINE)]
     found = [
         ("vector_field", decide("S1 < 0", 0.0, lambda: _behind(named))),
         ("credit_bridge", decide("eT S1 > 0", 0.0, lambda: _ahead(named))),

@@ -15,6 +15,7 @@ import pandas as pd
 
 from credit.analysis.cells import leads
 from credit.analysis.selection import IRRELEVANT, finished, pick
+from credit.analysis.wording import LEARNED
 from credit.spec import RunSpec, field_types
 
 BASELINE = "dfa"
@@ -44,7 +45,7 @@ def scored(runs: pd.DataFrame, seeds: Iterable[int]) -> pd.DataFrame:
     base = pick(runs, rule=BASELINE).sort_values("seed").drop_duplicates("seed", keep="last")
     names = [name for name in field_types() if name not in IRRELEVANT | {"seed"}]
     rows: list[dict[str, Any]] = []
-    for _, own in runs.loc[runs["rule"] != BASELINE].groupby(names, sort=False):
+    for _, own in runs.loc[runs["rule"].isin(LEARNED)].groupby(names, sort=False):
         paired = own.merge(base, on="seed", suffixes=("", "_dfa")).sort_values("seed")
         if base.empty or len(paired) < len(base):
             continue

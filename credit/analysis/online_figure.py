@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from credit.analysis.drawing import NARROW, OURS, TEXT, WIDE, add_legend, caption
 from credit.analysis.frozen_figure import look_of, tidy, titled_figure
-from credit.analysis.online import BASELINE, LEADS, in_order
+from credit.analysis.online import BASELINE, CEILINGS, LEADS, in_order
 from credit.analysis.online_staleness import KINDS, MOMENTS, WHENS
 from credit.analysis.selection import pick
 from credit.analysis.tables import seeds_text
@@ -35,7 +35,7 @@ def online_figure(
     wide = width > NARROW
     figure = titled_figure(title, width, 6.4 if wide else 11.0)
     panels = [tidy(axes) for axes in figure.subplots(2 if wide else 4, 2 if wide else 1).flat]
-    learned = table.loc[table["arm"] != BASELINE]
+    learned = table.loc[~table["arm"].isin((*CEILINGS, BASELINE))]
     warmups = sorted(learned["warmup"].dropna().unique())
     weights = sorted(learned["tgw"].dropna().unique())
     handles: list[Any] = []

@@ -8,7 +8,7 @@ from credit.data import NAMES
 from credit.errors import CreditError
 from credit.grid.options import fields, items, numbers
 from credit.presets import FROZEN_ARMS
-from credit.spec import SCHEMA, RunSpec, check_names, field_types
+from credit.spec import SCHEMA, RunSpec, check_field, check_names, field_types, format_value
 from credit.tracking.marks import SCHEMA_TAG, SPEC, same_value
 from credit.tracking.reader import Reader
 
@@ -30,7 +30,8 @@ def frozen_recovery(chosen: Mapping[str, str]) -> list[RunSpec]:
     same, so that a ladder that is there already is not trained again.
     """
     common = fields(chosen)
-    common |= {"epochs": chosen["reference_epochs"], "train_samples": chosen["reference_samples"]}
+    for name, option in (("epochs", "reference_epochs"), ("train_samples", "reference_samples")):
+        common[name] = format_value(check_field(name, chosen[option], option))
     common["stale_steps"] = str(RunSpec.stale_steps)
     return [
         RunSpec.from_mapping(

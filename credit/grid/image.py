@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+from credit import rules
+from credit.errors import CreditError
 from credit.grid.matched import matched_width
-from credit.grid.options import depth_of, distinct, fields, items, numbers, reals
+from credit.grid.options import depth_of, depths, distinct, fields, items, numbers, reals
 from credit.presets import CONTROLS
-from credit.spec import RunSpec, check_names
+from credit.spec import RunSpec, check_field, check_names
 
 
 def ladder(chosen: Mapping[str, str]) -> list[RunSpec]:
@@ -29,7 +31,7 @@ def direction_quality(chosen: Mapping[str, str]) -> list[RunSpec]:
         RunSpec.from_mapping({"k": depth, **common, "rule": rule, "penalty": p, "seed": seed})
         for seed in numbers("seeds", chosen["seeds"])
         for rule in items("rules", chosen["rules"])
-        for p in items("penalties", chosen["penalties"])
+        for p in reals("penalties", chosen["penalties"])
     ]
 
 
@@ -50,15 +52,25 @@ def depth_scan(chosen: Mapping[str, str]) -> list[RunSpec]:
     return distinct(
         RunSpec.from_mapping({**common, "rule": rule, "depth": depth, "k": depth, "seed": seed})
         for seed in numbers("seeds", chosen["seeds"])
-        for depth in numbers("depths", chosen["depths"])
+        for depth in depths(chosen["depths"])
         for rule in items("rules", chosen["rules"])
     )
 
 
 def credit_scale(chosen: Mapping[str, str]) -> list[RunSpec]:
-    """rules x credit_eps x reductions x seeds, every block trained."""
+    """rules x credit_eps x reductions x seeds, every block trained.
+
+    Raises:
+        CreditError: an option is not valid, or a rule learns its credit and so has no reduction.
+    """
     common = fields(chosen)
     common["k"] = str(depth_of(common))
+    for rule in items("rules", chosen["rules"]):
+        if rules.get(rule).learned:
+            raise CreditError(
+                f"rules={chosen['rules']} has {rule}, which learns its credit from each sample's "
+                "own error, not from a mean or a sum: leave it out"
+            )
     return [
         RunSpec.from_mapping(
             {**common, "rule": rule, "credit_eps": eps, "credit_reduction": kind, "seed": seed}
@@ -88,12 +100,13 @@ def matched_controls(chosen: Mapping[str, str]) -> list[RunSpec]:
     base = RunSpec.from_mapping({**common, "k": 0})
     controls = items("controls", chosen["controls"])
     check_names(controls, CONTROLS, "control")
+    penalty = check_field("penalty", chosen["control_penalty"], "control_penalty")
     every: dict[str, object] = {"k": base.depth}
     changes: dict[str, list[dict[str, object]]] = {
         "base": [every, {"k": 0}],
         "shallow": [{"depth": 1, "k": 1, "width": matched_width(base)}],
         "random_labels": [{**every, "random_labels": True}],
-        "penalty": [{**every, "penalty": chosen["control_penalty"]}],
+        "penalty": [{**every, "penalty": penalty}],
         "frozen_embedding": [{"k": 0, "embed_trains": False, "rule": "bp"}],
     }
     return distinct(

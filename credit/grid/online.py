@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from credit import rules
 from credit.errors import CreditError
 from credit.grid.options import depth_of, fields, items, numbers, reals
 from credit.presets import ONLINE_ARMS
@@ -16,7 +17,8 @@ TERMINAL = {"credit_bridge": "tgw", "vector_field": "terminal_weight"}
 def online_scan(chosen: Mapping[str, str]) -> list[RunSpec]:
     """arms x warmups x tgws on `scan_seeds`, every block trained.
 
-    dfa has neither a warm-up nor a terminal term and runs once, the state bridge once per warm-up.
+    What does not learn has neither a warm-up nor a terminal term and runs once, the state bridge
+    once per warm-up.
 
     Raises:
         CreditError: an option is not valid, an arm is not one of `presets.ONLINE_ARMS`, dfa or an
@@ -48,7 +50,7 @@ def online_seeds(chosen: Mapping[str, str], cell: RunSpec) -> list[RunSpec]:
 
 
 def _cells(rule: str, chosen: Mapping[str, str]) -> list[dict[str, float]]:
-    if rule == BASELINE:
+    if not rules.get(rule).learned:
         return [{}]
     warmups = [{"warmup_ratio": ratio} for ratio in reals("warmups", chosen["warmups"])]
     if rule not in TERMINAL:

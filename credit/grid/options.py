@@ -1,13 +1,13 @@
 """Options as strings: what the preset leaves open, lists, and what the parent run logs."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from credit.cli import PRESET
 from credit.data import fallback
 from credit.errors import CreditError
 from credit.presets import PRESETS
-from credit.spec import RunSpec, check_names, field_types, parse_value
+from credit.spec import RunSpec, check_field, check_names, field_types, parse_value
 
 
 def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -45,7 +45,9 @@ def items(name: str, text: str) -> list[str]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
-        raise CreditError(f"{name}={text!r} has an empty item: pass a list such as 1,2")
+        raise CreditError(
+            f"{name}={text!r} has an empty item: name at least one, with a comma between two"
+        )
     if len(set(parts)) < len(parts):
         raise CreditError(f"{name}={text!r} names an item twice: name each once")
     return parts
@@ -63,16 +65,27 @@ def depth_of(common: Mapping[str, object]) -> int:
 
 
 def numbers(name: str, text: str) -> list[int]:
-    """A comma-separated list of whole numbers."""
-    return [parse_value(name, int, part) for part in items(name, text)]
+    """A comma-separated list of whole numbers, each given once however it is written."""
+    values = [parse_value(name, int, part) for part in items(name, text)]
+    _refuse_twice(name, text, values)
+    return values
+
+
+def depths(text: str) -> list[int]:
+    """The list `depths`: numbers of residual blocks."""
+    return [check_field("depth", depth, "depths") for depth in numbers("depths", text)]
 
 
 def reals(name: str, text: str) -> list[float]:
     """A comma-separated list of numbers, each given once however it is written."""
     values = [parse_value(name, float, part) for part in items(name, text)]
+    _refuse_twice(name, text, values)
+    return values
+
+
+def _refuse_twice(name: str, text: str, values: Sequence[float]) -> None:
     if len(set(values)) < len(values):
         raise CreditError(f"{name}={text!r} names a number twice: name each once")
-    return values
 
 
 def parent_params(chosen: Mapping[str, str], specs: list[RunSpec]) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from credit.errors import CreditError
-from credit.grid.options import depth_of, distinct, fields, items, numbers, reals
+from credit.grid.options import depth_of, depths, distinct, fields, items, numbers, reals
 from credit.presets import ARMS
-from credit.spec import RunSpec, check_names
+from credit.spec import RunSpec, check_field, check_names
 
 
 def nonlinearity_ladder(chosen: Mapping[str, str]) -> list[RunSpec]:
@@ -19,7 +19,7 @@ def nonlinearity_ladder(chosen: Mapping[str, str]) -> list[RunSpec]:
             in the grid.
     """
     common = {**fields(chosen), "activation": "phi"}
-    alphas = reals("alphas", chosen["alphas"])
+    alphas = [check_field("alpha", a, "alphas") for a in reals("alphas", chosen["alphas"])]
     rules = items("rules", chosen["rules"])
     field_alphas = alphas
     if "vector_field" in rules and chosen["field_alphas"] != "all":
@@ -35,7 +35,7 @@ def nonlinearity_ladder(chosen: Mapping[str, str]) -> list[RunSpec]:
             {**common, "rule": rule, "alpha": alpha, "depth": depth, "k": depth, "seed": seed}
         )
         for seed in numbers("seeds", chosen["seeds"])
-        for depth in numbers("depths", chosen["depths"])
+        for depth in depths(chosen["depths"])
         for rule in rules
         for alpha in (field_alphas if rule == "vector_field" else alphas)
     ]
@@ -50,12 +50,13 @@ def boundary_ablation(chosen: Mapping[str, str]) -> list[RunSpec]:
     common = {**fields(chosen), "rule": "credit_bridge"}
     depth = depth_of(common)
     warmups = reals("warmups", chosen["warmups"])
+    warmup_code = check_field("code", chosen["warmup_code"], "warmup_code")
     cells: list[dict[str, str | float]] = [
         {},
         *({"code": code} for code in items("codes", chosen["codes"])),
         *({"tgw": tgw} for tgw in reals("tgws", chosen["tgws"])),
         *({"warmup_ratio": ratio} for ratio in warmups),
-        *({"code": chosen["warmup_code"], "warmup_ratio": ratio} for ratio in warmups),
+        *({"code": warmup_code, "warmup_ratio": ratio} for ratio in warmups),
     ]
     return distinct(
         RunSpec.from_mapping({"k": depth, **common, **cell, "seed": seed})
@@ -76,7 +77,7 @@ def vector_audit(chosen: Mapping[str, str]) -> list[RunSpec]:
     return [
         RunSpec.from_mapping({**common, **ARMS[arm], "depth": depth, "k": depth, "seed": seed})
         for seed in numbers("seeds", chosen["seeds"])
-        for depth in numbers("depths", chosen["depths"])
+        for depth in depths(chosen["depths"])
         for arm in arms
     ]
 

@@ -28,8 +28,14 @@ FROZEN_ARMS: dict[str, dict[str, str]] = {
 }
 """Arms of frozen recovery. dfa has nothing to learn and stands beside as the baseline."""
 
-ONLINE_ARMS: dict[str, dict[str, str]] = {**_RECOVERY, "vector_field": {"rule": "vector_field"}}
-"""Arms of the online conditioning scan."""
+ONLINE_ARMS: dict[str, dict[str, str]] = {
+    "bp": {"rule": "bp"},
+    "oracle": {"rule": "oracle"},
+    **_RECOVERY,
+    "vector_field": {"rule": "vector_field"},
+}
+"""Arms of the online conditioning scan. bp and the oracle stand beside as ceilings: what the
+gradient itself reaches, end to end and through the local surrogate."""
 
 CONTROLS = ("base", "shallow", "random_labels", "penalty", "frozen_embedding")
 """Of the matched controls; `grid.matched_controls` says what each is."""

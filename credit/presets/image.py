@@ -34,7 +34,7 @@ _FROZEN = {
 }
 _ONLINE = {
     **_RELATIVE,
-    "arms": "dfa,state_bridge,credit_eT,credit_deltaL,vector_field",
+    "arms": "bp,oracle,dfa,state_bridge,credit_eT,credit_deltaL,vector_field",
     "warmups": "0,0.05,0.2",
     "tgws": "1,4",
     "scan_seeds": "42",
