@@ -32,8 +32,9 @@ from credit import planning
 from credit.data import load
 from credit.data.batches import held_out, train_batches
 from credit.errors import CreditError
+from credit.networks import shape_of
 from credit.spec import RunSpec
-from credit.sweep import resolve, shape_of
+from credit.sweep import resolve
 from credit.training.measuring import EVALUATION_BATCH, evaluate, measure_held_out
 from credit.training.stack import Stack, arrange
 

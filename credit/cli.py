@@ -19,11 +19,6 @@ PRESET = "preset"
 """The value of an option that is left to the preset."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise CreditError(f"{message}: every option is --name value, see --help")
-
-
 def options(
     description: str | None, defaults: Mapping[str, str], helps: Mapping[str, str]
 ) -> dict[str, str]:
@@ -34,17 +29,39 @@ def options(
     Raises:
         CreditError: an option is unknown, repeated or has no value.
     """
-    parser = _Parser(description=description, allow_abbrev=False)
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        _print_help(description, defaults, helps)
+        sys.exit(0)
+    given: dict[str, str] = {}
+    while words:
+        word = words.pop(0)
+        option, equals, value = word.partition("=")
+        name = option.removeprefix("--")
+        if name == option:
+            raise CreditError(f"unexpected argument {word!r}: {_GRAMMAR}")
+        check_names([name], defaults, "option", "--help lists all")
+        if not equals:  # a value may begin with one dash, as -0.1,0.1 and -inf do
+            if not words or words[0].startswith("--"):
+                raise CreditError(f"{option} has no value: {_GRAMMAR}")
+            value = words.pop(0)
+        if name in given:
+            raise CreditError(f"{option} is given twice: give each option once")
+        given[name] = value
+    return {**defaults, **given}
+
+
+_GRAMMAR = "every option is --name value, see --help"
+
+
+def _print_help(
+    description: str | None, defaults: Mapping[str, str], helps: Mapping[str, str]
+) -> None:
+    parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         text = f"{helps.get(name, '')} (default: {default or 'none'})".replace("%", "%%")
-        parser.add_argument(f"--{name}", default=default, metavar="VALUE", help=text.strip())
-    given, unknown = parser.parse_known_args()
-    for word in unknown:
-        name = word.partition("=")[0]
-        if not name.startswith("--"):
-            raise CreditError(f"unexpected argument {word!r}: every option is --name value")
-        check_names([name[2:]], defaults, "option")
-    return vars(given)
+        parser.add_argument(f"--{name}", metavar="VALUE", help=text.strip())
+    parser.print_help()
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
@@ -55,7 +72,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         sys.exit(main() or 0)
     except CreditError as error:
-        print(f"credit: {error}", file=sys.stderr)
+        print(f"credit: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except (MlflowException, SQLAlchemyError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0][:200]

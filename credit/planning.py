@@ -17,7 +17,7 @@ from credit.data import Dataset
 from credit.errors import CreditError
 from credit.measures.perturbation import CHUNK_ELEMENTS
 from credit.rules import Shape
-from credit.spec import RunSpec
+from credit.spec import LEARNED_FIELDS, RunSpec
 from credit.training.cost import state_sizes
 from credit.training.group import TRAINED
 from credit.training.measuring import EVALUATION_BATCH
@@ -108,13 +108,33 @@ def check(specs: Sequence[RunSpec], shape_of: ShapeOf, free: int) -> None:
         CreditError: one does not.
     """
     for spec in specs:
-        if (need := memory_needed([spec], shape_of(spec))) > SHARE * free:
-            raise CreditError(
-                f"{spec.name} with width={spec.width}, depth={spec.depth}, "
-                f"batch_size={spec.batch_size}, measure_samples={spec.measure_samples} needs "
-                f"{_gb(need)}, {_gb(free)} are free on {spec.device} ({SHARE:.0%} of that is "
-                "used): lower one of these, or use another device"
-            )
+        sizes = [
+            f"{name}={getattr(spec, name)}"
+            for name in SIZES
+            if not (name in LEARNED_FIELDS and getattr(spec, name) == getattr(RunSpec, name))
+        ]
+        need = memory_needed([spec], shape_of(spec))
+        refuse_above(free, need, f"{spec.name} with {', '.join(sizes)}", spec.device)
+
+
+SIZES = (
+    *("width", "depth", "batch_size", "measure_samples", "directions"),
+    *("estimator_width", "estimator_depth", "draws", "field_directions"),
+)
+"""Fields on which memory depends."""
+
+
+def refuse_above(free: int, need: int, what: str, device: str) -> None:
+    """See that `need` bytes fit into the SHARE of `free` bytes.
+
+    Raises:
+        CreditError: they do not; the message begins with `what`.
+    """
+    if need > SHARE * free:
+        raise CreditError(
+            f"{what} needs {_gb(need)}, {_gb(free)} are free on {device} ({SHARE:.0%} of that is "
+            "used): lower one of these, or use another device"
+        )
 
 
 def _parts(runs: Sequence[RunSpec], count: int) -> list[list[RunSpec]]:

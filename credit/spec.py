@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,7 +91,7 @@ class RunSpec:
     k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
     seed: int = _knob(42, "names every random stream of the run", at_least=0)
     width: int = _knob(256, "units per hidden state, d", at_least=1)
-    depth: int = _knob(4, "residual blocks, L", at_least=1)
+    depth: int = _knob(4, "residual blocks, L", at_least=1, at_most=1000)
     activation: str = _knob(
         "gelu", "of the blocks; phi is (1-alpha) z + alpha tanh(z)", one_of=("gelu", "phi")
     )
@@ -130,7 +131,9 @@ class RunSpec:
     terminal_weight: float = _knob(1.0, "weight of the vector field's terminal term", at_least=0)
     shuffle: bool = _knob(False, "control: permute the vector field's targets in the batch")
     estimator_width: int = _knob(256, "units of the estimator's hidden layers", at_least=1)
-    estimator_depth: int = _knob(3, "layers of the estimator, the output among them", at_least=2)
+    estimator_depth: int = _knob(
+        3, "layers of the estimator, the output among them", at_least=2, at_most=1000
+    )
     estimator_lr: float = _knob(1e-3, "AdamW learning rate of the estimator", at_least=0)
     estimator_every: int = _knob(1, "steps between two updates of the estimator", at_least=1)
     estimator_layers: int = _knob(
@@ -173,11 +176,16 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         for knob in dataclasses.fields(self):
-            object.__setattr__(self, knob.name, _checked(knob, getattr(self, knob.name)))
+            value = getattr(self, knob.name)
+            object.__setattr__(self, knob.name, _checked(knob, value, knob.name))
         if self.k > self.depth:
             raise CreditError(
                 f"k={self.k} exceeds depth={self.depth}: k counts trainable blocks, "
                 f"pass k between 0 and {self.depth}"
+            )
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", self.device):
+            raise CreditError(
+                f"device={self.device!r} is not one of auto, cpu, cuda, cuda:N: pass one of these"
             )
 
     @property
@@ -243,14 +251,27 @@ class RunSpec:
         return cls(**values)
 
 
-def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise a CreditError with a suggestion for the first of `given` that is not in `known`."""
+def check_names(
+    given: Iterable[str], known: Iterable[str], what: str, listed: str | None = None
+) -> None:
+    """Raise a CreditError with a suggestion for the first of `given` that is not in `known`.
+
+    Args:
+        listed: where all of `known` are to be found, in place of the list itself.
+    """
     known = list(known)
     for name in given:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
-            raise CreditError(f"unknown {what} {name!r}: {hint}")
+            guess = f"did you mean {close[0]!r}? " if close else ""
+            choices = listed or f"choose from {', '.join(known)}"
+            if guess and len(known) > _FEW:
+                raise CreditError(f"unknown {what} {name!r}: {guess.strip()}")
+            raise CreditError(f"unknown {what} {name!r}: {guess}{choices}")
+
+
+_FEW = 10
+"""Names that fit beside a guess at what was meant."""
 
 
 def format_value(value: Any) -> str:
@@ -264,7 +285,8 @@ def parse_value(name: str, kind: type, value: Any) -> Any:
     Raises:
         CreditError: it is not one; the message names the parameter.
     """
-    wrong = CreditError(f"{name}={value!r} is not {_KINDS[kind]}")
+    what, remedy = _KINDS[kind]
+    wrong = CreditError(f"{name}={value!r} is not {what}: {remedy}")
     if kind is bool:
         if str(value).lower() not in ("true", "false"):
             raise wrong
@@ -284,7 +306,21 @@ def parse_value(name: str, kind: type, value: Any) -> Any:
     return parsed + 0  # -0.0 becomes 0.0: one value, one hash
 
 
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
+_KINDS = {
+    int: ("a whole number", "pass one, such as 4"),
+    float: ("a number", "pass one, such as 0.01"),
+    bool: ("true or false", "pass one of these"),
+    str: ("a name", "pass one, or leave it out"),
+}
+
+
+def check_field(name: str, value: Any, called: str) -> Any:
+    """A value for the field `name` as its own type, which the user gave as the option `called`.
+
+    Raises:
+        CreditError: it has the wrong type or range; the message names the option.
+    """
+    return _checked(RunSpec.__dataclass_fields__[name], value, called)
 
 
 def field_types() -> dict[str, type]:
@@ -296,17 +332,14 @@ def _type(knob: dataclasses.Field) -> type:
     return knob.type if isinstance(knob.type, type) else type(knob.default)
 
 
-def _checked(knob: dataclasses.Field, value: Any) -> Any:
-    value = parse_value(knob.name, _type(knob), value)
+def _checked(knob: dataclasses.Field, value: Any, name: str) -> Any:
+    """The value of a knob that messages call `name`."""
+    value = parse_value(name, _type(knob), value)
     at_least, one_of = knob.metadata["at_least"], knob.metadata["one_of"]
     if at_least is not None and value < at_least:
-        raise CreditError(
-            f"{knob.name}={format_value(value)} is too small: pass at least {at_least:g}"
-        )
+        raise CreditError(f"{name}={format_value(value)} is too small: pass at least {at_least:g}")
     if (at_most := knob.metadata["at_most"]) is not None and value > at_most:
-        raise CreditError(
-            f"{knob.name}={format_value(value)} is too large: pass at most {at_most:g}"
-        )
+        raise CreditError(f"{name}={format_value(value)} is too large: pass at most {at_most:g}")
     if one_of:
-        check_names([value], one_of, knob.name)
+        check_names([value], one_of, name)
     return value

@@ -202,12 +202,12 @@ class TrackedStack:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def progress(run_epochs: float) -> tqdm:
-    """A progress bar over run-epochs, with rate and time left."""
+def progress() -> tqdm:
+    """A progress bar over run-epochs, with rate and time left; its total is set later."""
     return tqdm(
-        total=run_epochs + 1e-6,  # steps are fractions of an epoch: room for rounding
+        total=1e-6,
         unit="run-epoch",
-        disable=not run_epochs,
+        delay=0.1,  # none where nothing trains
         unit_scale=True,
         mininterval=0.5 if sys.stderr.isatty() else 30,
         bar_format="{percentage:3.0f}%|{bar:24}| {n:.1f}/{total:.0f} run-epochs, {rate_fmt}, "

@@ -1,14 +1,16 @@
 """Export a parent run and its child runs as plain files: JSON, Parquet, and the small artifacts."""
 
-from credit import cli
+from credit import cli, publish
 from credit.analysis.selection import choose_parent
+from credit.spec import check_names
 from credit.tracking.portable import export
 from credit.tracking.reader import connect
 
+KINDS = (*publish.KINDS, "frozen_init")
 DEFAULTS = {"parent": "latest", "kind": "ladder", "folder": "results/ladder"}
 HELPS = {
     "parent": "id of the parent run; latest is the newest one of that kind",
-    "kind": "kind of parent run that latest means",
+    "kind": f"kind of parent run that latest means: {', '.join(KINDS)}",
     "folder": "where to write; an export that is already there is replaced",
 }
 
@@ -16,6 +18,7 @@ HELPS = {
 def main() -> None:
     """Find the parent run and write it out."""
     chosen = cli.options(__doc__, DEFAULTS, HELPS)
+    check_names([chosen["kind"]], KINDS, "kind")
     reader = connect()
     parent = chosen["parent"]
     if parent == "latest":

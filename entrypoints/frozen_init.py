@@ -7,13 +7,15 @@ First 256 test images in file order, one network per seed. Published for d=256, 
 import pandas as pd
 import torch
 
-from credit import cli, grid, network
+from credit import cli, grid, network, planning
 from credit.data import load
 from credit.data.batches import held_out
+from credit.errors import CreditError
 from credit.measures.frozen_init import identity, summary
+from credit.networks import shape_of
 from credit.randomness import generator
-from credit.spec import RunSpec, parse_value
-from credit.sweep import shape_of
+from credit.rules import Shape
+from credit.spec import RunSpec, check_field
 from credit.tracked_stack import hash_of
 from credit.tracking.writer import finish as finish_run
 from credit.tracking.writer import log_results, log_table, open_parent, open_store
@@ -32,22 +34,39 @@ HELPS = {
 }
 
 
+def refuse_too_large(shape: Shape, samples: int) -> None:
+    """One network at a time: twice its parameters, as init draws them, and every hidden state.
+
+    Raises:
+        CreditError: it does not fit into memory.
+    """
+    d_in, width, classes, depth = shape
+    numbers = 2 * width * (d_in + classes + 2 * depth * width) + samples * width * (6 * depth + 2)
+    what = f"a network of width={width}, depth={depth} with samples={samples}"
+    planning.refuse_above(planning.memory_free("cpu"), 4 * numbers, what, "cpu")
+
+
 def main() -> None:
     """Measure one network per seed."""
     chosen = cli.options(__doc__, DEFAULTS, HELPS)
     shared = {name: chosen[name] for name in ("dataset", "width", "depth")}
-    samples = parse_value("samples", int, chosen["samples"])
+    samples = check_field("measure_samples", chosen["samples"], "samples")
     specs = [
         RunSpec.from_mapping({**shared, "k": 0, "seed": seed, "measure_samples": samples})
         for seed in grid.numbers("seeds", chosen["seeds"])
     ]
     data = load(specs[0].dataset)
+    if samples > (there := len(data.test_labels)):
+        raise CreditError(
+            f"samples={samples}: {data.name} has {there} test images, pass 2 to {there}"
+        )
+    shape = shape_of(specs[0], data)
+    refuse_too_large(shape, samples)
     x, _ = held_out(data, torch.float32, n=samples)
-    networks = {
-        spec.seed: network.init(*shape_of(spec, data), generator(spec.seed, "init"), x.dtype)
+    found = {
+        spec.seed: identity(network.init(*shape, generator(spec.seed, "init"), x.dtype), x)[0]
         for spec in specs
     }
-    found = {seed: identity(params, x)[0] for seed, params in networks.items()}
     metrics = summary(list(found.values()))
     table = pd.DataFrame(
         [

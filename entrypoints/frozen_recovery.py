@@ -7,8 +7,10 @@ finished run instead.
 
 from collections.abc import Sequence
 
-from credit import cli, grid
+from credit import cli, grid, planning
+from credit.data import load
 from credit.experiment import conduct
+from credit.networks import shape_of
 from credit.presets import FROZEN_ARMS
 from credit.spec import RunSpec
 from credit.sweep import Outcome, Sweep, resolve
@@ -44,6 +46,17 @@ HELPS = {
 }
 
 
+def refuse_impossible(arms: Sequence[RunSpec]) -> None:
+    """Arms that cannot be trained must not be found out after their references.
+
+    Raises:
+        CreditError: there are not as many samples, or an arm does not fit into memory.
+    """
+    first = arms[0]
+    data = load(first.dataset, train_samples=first.train_samples)
+    planning.check(arms, lambda spec: shape_of(spec, data), planning.memory_free(first.device))
+
+
 def main() -> int:
     """Train references and estimators and publish their table."""
     given = cli.options(__doc__, DEFAULTS, HELPS)
@@ -54,6 +67,7 @@ def main() -> int:
     chosen = grid.settled("frozen_recovery", given)
     references = [start] if start else [resolve(spec) for spec in grid.frozen_recovery(chosen)]
     arms = [resolve(spec) for spec in grid.frozen_arms(chosen, references)]
+    refuse_impossible(arms)
 
     def then(outcome: Outcome, store: Store) -> Sequence[RunSpec]:
         """The arms whose reference is finished."""

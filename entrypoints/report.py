@@ -2,6 +2,7 @@
 
 from credit import cli, publish
 from credit.analysis.selection import choose_parent
+from credit.spec import check_names
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 
@@ -15,6 +16,7 @@ HELPS = {
 def main() -> None:
     """Find the parent run and publish it again."""
     chosen = cli.options(__doc__, DEFAULTS, HELPS)
+    check_names([chosen["kind"]], publish.KINDS, "kind")
     store = open_store()
     parent = chosen["parent"]
     if parent == "latest":

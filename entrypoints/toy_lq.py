@@ -20,7 +20,8 @@ DEFAULTS = {
     **cli.spec_options(
         *("dataset", "rule", "k", "seed", "tgw", "warmup_ratio", "augment"),  # fixed by the grid
         *("activation", "alpha", "terminal_norm", "lr", "weight_decay", "clip", "penalty"),
-        *("credit_eps", "credit_reduction"),  # of a network's training, and there is none
+        *("credit_eps", "credit_reduction", "start", "embed_trains", "head_trains"),
+        *("random_labels", "stale_steps"),  # of a network's training, and there is none
     ),
 }
 HELPS = {

@@ -85,3 +85,14 @@ def cifar_root() -> Path:
     if not (root / "cifar-10-batches-py" / "data_batch_1").is_file():
         pytest.skip(f"no cifar-10-batches-py in CREDIT_DATA={value}")
     return root
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    """A tracking server of this module's own, running."""
+    from tests.server import Server  # imports mlflow
+
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.stop()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credit import planning, sweep
+from credit import networks, planning, sweep
 from credit.data import load
 from credit.errors import CreditError
 from credit.planning import MAX_RUNS, SHARE, check, footprint, memory_needed, plan
@@ -262,7 +262,7 @@ def test_a_sweep_trains_the_parts_one_after_the_other(monkeypatch, capsys):
             most.append(len(alive))
             super().__init__(*args)
 
-    monkeypatch.setattr(sweep, "Stack", Counted)
+    monkeypatch.setattr(networks, "Stack", Counted)
     outcome = sweep.run(sweep.Sweep("ladder", "parts", specs), open_store())
     assert most == [1, 1, 1], "an earlier stack is still in memory"
     assert "3 runs in 3 stacks of 1: together they need" in capsys.readouterr().err

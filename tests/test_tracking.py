@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,10 +20,13 @@ from credit.spec import RunSpec, field_types
 from credit.tracking import history as history_module
 from credit.tracking import marks, rows, sending, store
 from credit.tracking.journal import Journal
+from credit.tracking.marks import owner_tags
 from credit.tracking.reader import Reader, connect
 from credit.tracking.writer import (
     Store,
     Writer,
+    contested,
+    end_parent,
     find_children,
     finish,
     log_children,
@@ -34,12 +36,12 @@ from credit.tracking.writer import (
     open_child,
     open_parent,
     open_store,
+    release,
 )
+from tests.server import PATIENCE_S
 
 SPEC = RunSpec(rule="dfa", k=2, epochs=3)
 PARAMS = {"rules": "bp,dfa", "ks": "0,1,2", "lr": "0.001", "preset": "quick"}
-PATIENCE_S = 300
-"""For other processes; a busy machine may starve them."""
 
 DATASET = {"name": "cifar10", "digest": "f" * 64, "source": "torchvision.datasets.CIFAR10"}
 
@@ -244,12 +246,36 @@ def test_run_of_a_live_process_is_busy_and_of_a_dead_one_is_not(opened):
     assert not busy_with(owner_of(1, "elsewhere"), now - 3600)
 
 
-def test_sweep_of_a_live_process_is_refused(opened):
+def test_sweep_of_a_live_process_is_joined(opened):
+    """And its parent ends as killed by its own process only."""
     parent = parent_of(opened)
     started = int(psutil.Process(os.getppid()).create_time())
     opened.client.set_tag(parent, "credit.owner", owner_of(os.getppid(), started=started))
-    with pytest.raises(CreditError, match="same sweep is being trained"):
-        parent_of(opened)
+    assert parent_of(opened) == parent
+    end_parent(opened, parent, "KILLED")
+    assert opened.client.get_run(parent).info.status == "RUNNING"
+    end_parent(opened, parent, "FINISHED")
+    assert opened.client.get_run(parent).info.status == "FINISHED"
+
+
+def test_of_two_claims_the_earlier_counts(opened):
+    """As two hosts make them that share a server only: each sees the other's a moment later."""
+    parent = parent_of(opened)
+    first = open_child(opened, parent, SPEC)
+    time.sleep(0.002)
+    second = open_child(opened, parent, SPEC)
+    key, there = SPEC.spec_hash, owner_of(1, "elsewhere")
+    assert contested(opened, {key: first}) == []  # both are this process's own
+    opened.client.set_tag(second, "credit.owner", there)
+    assert contested(opened, {key: first}) == []
+    opened.client.set_tag(second, "credit.owner", owner_tags()["credit.owner"])
+    opened.client.set_tag(first, "credit.owner", there)
+    assert contested(opened, {key: second}) == [key]
+    assert contested(opened, {key: first}) == [key]  # claimed again by another in the same moment
+    opened.client.set_tag(first, "credit.heartbeat", str(int(time.time()) - 3600))
+    assert contested(opened, {key: second}) == []  # its process is dead: the lease is over
+    release(opened, second)
+    assert set(connect().runs()["run_id"]) == {first}
 
 
 def test_finished_run_wins_over_a_later_unfinished_one(opened):
@@ -651,51 +677,6 @@ def test_reader_needs_no_torch():
 
 
 # --- a real server ---------------------------------------------------------------------------
-
-
-class Server:
-    """`mlflow server` on a fixed port that can be stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder = folder
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.sqlite = f"sqlite:///{folder / 'server.db'}"
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port)]
-        command += ["--backend-store-uri", self.sqlite, "--workers", "1"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
-        env |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.folder, env=env, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            try:
-                store.reach(self.uri)
-            except CreditError:
-                time.sleep(0.5)
-            else:
-                return
-        self.stop()
-        raise AssertionError((self.folder / "server.log").read_text() or "no answer, no log")
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, 15)
-        self.process.wait(PATIENCE_S)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.mark.slow

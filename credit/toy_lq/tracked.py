@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from credit import sweep
+from credit import planning, sweep
 from credit.data import Dataset
 from credit.errors import CreditError
 from credit.measures import Report
+from credit.networks import Networks
+from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.toy_lq import system
 from credit.toy_lq.bundle import PRECISIONS, Bundle, bundles, measure, train
@@ -40,15 +42,17 @@ class TrackedBundle(TrackedStack):
         return self.bundle.specs[0].rule
 
 
-class Trajectories(sweep.Networks):
+class Trajectories(Networks):
     """Bundles in place of stacks; their trajectories are drawn as they go."""
 
     def __init__(self, specs: Sequence[RunSpec], store: Store) -> None:
         for spec in specs:
             check(spec)
+        self.free = planning.memory_free(specs[0].device)
 
-    def check(self, pending: Sequence[RunSpec]) -> None:
-        """Nothing beyond what `__init__` refuses: a bundle is small."""
+    def shape(self, spec: RunSpec) -> Shape:
+        """No input units, as there is no embedding."""
+        return Shape(0, spec.width, system.outputs_of(spec.width), spec.depth)
 
     def plan(
         self, pending: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]

@@ -79,21 +79,19 @@ def open_parent(
 
     Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, and takes over the
     children of older parents with the same sweep hash. Otherwise the newest such parent goes on, or
-    a new one begins.
+    a new one begins. Where another process trains the same sweep, this one joins it.
 
     Raises:
-        CreditError: a parameter was logged with another value or is not one of `params`, or
-            another process trains the same sweep.
+        CreditError: a parameter was logged with another value or is not one of `params`.
     """
     client = store.client
     older = list(search(client, [store.experiment_id], {SWEEP: sweep_hash, SCHEMA_TAG: SCHEMA}))
     given = os.environ.get("MLFLOW_RUN_ID")
-    for parent in older:
-        if parent.info.run_id != given and is_busy(parent.info.status, parent.data.tags):
-            raise CreditError(
-                f"the same sweep is being trained by {parent.data.tags[OWNER]} "
-                f"(run {parent.info.run_id}): wait for it, or stop it"
-            )
+    busy = [p for p in older if is_busy(p.info.status, p.data.tags) and p.info.run_id != given]
+    older = [parent for parent in older if parent not in busy]
+    joined = next((p for p in busy if not _differences(p, params)), None)
+    if joined and not given:
+        return joined.info.run_id
     tags = {
         SCHEMA_TAG: SCHEMA,
         KIND: experiment_kind,
@@ -209,6 +207,38 @@ def finish(
     if reason:
         store.client.set_tag(run_id, REASON, reason)
     store.client.set_terminated(run_id, status, end_time)
+
+
+def end_parent(store: Store, run_id: str, status: str) -> None:
+    """End a parent run; one that another process leads ends only as FINISHED, with all it has."""
+    tags = store.client.get_run(run_id).data.tags
+    if status == "FINISHED" or tags.get(OWNER) == owner_tags()[OWNER]:
+        finish(store, run_id, status)
+
+
+def contested(store: Store, claims: Mapping[str, str]) -> list[str]:
+    """Which claims other processes have, too, and win: the earlier run of a spec counts.
+
+    Args:
+        claims: spec hash -> run id, of runs that this process has just opened.
+
+    Returns:
+        the spec hashes that are lost.
+    """
+    tags = {SCHEMA_TAG: SCHEMA, SPEC: set(claims)}
+    rows = list(select(store.uri, store.client, [store.experiment_id], tags))
+    begun = {row.run_id: (row.start or 0, row.run_id) for row in rows}
+    lost = set()
+    for row in rows:
+        mine = claims[row.tags[SPEC]]
+        if is_busy(row.status, row.tags) and begun[row.run_id] <= begun[mine]:
+            lost.add(row.tags[SPEC])
+    return sorted(lost)
+
+
+def release(store: Store, run_id: str) -> None:
+    """Take back a run that was opened for nothing."""
+    store.client.delete_run(run_id)
 
 
 def log_children(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from credit.errors import CreditError
 
@@ -74,10 +74,12 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
     MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `experiment`.
 
     Raises:
-        CreditError: the store does not answer or cannot be written, or the run or experiment that
-            the environment names is not there.
+        CreditError: the store does not answer or cannot be written, or the run, experiment or
+            CREDIT_STATE that the environment names is not there or cannot be used.
     """
     uri = tracking_uri()
+    if state := os.environ.get("CREDIT_STATE"):
+        _refuse_unwritable(state)
     path = sqlite_path(uri)
     with _first_writer(path) if path else contextlib.nullcontext():
         client = reach(uri)
@@ -102,9 +104,20 @@ def reach(uri: str) -> MlflowClient:
         with _quick_http():
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except AWAY as error:
+    except (*AWAY, ImportError) as error:  # a database whose driver is not installed
         raise _unreachable(uri, error) from error
     return client
+
+
+def _refuse_unwritable(state: str) -> None:
+    """Checkpoints and unsent values go there: a run must not find out that they cannot."""
+    folder = Path(state).resolve()
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise CreditError(
+            f"CREDIT_STATE={state} cannot be written ({there} is no folder of yours): name "
+            "another folder, or unset CREDIT_STATE"
+        )
 
 
 def is_http(uri: str) -> bool:
@@ -116,7 +129,13 @@ def sqlite_path(uri: str) -> Path | None:
     """The database file of a SQLite URI as an absolute path, else None."""
     if not uri.startswith("sqlite"):
         return None
-    name = make_url(uri).database
+    try:
+        name = make_url(uri).database
+    except ArgumentError as error:
+        raise CreditError(
+            f"MLFLOW_TRACKING_URI={uri} is not a URI: name a file as sqlite:////path/mlflow.db, or "
+            "unset it"
+        ) from error
     if not name or name == ":memory:":
         raise CreditError(
             f"tracking uri {uri} keeps nothing: name a file, sqlite:////path/mlflow.db"
@@ -198,7 +217,7 @@ def _quick_http() -> Iterator[None]:
 
 
 def _unreachable(uri: str, error: Exception) -> CreditError:
-    cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return CreditError(
         f"no tracking store answers at {shown(uri)} ({shown(cause)}): "
         "start the server, or set or unset MLFLOW_TRACKING_URI"

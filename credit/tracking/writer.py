@@ -16,12 +16,15 @@ from credit.tracking.artifacts import (
 from credit.tracking.runs import (
     FoundRun,
     adopt,
+    contested,
+    end_parent,
     find_children,
     finish,
     log_children,
     log_results,
     open_child,
     open_parent,
+    release,
 )
 from credit.tracking.sending import Writer
 from credit.tracking.store import Store, open_store
@@ -31,6 +34,8 @@ __all__ = [
     "Store",
     "Writer",
     "adopt",
+    "contested",
+    "end_parent",
     "find_children",
     "finish",
     "log_artifact_file",
@@ -45,4 +50,5 @@ __all__ = [
     "open_child",
     "open_parent",
     "open_store",
+    "release",
 ]

@@ -1,0 +1,82 @@
+"""What most sweeps train: networks on data. How runs share memory, and what a stack of them is."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from credit import planning, starting
+from credit.data import Dataset, load
+from credit.errors import CreditError
+from credit.rules import Shape
+from credit.spec import RunSpec
+from credit.tracked_stack import TrackedStack
+from credit.tracking.writer import Store, Writer
+from credit.training.stack import Stack
+
+
+class Networks:
+    """What a sweep needs to know of its networks and their data.
+
+    Another kind of training subclasses this and says how its runs share a stack, what a stack is
+    and how it is tracked (`credit.toy_lq.tracked`).
+
+    Raises:
+        CreditError: bad specs or data.
+    """
+
+    def __init__(self, specs: Sequence[RunSpec], store: Store) -> None:
+        if len(devices := {spec.device for spec in specs}) > 1:
+            raise CreditError(f"one sweep trains on one device, not {', '.join(sorted(devices))}")
+        self._data = {key: load(*key) for key in dict.fromkeys(map(_data_key, specs))}
+        used = sum(
+            planning.memory_of_data(data, [s for s in specs if _data_key(s) == key])
+            for key, data in self._data.items()
+        )
+        self.free = planning.memory_free(specs[0].device) - used
+        self.starts = starting.networks(specs, store)
+
+    def data(self, spec: RunSpec) -> Dataset:
+        """What a run trains on."""
+        return self._data[_data_key(spec)]
+
+    def shape(self, spec: RunSpec) -> Shape:
+        """The dimensions of a run's network."""
+        return shape_of(spec, self.data(spec))
+
+    def check(self, pending: Sequence[RunSpec]) -> None:
+        """Refuse what cannot be trained, before any run is created."""
+        planning.check(pending, self.shape, self.free)
+
+    def plan(
+        self, pending: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]
+    ) -> list[list[RunSpec]]:
+        """Which runs share a stack. `done`: epochs, and steps of the next, by spec hash."""
+        stacks, note = planning.plan(pending, self.shape, done, self.free)
+        if note:
+            print(note, file=sys.stderr)
+        return stacks
+
+    def source(self, spec: RunSpec) -> dict[str, str]:
+        """What the tracking store calls a run's data."""
+        data = self.data(spec)
+        return {"name": data.name, "digest": data.digest, "source": data.source}
+
+    def stack(self, runs: Sequence[RunSpec]) -> Stack:
+        """Runs that train together, before their first step."""
+        return Stack(runs, self.shape(runs[0]), self.starts)
+
+    def tracked(
+        self, stack: Stack, run_ids: list[str], store: Store, writer: Writer, state: Path
+    ) -> TrackedStack:
+        """A stack with the MLflow runs it reports to."""
+        return TrackedStack(stack, run_ids, self.data(stack.specs[0]), store, writer, state)
+
+
+def _data_key(spec: RunSpec) -> tuple[str, str, None, int, bool]:
+    """The arguments of `load`."""
+    return spec.dataset, spec.device, None, spec.train_samples, spec.random_labels
+
+
+def shape_of(spec: RunSpec, data: Dataset) -> Shape:
+    """The dimensions of a run's network."""
+    return Shape(data.d_in, spec.width, data.classes, spec.depth)

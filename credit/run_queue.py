@@ -1,0 +1,219 @@
+"""The queue of a sweep: which of its runs are open, and whose turn it is.
+
+Several processes may work on the same runs at once. A process claims a stack before it trains it:
+it marks the MLflow runs as its own, and is believed as long as it lives (`marks.is_busy`). On one
+host a file lock makes claims one after another; between hosts, which share a server only, a claim
+counts when it is still uncontested a moment later.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+)
+from tqdm import tqdm
+
+from credit.errors import CreditError
+from credit.networks import Networks
+from credit.spec import RunSpec
+from credit.tracked_stack import TrackedStack
+from credit.tracking.store import AWAY, shown, sqlite_path
+from credit.tracking.writer import (
+    FoundRun,
+    Store,
+    Writer,
+    contested,
+    find_children,
+    open_child,
+    release,
+)
+from credit.training import checkpoint
+
+T = TypeVar("T")
+
+POLL_SECONDS = 2.0
+"""Between two looks at runs that another process trains."""
+SETTLE_SECONDS = 1.0
+"""After which a claim on a server is looked at again; longer than an answer takes."""
+PATIENCE_SECONDS = 600.0
+"""How long a sweep waits, between two stacks, for a tracking store that is away."""
+
+
+class Queue:
+    """The runs of a sweep that are not settled yet.
+
+    Attributes:
+        run_ids: of settled runs, and of those trained here, by spec hash.
+        failures: run name -> reason.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        work: Networks,
+        store: Store,
+        parent_id: str,
+        writer: Writer,
+        state: Path,
+    ) -> None:
+        self.run_ids: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
+        self._open = {spec.spec_hash: spec for spec in specs}
+        self._work, self._store, self._parent_id = work, store, parent_id
+        self._writer, self._state = writer, state
+        self._from_scratch: set[str] = set()
+        self._told: set[str] = set()
+        state.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(state / "claims.lock")
+
+    def train(self, bar: tqdm) -> None:
+        """Train every run that is open and free; wait for those that others train.
+
+        Raises:
+            CreditError: a checkpoint is not readable and is the only one, the store is away for
+                `PATIENCE_SECONDS`, or a value could not be sent.
+            Stopped: by a signal.
+        """
+        while self._open:
+            taken = self._take(bar)
+            if taken is None:
+                time.sleep(POLL_SECONDS)
+                continue
+            tracked, start = taken
+            for name, reason in tracked.train(start, bar).items():
+                self._fail(name, reason)
+            for spec, run_id in zip(tracked.stack.specs, tracked.run_ids, strict=True):
+                self.run_ids[spec.spec_hash] = run_id
+                del self._open[spec.spec_hash]
+            del tracked, taken  # the next stack needs the memory
+
+    def _take(self, bar: tqdm) -> tuple[TrackedStack, int] | None:
+        """The next stack, claimed, and the epochs it has done; None if none is free now."""
+        with self._lock:
+            found = patiently(self._store, lambda: find_children(self._store, self._open))
+            self._settle(found)
+            free = [s for key, s in self._open.items() if key not in found or not found[key].busy]
+            if busy := len(self._open) - len(free):
+                self._tell("busy", f"{busy} runs are being trained by another process")
+            if not free:
+                return None
+            return self._claim(free, found, bar)
+
+    def _settle(self, found: Mapping[str, FoundRun]) -> None:
+        before = len(self._open)
+        for key, old in found.items():
+            if old.status == "FAILED":
+                self._fail(self._open[key].name, old.reason or "failed earlier")
+            if old.status in ("FINISHED", "FAILED"):
+                self.run_ids[key] = old.run_id
+                del self._open[key]
+        if settled := before - len(self._open):
+            self._tell("there", f"{settled} of {before} runs are already there")
+
+    def _claim(
+        self, free: Sequence[RunSpec], found: Mapping[str, FoundRun], bar: tqdm
+    ) -> tuple[TrackedStack, int] | None:
+        saved = self._saved(free, found)
+        while True:  # until the first stack has no checkpoint that would leave a gap
+            done = {key: header.done for key, (header, _) in saved.items()}
+            runs = self._work.plan(free, done)[0]
+            broken = [
+                spec.spec_hash
+                for spec in runs
+                if spec.spec_hash in saved
+                and not self._continues(found[spec.spec_hash], saved[spec.spec_hash][0])
+            ]
+            if not broken:
+                break
+            self._from_scratch.update(broken)
+            saved = {key: source for key, source in saved.items() if key not in broken}
+        left = sum(spec.epochs - done.get(spec.spec_hash, (0, 0))[0] for spec in free)
+        bar.total = bar.n + left + 1e-6  # steps are fractions of an epoch: room for rounding
+        stack = self._work.stack(runs)
+        start, steps = done.get(runs[0].spec_hash, (0, 0))
+        if start or steps:
+            checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
+        ids = {spec.spec_hash: self._opened(spec, found.get(spec.spec_hash)) for spec in runs}
+        if sqlite_path(self._store.uri) is None:
+            time.sleep(SETTLE_SECONDS)
+            if lost := patiently(self._store, lambda: contested(self._store, ids)):
+                for key in lost:
+                    if key not in found:
+                        release(self._store, ids[key])
+                return None
+        tracked = self._work.tracked(
+            stack, list(ids.values()), self._store, self._writer, self._state
+        )
+        return tracked, start
+
+    def _opened(self, spec: RunSpec, old: FoundRun | None) -> str:
+        """The MLflow run of `spec`, ours from now on."""
+        tries = 0
+
+        def attempt() -> str:
+            nonlocal tries, old
+            if tries:  # the run may have been made, and the answer lost
+                old = find_children(self._store, [spec.spec_hash]).get(spec.spec_hash)
+            tries += 1
+            source = self._work.source(spec)
+            return open_child(self._store, self._parent_id, spec, old, source, self._writer.then)
+
+        return patiently(self._store, attempt)
+
+    def _saved(
+        self, free: Iterable[RunSpec], found: Mapping[str, FoundRun]
+    ) -> dict[str, tuple[checkpoint.Header, int]]:
+        """Checkpoints to go on from, by spec hash."""
+        files, unreadable = checkpoint.find(self._state / "stacks")
+        known = {spec.spec_hash for spec in free} & found.keys() - self._from_scratch
+        if unreadable and (lost := known - files.keys()):
+            raise CreditError(f"{unreadable[0]} ({len(lost)} runs of this sweep have no other one)")
+        for reason in unreadable:
+            self._tell(str(reason), f"credit: {reason}; the one before is used")
+        return {key: files[key] for key in known & files.keys()}
+
+    def _continues(self, old: FoundRun, header: checkpoint.Header) -> bool:
+        """Whether the metrics of `old` reach up to the checkpoint: going on leaves no gap."""
+        return set(range(1, header.epoch + 1)) <= self._writer.known_steps(old.run_id)
+
+    def _fail(self, name: str, reason: str) -> None:
+        """Note a failure; runs of different shape may share their name."""
+        while name in self.failures:
+            name += "'"
+        self.failures[name] = reason
+
+    def _tell(self, what: str, line: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            print(line, file=sys.stderr)
+
+
+def patiently(store: Store, action: Callable[[], T]) -> T:
+    """What `action` gives, repeated while the store is away.
+
+    Raises:
+        CreditError: it is away for PATIENCE_SECONDS.
+    """
+    try:
+        for attempt in Retrying(
+            retry=retry_if_exception_type(AWAY),
+            wait=wait_exponential(max=10),
+            stop=stop_after_delay(PATIENCE_SECONDS),
+        ):
+            with attempt:
+                return action()
+    except RetryError as error:
+        raise CreditError(
+            f"{shown(store.uri)} has been away for {PATIENCE_SECONDS:.0f} s: what is trained is "
+            "kept on disk, run the same command again"
+        ) from error
+    raise AssertionError("unreachable")

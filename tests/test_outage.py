@@ -1,0 +1,106 @@
+"""A tracking server that goes away: at the start, in the middle of a sweep, and at its end."""
+
+import threading
+import time
+
+import pytest
+
+from credit import sweep, tracked_stack
+from credit.errors import CreditError
+from credit.spec import RunSpec
+from credit.tracking.reader import connect
+from credit.tracking.store import open_store
+from tests.server import Server
+from tests.test_sweep import BASE, assert_complete_histories
+
+pytestmark = pytest.mark.slow
+
+AWAY_SECONDS = 60
+
+
+def grid(epochs: int = 40) -> list[RunSpec]:
+    """Two stacks: the second is opened while the server is away."""
+    fields = {**BASE, "epochs": epochs, "measure_every": 20, "k": 2}
+    return [
+        RunSpec(**{**fields, "rule": rule, "seed": seed})
+        for seed in (1, 2)
+        for rule in ("bp", "dfa")
+    ]
+
+
+def train(specs: list[RunSpec]) -> sweep.Outcome:
+    return sweep.run(sweep.Sweep("ladder", "outage", specs), open_store())
+
+
+def test_a_sweep_outlives_an_outage_of_a_minute(server: Server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    progress = []
+    real = tracked_stack.train
+
+    def slow(stack, data, start, on_step):
+        def step(done: int, steps: int) -> None:
+            progress.append(time.monotonic())
+            time.sleep(0.05)  # 40 epochs of 5 steps take 10 s
+            on_step(done, steps)
+
+        return real(stack, data, start, step)
+
+    monkeypatch.setattr(tracked_stack, "train", slow)
+    outage = []
+
+    def interrupt() -> None:
+        while len(progress) < 20:
+            time.sleep(0.05)
+        server.stop()
+        outage.append(time.monotonic())
+        time.sleep(AWAY_SECONDS)
+        outage.append(time.monotonic())
+        server.start()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    outcome = train(grid())
+    thread.join()
+    went, came = outage
+    assert sum(went < moment < came for moment in progress) >= 150, "training stopped, too"
+    runs = connect().runs(parent=outcome.parent_id)
+    assert set(runs["status"]) == {"FINISHED"} and len(runs) == 4
+    assert_complete_histories(outcome, epochs=40)
+
+
+def test_a_server_away_at_the_start_is_told_before_anything_is_computed(server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    server.stop()
+    try:
+        monkeypatch.setattr(tracked_stack, "train", lambda *_: pytest.fail("it trained"))
+        started = time.monotonic()
+        with pytest.raises(CreditError, match="no tracking store answers at"):
+            train(grid())
+        assert time.monotonic() - started < 60
+    finally:
+        server.start()
+
+
+def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_it(
+    server, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    monkeypatch.setattr(sweep, "FLUSH_SECONDS", 3.0)
+    monkeypatch.setattr(tracked_stack, "FLUSH_SECONDS", 3.0)
+    real = tracked_stack.train
+
+    def cut_off(stack, data, start, on_step):
+        for records in real(stack, data, start, on_step):
+            if records[0].epoch == 2:
+                server.stop()
+            yield records
+
+    monkeypatch.setattr(tracked_stack, "train", cut_off)
+    specs = grid(epochs=4)[:2]
+    with pytest.raises(CreditError, match=r"are not sent: .* is away; they are kept in"):
+        train(specs)
+    server.start()
+    monkeypatch.setattr(tracked_stack, "train", lambda *_: pytest.fail("it trained again"))
+    outcome = train(specs)
+    assert set(connect().runs(parent=outcome.parent_id)["status"]) == {"FINISHED"}
+    assert_complete_histories(outcome, epochs=4)
