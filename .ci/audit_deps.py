@@ -114,7 +114,7 @@ def judge(answer: dict, pins: Pins) -> tuple[list[str], list[str]]:
         for flaw in package["vulns"]:
             fixed = [Version(text) for text in flaw["fix_versions"] if Version(text) > here]
             line = f"{package['name']} {package['version']}: {flaw['id']}"
-            if allowed := sorted(version for version in fixed if version in pin):
+            if allowed := sorted(v for v in fixed if pin.contains(v, prereleases=False)):
                 mendable.append(f"{line}, mended in {allowed[0]}: raise its pin and install it")
             elif fixed:
                 others.append(f"{line}, mended in {_listed(fixed)}, which {pin} does not allow")

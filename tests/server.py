@@ -18,13 +18,18 @@ class Server:
     """`mlflow server` on a fixed port that can be stopped and started again."""
 
     def __init__(self, folder: Path, backend: str | None = None) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = self.free_port()
         self.folder = folder
         self.uri = f"http://127.0.0.1:{self.port}"
         self.sqlite = f"sqlite:///{folder / 'server.db'}"
         self.backend = backend or self.sqlite
+
+    @staticmethod
+    def free_port() -> int:
+        """A port that nobody listens on now."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return free.getsockname()[1]
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port)]

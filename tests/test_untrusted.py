@@ -32,7 +32,7 @@ from credit.tracking.journal import Journal
 from credit.tracking.marks import IMPORTED_FROM, NOTE, REASON
 from credit.tracking.portable import _inside, export, import_into
 from credit.tracking.reader import connect
-from credit.tracking.writer import log_text, open_store
+from credit.tracking.writer import finish, log_text, open_child, open_parent, open_store
 from credit.training import checkpoint
 from tests.test_portable import damage, exported, other  # noqa: F401  (fixtures)
 from tests.test_sweep import BASE
@@ -110,36 +110,36 @@ def test_a_pickle_as_a_run_s_checkpoint(made, name, tmp_path, trap):
     path.write_bytes(made(trap))
     refused(lambda: checkpoint.read_header(path), name, "not a readable checkpoint", "delete it")
     refused(lambda: checkpoint.network_of(path), name)
-    refused(lambda: checkpoint.find(tmp_path), name)
+    found, unreadable = checkpoint.find(tmp_path)
+    assert not found and [name in str(error) for error in unreadable] == [True]
 
 
-def start_from(key: str) -> sweep.Outcome:
-    spec = RunSpec(**{**BASE, "rule": "dfa", "k": 0, "epochs": 1, "start": key})
-    return sweep.run(sweep.Sweep("train", "second", [spec]), open_store())
+def train(rule: str, **changes) -> sweep.Outcome:
+    spec = RunSpec(**{**BASE, "rule": rule, "k": 0, "epochs": 1, **changes})
+    return sweep.run(sweep.Sweep("train", rule, [spec]), open_store())
 
 
 @each_trap
-def test_a_pickle_where_a_sweep_looks(made, tracking_store, trap):
+def test_a_pickle_where_a_sweep_looks(made, tracking_store, trap, capsys):
     """A stack below CREDIT_STATE; then weights and spec of the run that another starts from."""
-    spec = sweep.resolve(RunSpec(**{**BASE, "rule": "bp", "k": 2, "epochs": 1}))
-    plan = sweep.Sweep("train", "first", [spec])
-    state = sweep.state_folder(open_store())
-    stack = state / "stacks" / "0123456789abcdef.safetensors"
+    spec = sweep.resolve(RunSpec(**{**BASE, "rule": "bp", "k": 0, "epochs": 1}))
+    store = open_store()
+    stack = sweep.state_folder(store) / "stacks" / "0123456789abcdef.safetensors"
     stack.parent.mkdir(parents=True)
     stack.write_bytes(made(trap))
-    refused(lambda: sweep.run(plan, open_store()), str(stack), "delete it")
+    parent = open_parent(store, "bp", "train", {}, "0" * 16)
+    finish(store, open_child(store, parent, spec), "KILLED")  # was this its checkpoint?
+    finish(store, parent, "KILLED")
+    refused(lambda: train("bp"), str(stack), "not a readable checkpoint", "delete it")
+    train("dfa")  # which has none
+    assert f"{stack} is not a readable checkpoint" in capsys.readouterr().err
     stack.unlink()
-    outcome = sweep.run(plan, open_store())
-    (run_id,) = outcome.run_ids.values()
+    (run_id,) = train("bp").run_ids.values()
     folder = connect().artifact(run_id, "checkpoint")
     (folder / "spec.json").write_bytes(made(trap))  # for people to read; no code does
-    start_from(spec.spec_hash)
+    train("fa", start=spec.spec_hash)
     (folder / "weights.safetensors").write_bytes(made(trap))
-    other_seed = RunSpec(**{**BASE, "rule": "fa", "k": 0, "epochs": 1, "start": spec.spec_hash})
-    refused(
-        lambda: sweep.run(sweep.Sweep("train", "third", [other_seed]), open_store()),
-        "weights.safetensors",
-    )
+    refused(lambda: train("oracle", start=spec.spec_hash), "weights.safetensors")
 
 
 def test_a_pickle_as_a_journal(tmp_path, trap):

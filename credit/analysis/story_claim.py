@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from credit.analysis.cells import values
-from credit.analysis.selection import finished
 
 HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not there yet"
 """What is said of a claim. MISSING: its experiment has no finished run in the store."""
@@ -110,7 +109,8 @@ class Claim:
     def seeds(self) -> str:
         """What a number is a mean of: "n = 3", "n = 1 to 3"; empty where there is none."""
         counts = sorted({len(point.values) for point in self.points if point.values})
-        return f"n = {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))}" if counts else ""
+        ends = dict.fromkeys(counts[:1] + counts[-1:])
+        return f"n = {' to '.join(map(str, ends))}" if counts else ""
 
 
 class Want(NamedTuple):
@@ -178,9 +178,9 @@ def outcome(
 def judged(points: Sequence[Point], limit: Limit) -> tuple[str, str]:
     """Status of a claim that must hold on every seed of every number, and why if undecided."""
     own = [value for point in points for value in point.values.values()]
+    empty = [" of ".join(filter(None, (p.kind, p.name))) for p in points if not p.values]
     if any(not limit.low <= value <= limit.high for value in own):
         return FAILS, ""
-    empty = [f"{point.kind} of {point.name}".removeprefix(" of ") for point in points if not point.values]
     if empty or not own:
         return UNDECIDED, f"no valid number of {', '.join(empty)}" if empty else "nothing was run"
     return HOLDS, ""
@@ -217,17 +217,19 @@ def of_cell(
     quantity: str,
     take: Callable[[pd.DataFrame, str], list[float]] = values,
 ) -> dict[int, float]:
-    """The valid values of a cell's finished runs, by seed."""
-    done = finished(runs)
-    if done.empty:
+    """The valid values of a cell's finished runs, by seed.
+
+    A cell, here and below, is made of finished runs only, of `selection.finished`.
+    """
+    if runs.empty:
         return {}
-    found = zip(sorted(done["seed"].astype(int)), take(done, quantity), strict=True)
+    found = zip(sorted(runs["seed"].astype(int)), take(runs, quantity), strict=True)
     return {seed: value for seed, value in found if math.isfinite(value)}
 
 
 def ids(*cells: pd.DataFrame) -> tuple[str, ...]:
-    """Run ids of finished runs, in order of seed."""
-    return tuple(run for own in cells for run in finished(own).sort_values("seed")["run_id"])
+    """Run ids of cells, in order of seed."""
+    return tuple(run for c in cells for _, run in sorted(zip(c["seed"], c["run_id"], strict=True)))
 
 
 def _numbers(points: Sequence[Point], unit: Unit) -> str:

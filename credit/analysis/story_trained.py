@@ -42,10 +42,10 @@ def ladder(runs: pd.DataFrame) -> list[Claim]:
         CreditError: as `audits.verdicts`.
     """
     depth = int(configuration(runs)["depth"])
-    found, margin = verdicts(runs), audit.DEPTH_MARGIN
+    found, done, margin = verdicts(runs), finished(runs), audit.DEPTH_MARGIN
 
     def gain(rule: str) -> Point:
-        own = pick(runs, rule=rule)
+        own = pick(done, rule=rule)
         return difference(rule, pick(own, k=depth), pick(own, k=0), "accuracy")
 
     def depth_claim(
@@ -59,7 +59,7 @@ def ladder(runs: pd.DataFrame) -> list[Claim]:
         limit = Limit(low=0.0) if want == "pass" else Limit(high=0.0)
         status = outcome(found, [Want("oracle_share", rule, want)])
         point = _share(rule, gain(rule), gain("oracle"), _value(found, "oracle_share", rule))
-        note = _low_bar(runs, depth)
+        note = _low_bar(done, depth)
         return claim(name, says, status, [point], PERCENT, limit, note)
 
     trained = f"training all {depth} blocks rather than none"
@@ -119,9 +119,9 @@ def direction(runs: pd.DataFrame) -> list[Claim]:
     """
     config = configuration(runs, vary=("rule", "k", "seed", "penalty"))
     depth, floor, found = int(config["depth"]), sample_floor(config), direction_verdicts(runs)
-    full = pick(runs, rule="dfa", k=depth)
-    weights = sorted(weight for weight in full["penalty"].unique() if weight > 0)
+    weights = sorted(weight for weight in runs["penalty"].unique() if weight > 0)
     weight = weights[-1] if weights else math.nan
+    full = pick(finished(runs), rule="dfa", k=depth)
     bare, held = pick(full, penalty=0.0), pick(full, penalty=weight)
 
     def orders(own: pd.DataFrame, _: str) -> list[float]:
@@ -184,8 +184,9 @@ def methods(runs: pd.DataFrame) -> list[Claim]:
     full, found = fully_trained(runs), comparison_checks.verdicts(runs)
     rules = [rule for rule in in_order(full["rule"]) if rule not in comparison_checks.CEILINGS]
     learned = [rule for rule in rules if rule in LEARNED]
-    cells = {rule: pick(full, rule=rule) for rule in in_order(full["rule"])}
-    none = full.iloc[:0]
+    done = finished(full)
+    cells = {rule: pick(done, rule=rule) for rule in in_order(full["rule"])}
+    none = done.iloc[:0]
     bp, depth = cells.get("bp", none), "/".join(map(str, sorted(full["depth"].unique())))
     equal, far = comparison_checks.EQUAL, comparison_checks.FAR
     return [
@@ -252,15 +253,15 @@ def scale(runs: pd.DataFrame) -> list[Claim]:
         CreditError: as `credit_scale_checks.verdicts`.
     """
     found, (fa, dfa) = credit_scale_checks.verdicts(runs), RULES
-    own = {rule: published_setting(rule) for rule in RULES}
+    done, own = finished(runs), {rule: published_setting(rule) for rule in RULES}
     braked, free = (
-        difference("fa − dfa", *(cells[rule].of(runs, rule) for rule in RULES), "accuracy")
+        difference("fa − dfa", *(cells[rule].of(done, rule) for rule in RULES), "accuracy")
         for cells in (own, {rule: own[rule]._replace(eps=0.0) for rule in RULES})
     )
     same, name = credit_scale_checks.SAME, f"eps {PUBLISHED_EPS:g} - 0"
     hangs = difference(
         f"eps {PUBLISHED_EPS:g} − eps 0",
-        *(own[fa]._replace(eps=eps).of(runs, fa) for eps in (own[fa].eps, 0.0)),
+        *(own[fa]._replace(eps=eps).of(done, fa) for eps in (own[fa].eps, 0.0)),
         "accuracy",
     )
     left = _share("left at eps 0", free, braked, _value(found, "share of the lead", fa))
@@ -319,10 +320,9 @@ def _share(label: str, part: Point, whole: Point, value: float) -> Point:
     return Point(label, own, tuple(dict.fromkeys(part.runs + whole.runs)), whole=value)
 
 
-def _low_bar(runs: pd.DataFrame, depth: int) -> str:
-    """Says so where the oracle is better with fewer blocks: its gain at k = L is then no ceiling."""
-    done = finished(pick(runs, rule="oracle"))
-    means = done.groupby("k")["accuracy/test"].mean()
+def _low_bar(done: pd.DataFrame, depth: int) -> str:
+    """Says so where the oracle is better with fewer blocks, so that k = L is no ceiling."""
+    means = pick(done, rule="oracle").groupby("k")["accuracy/test"].mean()
     if depth not in means or means.max() - means[depth] < audit.DEPTH_MARGIN:
         return ""
     best = means.idxmax()
