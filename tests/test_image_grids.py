@@ -331,6 +331,7 @@ def scan(**alignments: float) -> pd.DataFrame:
                     **vars(spec),
                     "run_id": f"{label}{seed}",
                     "status": "FINISHED",
+                    "started": pd.Timestamp("2026-01-01", tz="UTC"),
                     "alignment/deep": gamma + shift,
                     "rho/deep": {"four": 0.5}.get(label, 0.3),
                     "valid/reference": 1.0,
