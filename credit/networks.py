@@ -20,11 +20,15 @@ class Networks:
     Another kind of training subclasses this and says how its runs share a stack, what a stack is
     and how it is tracked (`credit.toy_lq.tracked`).
 
+    Args:
+        specs: all runs of the sweep.
+        pending: those of them that are still to be trained.
+
     Raises:
         CreditError: bad specs or data.
     """
 
-    def __init__(self, specs: Sequence[RunSpec], store: Store) -> None:
+    def __init__(self, specs: Sequence[RunSpec], pending: Sequence[RunSpec], store: Store) -> None:
         if len(devices := {spec.device for spec in specs}) > 1:
             raise CreditError(f"one sweep trains on one device, not {', '.join(sorted(devices))}")
         self._data = {key: load(*key) for key in dict.fromkeys(map(_data_key, specs))}
@@ -33,7 +37,7 @@ class Networks:
             for key, data in self._data.items()
         )
         self.free = planning.memory_free(specs[0].device) - used
-        self.starts = starting.networks(specs, store)
+        self.starts = starting.networks(pending, store)
 
     def data(self, spec: RunSpec) -> Dataset:
         """What a run trains on."""

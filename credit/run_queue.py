@@ -28,6 +28,7 @@ from credit.spec import RunSpec
 from credit.tracked_stack import TrackedStack
 from credit.tracking.store import AWAY, shown, sqlite_path
 from credit.tracking.writer import (
+    Busy,
     FoundRun,
     Store,
     Writer,
@@ -73,7 +74,8 @@ class Queue:
         self._from_scratch: set[str] = set()
         self._told: set[str] = set()
         state.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(state / "claims.lock")
+        path = sqlite_path(store.uri)  # two processes may share it and not the state folder
+        self._lock = FileLock(f"{path}.claims" if path else state / "claims.lock")
 
     def train(self, bar: tqdm) -> None:
         """Train every run that is open and free; wait for those that others train.
@@ -142,7 +144,10 @@ class Queue:
         start, steps = done.get(runs[0].spec_hash, (0, 0))
         if start or steps:
             checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
-        ids = {spec.spec_hash: self._opened(spec, found.get(spec.spec_hash)) for spec in runs}
+        try:
+            ids = {spec.spec_hash: self._opened(spec, found.get(spec.spec_hash)) for spec in runs}
+        except Busy:  # another host was faster; what is ours by now is taken again
+            return None
         if sqlite_path(self._store.uri) is None:
             time.sleep(SETTLE_SECONDS)
             if lost := patiently(self._store, lambda: contested(self._store, ids)):

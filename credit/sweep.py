@@ -6,6 +6,7 @@ from their last checkpoint.
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -26,6 +27,7 @@ from credit.tracking.writer import (
     adopt,
     end_parent,
     find_children,
+    leads,
     log_children,
     open_parent,
 )
@@ -108,7 +110,9 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
     if not specs:
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
     work = _prepared(specs, store, training)
-    sweep_hash = hash_of(sweep.kind, specs)
+    # a second stage is not named by the runs of the first, but by what was asked for
+    asked = json.dumps(dict(sweep.params), sort_keys=True) if sweep.then else ""
+    sweep_hash = hash_of(sweep.kind + asked, specs)
     parent_id = open_parent(
         store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
     )
@@ -116,6 +120,8 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
     status = "KILLED"
     try:
         with Writer(store, state / "journal") as writer, stop_on_signals():
+            if leads(store, parent_id):
+                writer.watch(parent_id)  # its heartbeat
             outcome = _train_all(specs, work, store, parent_id, writer, state)
             del work  # a second stage loads its own data
             if sweep.then and (more := _distinct(sweep.then(outcome, store))):
@@ -173,10 +179,11 @@ def _prepared(specs: Sequence[RunSpec], store: Store, training: type[Networks]) 
     Raises:
         CreditError: they cannot be trained.
     """
-    work = training(specs, store)
     found = find_children(store, [spec.spec_hash for spec in specs])
     settled = {key for key, old in found.items() if old.status in ("FINISHED", "FAILED")}
-    work.check([s for s in specs if s.spec_hash not in settled])
+    pending = [spec for spec in specs if spec.spec_hash not in settled]
+    work = training(specs, pending, store)
+    work.check(pending)
     return work
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 """When a fork counts as stuck, on the busiest machine: what it should do takes well under one."""
 
 

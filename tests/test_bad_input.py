@@ -413,8 +413,8 @@ STORE = [
     Case(
         "train",
         TINY,
-        f"no tracking store answers at mysql://127.0.0.1/x (...): start the server, or {URI}",
-        env(URI, "mysql+absent://127.0.0.1/x"),
+        "no tracking store answers at mysql://127.0.0.1/x (...): start the server, or set or unset",
+        env(URI, "mysql://me:secret@127.0.0.1/x"),
     ),
     Case("train", TINY, "no tracking store answers at odd://x (...): start", env(URI, "odd://x")),
     Case("train", TINY, f"{URI}=sqlite is not a URI: name a file as sqlite:", env(URI, "sqlite")),
@@ -476,6 +476,13 @@ RUNS = [
         True,
     ),
     Case(
+        "export",
+        "--kind train --folder {here}/a_file/x",
+        "cannot make {here}/a_file/x (Not a directory): name a folder that you can write",
+        file("a_file", ""),
+        True,
+    ),
+    Case(
         "import_results",
         "--folder {here}/absent",
         "cannot read {here}/absent/runs.json (...): name the folder of an export",
@@ -505,7 +512,7 @@ RUNS = [
     ),
     Case(
         "train",
-        f"{TINY} --start {{hash}} --width 16",
+        f"{TINY} --start {{hash}}".replace("--width 8", "--width 16"),
         "width=16, but run {run} to start from has width=8: pass the same",
         trained=True,
     ),
@@ -654,9 +661,12 @@ def world(
     if case.trained:
         home, found = request.getfixturevalue("trained")
         names |= found
-        for part in ("mlflow.db", "mlartifacts"):
-            copy = shutil.copytree if part == "mlartifacts" else shutil.copy
-            copy(home / part, tmp_path / part)
+        shutil.copytree(home / "mlartifacts", tmp_path / "mlartifacts")
+        with (
+            closing(sqlite3.connect(home / "mlflow.db")) as old,
+            closing(sqlite3.connect(tmp_path / "mlflow.db")) as new,
+        ):
+            old.backup(new)  # a copy of the file lacks what is still in its log
         moved = f"replace({{0}}, '{home}', '{tmp_path}')"
         sql(
             f"UPDATE runs SET artifact_uri = {moved.format('artifact_uri')}",

@@ -26,6 +26,10 @@ QUANTITIES = {
 }
 """Columns of the tables and their headings."""
 
+COPY = {"copy": "Γ of g_L passed back", "copy_inner": "Γ of g_L passed back, l < L"}
+"""The control of networks on images: what the output's own gradient, which every local rule has,
+reaches without any estimator. A direction that does not exceed it owes nothing to its rule."""
+
 FITS = {
     "state_bridge": "estimator/loss",
     "credit_bridge": "estimator/gradient",
@@ -46,6 +50,8 @@ _METRICS = {
     "alignment_inner": "alignment/deep_inner",
     "rho": "rho/deep",
     "accuracy": ACCURACY,
+    "copy": "copy/deep",
+    "copy_inner": "copy/deep_inner",
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from credit.analysis import cost, wording
-from credit.analysis.cells import formatted, spread
+from credit.analysis.cells import COPY, formatted, spread
 from credit.analysis.cells import values as cell_values
 from credit.analysis.layers import OK, direction, layer_tables
 from credit.analysis.selection import configuration, finished, in_order, left_out, metric, pick
@@ -27,7 +27,7 @@ ACCURACIES = {
     "oracle_share": "of oracle's",
     "bp_share": "of bp's",
 }
-CREDIT = {"alignment": "Γ", "alignment_inner": "Γ, l < L", "rho": "ρ", "nudge": "nudge"}
+CREDIT = {"alignment": "Γ", "alignment_inner": "Γ, l < L", **COPY, "rho": "ρ", "nudge": "nudge"}
 """Columns of the tables and their headings. A share is the rule's test accuracy over the other's,
 by seed; Γ below h_L leaves out where a rule is taught, or given, the exact gradient."""
 

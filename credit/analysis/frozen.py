@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from credit.analysis import cost, wording
-from credit.analysis.cells import QUANTITIES, formatted, spread, summary
+from credit.analysis.cells import COPY, QUANTITIES, by_seed, formatted, spread, summary
 from credit.analysis.published_frozen import SEEDS, SOURCE, reduced, reported_frozen
 from credit.analysis.selection import ACCURACY, configuration, finished, metric, pick
 from credit.errors import CreditError
@@ -32,9 +32,9 @@ _RULE_ONLY = (
     *("tgw", "tau", "sigma", "sigma_relative", "draws", "ema", "terminal_weight", "field_eps"),
     *("one_sided", "shuffle", "estimator_relative"),
 )
-_KEPT = {name: head for name, head in QUANTITIES.items() if name != "accuracy"} | {
-    "reference_accuracy": "accuracy of the reference"
-}
+_KEPT = {name: QUANTITIES[name] for name in ("alignment", "alignment_inner")} | COPY
+_KEPT |= {name: head for name, head in QUANTITIES.items() if name != "accuracy"}
+_KEPT |= {"reference_accuracy": "accuracy of the reference"}
 
 
 def arm_of(run: Mapping[str, Any]) -> str:
@@ -112,7 +112,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
         runs: of `Reader.runs`; of `cost.with_costs`, or there are no costs.
 
     Returns:
-        Columns network, width, depth, arm; for each of `cells.QUANTITIES` and for
+        Columns network, width, depth, arm; for each of `cells.QUANTITIES`, `cells.COPY` and for
         reference_accuracy its mean, `_sd` (ddof 1) and `_n` (valid seeds); n (finished runs);
         COSTS; settings ("published" or "REDUCED: ..."); reported_alignment; departures, in what
         our settings differ from the reported ones ("" if in nothing).
@@ -128,6 +128,8 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
             own = pick(done, width=width, depth=depth, arm=arm)
             row = {"network": here["network"].iloc[0], "width": width, "depth": depth, "arm": arm}
             row |= summary(own)
+            for control in COPY:
+                row |= spread(control, by_seed(own, control).values())
             row |= spread("reference_accuracy", own["reference_accuracy"])
             row |= {name: value for name, value in cost.costs(own).items() if name in COSTS}
             row["settings"] = reduced(pick(named, network=row["network"]), SEEDS) or "published"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from credit.analysis import wording
-from credit.analysis.cells import QUANTITIES, formatted, spread, values
+from credit.analysis.cells import COPY, QUANTITIES, formatted, spread, values
 from credit.analysis.frozen import arm_of
 from credit.analysis.online_choice import BASELINE, best
 from credit.analysis.published_frozen import reduced
@@ -38,6 +38,7 @@ _RULE_ONLY = (
 )
 _COLUMNS = {
     **{name: head for name, head in QUANTITIES.items() if name not in ("nudge", "accuracy", "fit")},
+    **COPY,
     **{name: head for name, head in LEADS.items() if name != "gain"},
     **{"accuracy": QUANTITIES["accuracy"], "gain": LEADS["gain"], "fit": QUANTITIES["fit"]},
 }
@@ -116,9 +117,9 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Γ, ρ, accuracy and their leads over dfa, by cell.
 
     Returns:
-        Columns arm, warmup, tgw (nan where an arm has none), cell; for each of `cells.QUANTITIES`
-        and LEADS its mean, `_sd` (ddof 1) and `_n` (valid seeds); n (finished runs); settings
-        ("published" or "REDUCED: ...").
+        Columns arm, warmup, tgw (nan where an arm has none), cell; for each of `cells.QUANTITIES`,
+        `cells.COPY` and LEADS its mean, `_sd` (ddof 1) and `_n` (valid seeds); n (finished runs);
+        settings ("published" or "REDUCED: ...").
 
     Raises:
         CreditError: as `with_cells`.
@@ -129,7 +130,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     for cell in cells_of(named):
         own = pick(done, cell=str(cell))
         row: dict[str, Any] = {**cell._asdict(), "cell": str(cell), "n": len(own)}
-        for quantity in QUANTITIES:
+        for quantity in (*QUANTITIES, *COPY):
             row |= spread(quantity, values(own, quantity))
         for lead in LEADS:
             row |= spread(lead, metric(own, lead))
@@ -175,7 +176,7 @@ def best_table(runs: pd.DataFrame) -> pd.DataFrame:
     for which, part in (("all", own), ("that chose it", own[chose]), ("that did not", own[~chose])):
         row: dict[str, Any] = {"cell": chosen, "seeds": which}
         row["which"] = ", ".join(str(seed) for seed in sorted(part["seed"]))
-        for name in ("alignment", "alignment_inner", "rho", "accuracy"):
+        for name in ("alignment", "alignment_inner", *COPY, "rho", "accuracy"):
             row |= spread(name, values(part, name))
         for name in LEADS:
             row |= spread(name, metric(part, name))

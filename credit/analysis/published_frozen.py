@@ -34,7 +34,7 @@ _SHARED = (
 _ESTIMATOR = (
     *("warmup_ratio", "tgw", "tau", "sigma", "draws", "ema", "field_eps", "one_sided"),
     *("terminal_weight", "shuffle", "estimator_width", "estimator_depth", "estimator_lr"),
-    *("estimator_every", "estimator_layers"),
+    *("estimator_every", "estimator_layers", "estimator_relative", "sigma_relative"),
 )
 _STATED = {"warmup_ratio": 0.0}
 """What differs from RunSpec's default: a network that stands still has no warm-up."""

@@ -5,30 +5,32 @@ run that was interrupted, or a small control that was made later, does not take 
 experiment. `chosen` names another one. A kind without a finished run is named with what to type.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from html import escape
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import pandas as pd
-from pandas.io.formats.style import Styler
 
-from credit.analysis import comparison, cost, frozen, online_staleness, story_learned, story_trained
+from credit.analysis import (
+    comparison,
+    cost,
+    frozen,
+    online_staleness,
+    story_learned,
+    story_methods,
+    story_online,
+    story_trained,
+)
 from credit.analysis import published_nonlinearity as published
 from credit.analysis.controls_wording import reduced
 from credit.analysis.published_frozen import SEEDS
 from credit.analysis.published_frozen import reduced as reduced_estimators
 from credit.analysis.selection import choose_parent, finished, in_order, pick
-from credit.analysis.story_claim import FAILS, HOLDS, MISSING, UNDECIDED, Claim
+from credit.analysis.story_claim import MISSING, Claim
 from credit.errors import CreditError
 from credit.presets import PRESETS
 from credit.tracking.reader import Reader
 
-COLORS = {HOLDS: "#00664b", FAILS: "#a33c00", UNDECIDED: "#555555", MISSING: "#555555"}
-"""By status; the word stands beside it everywhere."""
-
 _SHORT = 8  # characters of an id that are shown
-_SHOWN = 3  # ids beside a number before the others are folded
 
 
 class Kind(NamedTuple):
@@ -110,15 +112,15 @@ KINDS: dict[str, Kind] = {
         _frozen_settings,
     ),
     "online_scan": Kind(
-        "and of one that trains on their credit?", story_learned.moving, reduced_estimators
+        "and of one that trains on their credit?", story_online.moving, reduced_estimators
     ),
     "method_comparison": Kind(
         "what is each rule worth at L=12, and what does it cost?",
-        story_trained.methods,
+        story_methods.methods,
         _methods_settings,
     ),
     "credit_scale": Kind(
-        "how much of fa's lead is the brake?", story_trained.scale, _shape_settings
+        "how much of fa's lead is the brake?", story_methods.scale, _shape_settings
     ),
 }
 """The chapters in order."""
@@ -169,6 +171,8 @@ def choose(reader: Reader, kind: str, run_id: str | None = None) -> tuple[str, s
 def load(reader: Reader, kind: str, parent: str) -> pd.DataFrame:
     """The runs of a parent, as the claims of its kind take them."""
     runs = reader.runs(parent=parent)
+    if runs.empty:  # a parent that was just opened
+        return runs
     if kind == "online_scan":
         history = reader.history(runs["run_id"], online_staleness.KEYS)
         return online_staleness.with_staleness(runs, history)
@@ -204,118 +208,3 @@ def chapter(
     unfinished = f"{done} of {len(runs)} runs finished" if done < len(runs) else ""
     settings = "; ".join(filter(None, (settings or "published", unfinished)))
     return Chapter(*start, "", *origin, settings, choice, "", claims)
-
-
-def experiments(chapters: Iterable[Chapter], ui: str = "") -> pd.DataFrame:
-    """What the store has of every chapter, and what to type where it has nothing.
-
-    Args:
-        ui: address of MLflow's pages, for links; "" makes none.
-    """
-    rows = []
-    for own in chapters:
-        runs = f"{own.done} of {own.total} finished" if own.total else ""
-        state = own.settings or own.trouble
-        rows.append(
-            {
-                "": f"{own.place}",
-                "experiment": own.kind,
-                "question": own.question,
-                "parent": links([own.parent] if own.parent else [], own, ui),
-                "runs": runs,
-                "settings": f"{MISSING}: {own.command}" if own.status == MISSING else state,
-                "chosen as": own.choice,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def claims(chapters: Iterable[Chapter], ui: str = "") -> pd.DataFrame:
-    """One row per claim, and one per experiment that has none to offer.
-
-    Returns:
-        Columns claim ("4.1 name"), status, sentence, n, settings, parent, experiment.
-    """
-    rows = []
-    for own in chapters:
-        parent = links([own.parent] if own.parent else [], own, ui)
-        end = {"settings": own.settings, "parent": parent, "experiment": own.kind}
-        if not own.claims:
-            status = own.status or UNDECIDED
-            text = own.trouble or f"Not in the store: {own.command}."
-            row = {"claim": f"{own.place} {own.question}", "status": status, "sentence": text}
-            rows.append(row | {"n": ""} | end)
-        for index, one in enumerate(own.claims, start=1):
-            row = {"claim": f"{own.place}.{index} {one.name}", "status": one.status}
-            rows.append(row | {"sentence": one.sentence, "n": one.seeds} | end)
-    return pd.DataFrame(rows)
-
-
-def numbers(chapters: Iterable[Chapter], kinds: Iterable[str], ui: str = "") -> pd.DataFrame:
-    """The numbers behind the claims of some chapters, with the runs that each comes from.
-
-    Returns:
-        Columns claim, asked for, of, quantity, number ("+5.1 ± 0.3 points"), n, runs.
-    """
-    rows, kinds = [], set(kinds)
-    for own in chapters:
-        for index, one in enumerate(own.claims if own.kind in kinds else (), start=1):
-            for point in one.points:
-                known = point.mean == point.mean
-                rows.append(
-                    {
-                        "claim": f"{own.place}.{index} {one.name}",
-                        "asked for": one.limit.text(one.unit),
-                        "of": point.name,
-                        "quantity": "; ".join(filter(None, (point.kind, one.unit.axis))),
-                        "number": one.unit.text(point.mean, point.sd) if known else "not valid",
-                        "n": len(point.values),
-                        "runs": links(point.runs, own, ui),
-                    }
-                )
-    names = ["claim", "asked for", "of", "quantity", "number", "n", "runs"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def counts(chapters: Iterable[Chapter]) -> str:
-    """How many claims hold: "12 of 18 claims hold, 6 do not; 3 experiments not there yet"."""
-    told = list(chapters)
-    found = [one.status for own in told for one in own.claims]
-    parts = [f"{found.count(HOLDS)} of {len(found)} claims hold, {found.count(FAILS)} do not"]
-    if undecided := found.count(UNDECIDED):
-        parts.append(f"{undecided} undecided")
-    if trouble := [own.kind for own in told if own.trouble]:
-        parts.append(f"cannot be told: {', '.join(trouble)}")
-    if missing := [own.kind for own in told if own.status == MISSING]:
-        parts.append(f"not there yet: {', '.join(missing)}")
-    return "; ".join(parts)
-
-
-def links(runs: Iterable[str], own: Chapter, ui: str) -> str:
-    """Short ids as HTML, linked where there is an address; many are folded."""
-    texts = []
-    for run in runs:
-        short = escape(run[:_SHORT])
-        target = f"{ui.rstrip('/')}/#/experiments/{own.experiment}/runs/{run}"
-        texts.append(f'<a href="{escape(target)}">{short}</a>' if ui else short)
-    if len(texts) <= _SHOWN:
-        return " ".join(texts)
-    return f"<details><summary>{len(texts)} runs</summary>{' '.join(texts)}</details>"
-
-
-def styled(table: pd.DataFrame) -> Styler:
-    """A table of this module for a notebook: text to the left, statuses in their colour."""
-    shown = table.copy()
-    for name in {"claim", "asked for"} & set(shown) if "of" in shown else ():
-        first = shown["claim"] != table["claim"].shift()
-        shown[name] = shown[name].where(first, "")  # once per claim
-    look = shown.style.hide().set_properties(**{"text-align": "left", "vertical-align": "top"})
-    look = look.set_table_styles([{"selector": "th", "props": "text-align: left"}])
-    if "status" in shown:
-        look = look.map(lambda s: f"color: {COLORS[s]}; font-weight: bold", subset=["status"])
-    return look
-
-
-def plain(html: str) -> str:
-    """A cell of these tables without its links, for the terminal."""
-    return re.sub(r"<[^>]+>", " ", html).strip()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from credit.analysis.cells import values
+from credit.audit import DEPTH_MARGIN
 
 HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not there yet"
 """What is said of a claim. MISSING: its experiment has no finished run in the store."""
@@ -52,13 +53,13 @@ class Limit(NamedTuple):
         return [bound for bound in (self.low, self.high) if math.isfinite(bound)]
 
     def text(self, unit: Unit) -> str:
-        """As "≥ +2.0 points"."""
-        if len(self.bounds) == 2:
-            low, high = (unit.text(bound) for bound in self.bounds)
-            return f"{'within' if self.inside else 'outside'} {low} … {high}"
-        if not self.bounds:
-            return ""
-        return f"{'above' if math.isfinite(self.low) else 'below'} {unit.text(self.bounds[0])}"
+        """As "above 2 points"."""
+        ends = [f"{unit.scale * bound:.3g}" for bound in self.bounds]
+        if len(ends) == 2:
+            side = "within" if self.inside else "outside"
+            return f"{side} {ends[0]} … {ends[1]}{unit.sign}"
+        side = "above" if math.isfinite(self.low) else "below"
+        return f"{side} {ends[0]}{unit.sign}" if ends else ""
 
 
 class Point(NamedTuple):
@@ -225,6 +226,20 @@ def of_cell(
         return {}
     found = zip(sorted(runs["seed"].astype(int)), take(runs, quantity), strict=True)
     return {seed: value for seed, value in found if math.isfinite(value)}
+
+
+def value_of(found: list[dict[str, Any]], check: str, rule: str) -> float:
+    """A verdict's number; nan where there is none."""
+    own = [v["value"] for v in found if (v["check"], v["rule"]) == (check, rule)]
+    return math.nan if not own or own[0] is None else float(own[0])
+
+
+def share(label: str, part: Point, whole: Point, value: float) -> Point:
+    """A ratio of means (`value`), with the ratio of every seed on which it is a number."""
+    least = DEPTH_MARGIN
+    both = {s: (v, whole.values[s]) for s, v in part.values.items() if s in whole.values}
+    own = {s: mine / other for s, (mine, other) in both.items() if other >= least}
+    return Point(label, own, tuple(dict.fromkeys(part.runs + whole.runs)), whole=value)
 
 
 def ids(*cells: pd.DataFrame) -> tuple[str, ...]:

@@ -10,130 +10,169 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from credit.analysis.drawing import GREY, NARROW, SMALL, WIDE, add_legend
-from credit.analysis.frozen_figure import titled_figure
-from credit.analysis.story import COLORS, Chapter
-from credit.analysis.story_claim import MISSING, Claim
+from credit.analysis.drawing import GREY, NARROW
+from credit.analysis.story import Chapter
+from credit.analysis.story_claim import MISSING, UNDECIDED, Claim
+from credit.analysis.story_tables import COLORS
 from credit.errors import CreditError
 
-_TINY = 5.5  # points
-_MARKERS = ("o", "s", "^", "D")
-_SHADE = "#e8eee8"
-_ROW, _FRAME = 0.105, 0.62  # inches: a line of numbers, and what a panel needs around them
+PAGE = 8.0
+"""Width in inches of a printed page, without its margins."""
+
+_TINY, _SMALL, _TEXT = 5.5, 6.5, 7.5  # points
+_MARKERS = {"o": "●", "s": "□", "^": "△", "D": "◇"}
+_SHADE = "#e3ece3"
+# inches: a line of numbers, a panel's title and axis, a chapter's heading, its labels, its edges
+_LINE, _ABOVE, _BELOW, _HEADING, _LABELS, _EDGE = 0.105, 0.26, 0.3, 0.32, 1.0, 0.12
+_TOP, _BOTTOM = 0.45, 0.3
 
 
-def story_figure(chapters: Iterable[Chapter], title: str, width: float = WIDE) -> Figure:
-    """A panel per claim: mean ± sample sd, every seed, the threshold, shaded where it holds.
+def story_figure(chapters: Iterable[Chapter], title: str, width: float = PAGE) -> Figure:
+    """Chapter by chapter, a panel per claim, shaded where the claim holds.
 
-    Experiments that are not there are named below.
+    A panel has the mean of each number, an error bar (sample sd over seeds, where there are
+    several), every seed, and the threshold. Chapters that are not there yet are named.
 
     Args:
         chapters: of `story.tell`.
-        width: in inches; narrow figures have fewer panels in a row.
+        width: in inches; narrow figures stack the panels.
 
     Raises:
         CreditError: no chapter has a claim.
     """
     told = list(chapters)
-    panels = [(own, i, one) for own in told for i, one in enumerate(own.claims, start=1)]
-    if not panels:
+    if not any(own.claims for own in told):
         raise CreditError("nothing to draw: no experiment of the story has a finished run")
     columns = 3 if width > NARROW else 1
-    rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [_FRAME + _ROW * max(len(_labels(one)) for *_, one in row) for row in rows]
-    figure = titled_figure(title, width, sum(heights) + 1.1)
-    figure.get_layout_engine().set(hspace=0.02, h_pad=0.02, w_pad=0.03)  # pyright: ignore
-    grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
-    for index, (own, number, one) in enumerate(panels):
-        axes = figure.add_subplot(grid[index // columns, index % columns])
-        _panel(axes, own, number, one, width / columns)
-    missing = [f"{own.place} {own.kind}" for own in told if own.status == MISSING or own.trouble]
-    if missing:
-        text = f"not there yet: {', '.join(missing)}"
-        figure.supxlabel(text, fontsize=SMALL, color=COLORS[MISSING])
-    add_legend(figure, _legend(), width)
+    rows = [(own, _rows(own, columns)) for own in told]
+    height = _TOP + _BOTTOM + sum(_HEADING + sum(map(_height, panels)) for _, panels in rows)
+    figure = Figure(figsize=(width, height), dpi=200)
+    _write(figure, width / 2, 0.14, textwrap.fill(title, int(width * 13)), 10, ha="center")
+    down, column = _TOP, (width - 2 * _EDGE) / columns
+    for own, panels in rows:
+        _heading(figure, own, down)
+        down += _HEADING
+        for row in panels:
+            for place, (number, one) in enumerate(row):
+                _panel(figure, (_EDGE + place * column, down, column, _height(row)), number, one)
+            down += _height(row)
+    figure.legend(
+        handles=_legend(),
+        loc="lower center",
+        ncols=4 if columns > 1 else 2,
+        fontsize=_SMALL,
+        frameon=False,
+    )
     return figure
 
 
-def _panel(axes: Axes, own: Chapter, number: int, one: Claim, room: float) -> None:
-    labels = _labels(one)
-    kinds = list(dict.fromkeys(point.kind for point in one.points))
-    unit, color = one.unit, COLORS[one.status]
+def _rows(own: Chapter, columns: int) -> list[list[tuple[str, Claim]]]:
+    named = [(f"{own.place}.{i}", one) for i, one in enumerate(own.claims, start=1)]
+    return [named[i : i + columns] for i in range(0, len(named), columns)]
+
+
+def _height(row: list[tuple[str, Claim]]) -> float:
+    return _ABOVE + _BELOW + _LINE * max(1.8, *(len(_labels(one)) for _, one in row))
+
+
+def _write(figure: Figure, x: float, down: float, text: str, size: float, **look: str) -> None:
+    """Text at inches from the left and from the top."""
+    width, height = figure.get_size_inches()
+    figure.text(x / width, 1 - down / height, text, fontsize=size, va="top", **look)
+
+
+def _heading(figure: Figure, own: Chapter, down: float) -> None:
+    width = figure.get_size_inches()[0]
+    state = own.trouble or own.settings
+    if own.status == MISSING:
+        state = f"{MISSING}: {own.command}"
+    origin = f"{own.kind} {own.parent[:8]}".strip()
+    gone = own.status == MISSING or own.trouble
+    color = COLORS[UNDECIDED] if gone else "black"
+    look = {"color": color, "fontweight": "bold"}
+    _write(figure, _EDGE, down + 0.03, f"{own.place} {own.question}", _TEXT, **look)
+    text = textwrap.shorten(f"{origin}; {state}", int(width * 22), placeholder=" …")
+    _write(figure, _EDGE, down + 0.16, text, 6, color=GREY)
+
+
+def _panel(figure: Figure, box: tuple[float, float, float, float], number: str, one: Claim) -> None:
+    """One claim, in a box of left, top, width and height in inches."""
+    left, top, room, tall = box
+    width, height = figure.get_size_inches()
+    place = (left + _LABELS, height - top - tall + _BELOW, room - _LABELS - 0.12)
+    inner = (tall - _ABOVE - _BELOW) / height
+    axes = figure.add_axes((place[0] / width, place[1] / height, place[2] / width, inner))
+    labels, kinds = _labels(one), list(dict.fromkeys(point.kind for point in one.points))
     for point in one.points:
-        place, kind = labels.index(point.label), kinds.index(point.kind)
-        y = place + 0.22 * (kind - (len(kinds) - 1) / 2)
-        seeds = [unit.scale * value for value in point.values.values()]
+        middle = (len(kinds) - 1) / 2
+        y = labels.index(point.label) + 0.24 * (kinds.index(point.kind) - middle)
+        marker = list(_MARKERS)[kinds.index(point.kind) % len(_MARKERS)]
+        seeds = [one.unit.scale * value for value in point.values.values()]
         if len(seeds) > 1:
-            axes.plot(seeds, [y] * len(seeds), "|", color=GREY, markersize=4, alpha=0.7, zorder=2)
-        if math.isfinite(point.mean):
-            axes.errorbar(
-                unit.scale * point.mean,
-                y,
-                xerr=unit.scale * point.sd if point.sd > 0 else None,
-                color=color,
-                marker=_MARKERS[kind % len(_MARKERS)],
-                markersize=3,
-                markerfacecolor="white" if kind else color,
-                markeredgewidth=0.7,
-                elinewidth=0.8,
-                capsize=1.5,
-                zorder=3,
-            )
-        else:
-            axes.text(0.02, y, "not valid", fontsize=_TINY, transform=axes.get_yaxis_transform())
+            axes.plot(seeds, [y] * len(seeds), "|", color=GREY, markersize=4, zorder=2)
+        if not math.isfinite(point.mean):
+            middle_left = axes.get_yaxis_transform()
+            axes.text(0.03, y, "not valid", fontsize=_TINY, va="center", transform=middle_left)
+            continue
+        color = COLORS[one.status]
+        axes.errorbar(
+            one.unit.scale * point.mean,
+            y,
+            xerr=one.unit.scale * point.sd if point.sd > 0 else None,
+            color=color,
+            marker=marker,
+            markersize=3.2,
+            markerfacecolor=color if marker == "o" else "white",
+            markeredgewidth=0.7,
+            elinewidth=0.8,
+            capsize=1.5,
+            zorder=3,
+        )
     _frame(axes, one, labels)
-    title = textwrap.fill(f"{own.place}.{number} {one.name}: {one.status}", int(room * 19))
-    what = "; ".join(filter(None, (" ".join(filter(None, (one.seeds, _short(own)))), _key(kinds))))
-    axes.set_title(title, fontsize=6.5, loc="left", color=color, fontweight="bold", pad=8 + 6 * (len(what) > 46))
-    wrapped = textwrap.fill(what, int(room * 22))
-    axes.text(0, 1.01, wrapped, fontsize=5, color=GREY, va="bottom", transform=axes.transAxes)
+    look = {"color": COLORS[one.status], "fontweight": "bold"}
+    name = textwrap.shorten(f"{number} {one.name}", int(room * 21), placeholder=" …")
+    _write(figure, left, top, name, _SMALL, **look)
+    _write(figure, left, top + 0.12, one.status, _TINY, **look)
+    marks = " ".join(f"{m} {k}" for m, k in zip(_MARKERS.values(), kinds, strict=False) if k)
+    said = "; ".join(filter(None, (one.limit.text(one.unit), one.seeds, marks)))
+    _write(figure, left + 0.62, top + 0.12, said, _TINY, color=GREY)
 
 
 def _frame(axes: Axes, one: Claim, labels: list[str]) -> None:
-    """Axes, threshold and the shade where the claim holds."""
+    """Axes, threshold, and the shade where the claim holds."""
     unit, limit = one.unit, one.limit
     bounds = [unit.scale * bound for bound in limit.bounds]
     for bound in bounds:
         axes.axvline(bound, color="black", linewidth=0.8, linestyle="--", zorder=1)
-    if not bounds or min(bounds) != 0:
-        axes.axvline(0, color=GREY, linewidth=0.4, zorder=1)
-    axes.margins(x=0.08)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.axvline(0, color=GREY, linewidth=0.4, zorder=1)
+    axes.margins(x=0.1)
     low, high = axes.get_xlim()
-    first, last = unit.scale * limit.low, unit.scale * limit.high
-    spans = [(max(first, low), min(last, high))]
-    if not limit.inside:
-        spans = [(low, first), (last, high)]
-    for start, end in spans:
+    if limit.inside and bounds:  # some of where it would hold, however far the numbers are
+        room = 0.15 * (high - low)
+        low = min(low, max(bounds) - room) if math.isfinite(limit.high) else low
+        high = max(high, min(bounds) + room) if math.isfinite(limit.low) else high
+    first, last = max(unit.scale * limit.low, low), min(unit.scale * limit.high, high)
+    for start, end in [(first, last)] if limit.inside else [(low, first), (last, high)]:
         axes.axvspan(start, end, color=_SHADE, zorder=0, linewidth=0)
     axes.set_xlim(low, high)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_yticks(range(len(labels)), labels, fontsize=_TINY)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(axis="x", labelsize=_TINY, length=2, pad=1)
-    axes.tick_params(axis="y", length=0, pad=1)
-    axes.set_xlabel(textwrap.fill(unit.axis, 48), fontsize=_TINY, labelpad=1)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="y", length=0, pad=2)
+    axes.set_xlabel(textwrap.shorten(unit.axis, 48), fontsize=_TINY, labelpad=1)
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
 def _labels(one: Claim) -> list[str]:
     return list(dict.fromkeys(point.label for point in one.points)) or [""]
 
 
-def _short(own: Chapter) -> str:
-    """The settings in few letters."""
-    return own.settings if own.settings != "published" else ""
-
-
-def _key(kinds: list[str]) -> str:
-    """Which marker is which quantity, where there are several."""
-    names = ("●", "□", "△", "◇")
-    return " ".join(f"{m} {k}" for m, k in zip(names, kinds, strict=False)) if len(kinds) > 1 else ""
-
-
 def _legend() -> list[Line2D | Patch]:
+    mean = "mean, bar: ± sample sd over seeds"
     return [
-        Line2D([], [], color=GREY, marker="o", markersize=3, label="mean ± sample sd over n seeds"),
-        Line2D([], [], color=GREY, marker="|", linewidth=0, label="one seed"),
+        Line2D([], [], color=GREY, marker="o", markersize=3, linewidth=0.8, label=mean),
+        Line2D([], [], color=GREY, marker="|", linewidth=0, markersize=5, label="one seed"),
         Line2D([], [], color="black", linestyle="--", linewidth=0.8, label="threshold"),
         Patch(color=_SHADE, label="where the claim holds"),
     ]

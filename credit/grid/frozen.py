@@ -111,7 +111,13 @@ def started_from(reader: Reader, run_id: str) -> RunSpec:
             f"run_id={run_id} ({run.info.run_name}) is {run.info.status}, not FINISHED: run its "
             "command again to finish it, or name another run"
         )
-    return RunSpec.from_mapping({k: v for k, v in params.items() if k in field_types()})
+    found = RunSpec.from_mapping({k: v for k, v in params.items() if k in field_types()})
+    if found.rule != "bp" or found.k < found.depth or found.random_labels:
+        raise CreditError(
+            f"run_id={run_id} ({run.info.run_name}) is no network that backprop has trained whole: "
+            "name a finished run of rule=bp with k=depth and true labels"
+        )
+    return found
 
 
 def on_network_of(given: Mapping[str, str], start: RunSpec) -> dict[str, str]:

@@ -10,7 +10,11 @@ from credit.measures.base import CONTROLS, Probe, Report, layer_name, mean_of, n
 
 
 def measure(probe: Probe) -> list[Report]:
-    """`alignment/hNN`, its means over layers, and `valid/reference` of every run.
+    """`alignment/hNN`, its means over layers, `copy/...`, and `valid/reference` of every run.
+
+    `copy/hNN` is the cosine of g_L, which every local rule has, with g_l: what passing the output's
+    gradient back unchanged would reach. Where the skip path dominates that is much, and an
+    alignment says little that does not exceed it.
 
     `alignment/all` is the mean over l = 0..L, `deep` over l >= 1, `deep_inner` over 1..L-1: a rule
     that is exact at h_L by construction raises the first two. A mean is present only when all of
@@ -39,6 +43,8 @@ def measure(probe: Probe) -> list[Report]:
                 "alignment_std": number(defined.std(correction=0)) if len(defined) else None,
                 "alignment_undefined": cos.shape[-1] - len(defined),
             }
+            passed = vectors.cosine(probe.grads[-1][run], g[run]).double()
+            row["copy"] = number(passed.nanmean())
             for name in CONTROLS:
                 control = vectors.cosine(probe.control(name, run, layer), g[run]).double()
                 row[f"alignment_{name}"] = number(control.nanmean())
@@ -57,6 +63,14 @@ def measure(probe: Probe) -> list[Report]:
         report.add_means("alignment", means)
         report.add("alignment/all", mean_of(means))
         report.add("alignment/deep_inner", mean_of(means[1:-1]))
+        copies = [
+            row["copy"] if row["status"] != validity.REFERENCE_AT_FLOOR else None
+            for row in report.layers
+        ]
+        for layer, mean in enumerate(copies):
+            report.add(f"copy/{layer_name(layer)}", mean)
+        report.add_means("copy", copies)
+        report.add("copy/deep_inner", mean_of(copies[1:-1]))
         reference_ok = report.layers[-1]["status"] not in (
             validity.REFERENCE_AT_FLOOR,
             validity.NOT_FINITE,

@@ -45,7 +45,7 @@ class TrackedBundle(TrackedStack):
 class Trajectories(Networks):
     """Bundles in place of stacks; their trajectories are drawn as they go."""
 
-    def __init__(self, specs: Sequence[RunSpec], store: Store) -> None:
+    def __init__(self, specs: Sequence[RunSpec], pending: Sequence[RunSpec], store: Store) -> None:
         for spec in specs:
             check(spec)
         self.free = planning.memory_free(specs[0].device)

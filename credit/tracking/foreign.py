@@ -115,7 +115,10 @@ def _check(record: dict[str, Any], path: Path) -> None:
         if type(time) is not int or not 0 <= time < _YEAR_10000_MS:
             raise malformed(path, f"run {run_id} has the time {time!r}")
     if SPEC in tags:
-        spec = RunSpec.from_mapping(params)
+        try:
+            spec = RunSpec.from_mapping(params)
+        except CreditError as error:
+            raise malformed(path, f"run {run_id}: {error}") from error
         if spec.spec_hash != tags[SPEC]:
             raise malformed(path, f"parameters of run {run_id} do not match its hash")
         if not _RULE.fullmatch(spec.rule):
@@ -130,8 +133,8 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
     """
     try:
         table = pq.ParquetFile(path).read(columns=list(COLUMNS))
-        # what pandas noted about its own types is not needed, and anyone can write it
-        frame = table.to_pandas(ignore_metadata=True).astype(COLUMNS)
+        # without what pandas noted about its own types: it is not needed, and anyone can write it
+        frame = table.replace_schema_metadata().to_pandas().astype(COLUMNS)
     except (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
         raise malformed(path, repr(error)[:200]) from error
     groups = {str(run_id): group for run_id, group in frame.groupby("run_id")}

@@ -67,6 +67,8 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     for path in (folder / RUNS, folder / METRICS, folder / ARTIFACTS):
         if path.is_symlink():
             raise CreditError(f"{path} is a link, which no export has: name another folder")
+    if folder.exists() and not folder.is_dir():
+        raise CreditError(f"{folder} is a file: name a folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_file():
         raise CreditError(f"{folder} is not empty and not an export: name another folder")
     runs = {run_id: reader.run(run_id) for run_id in run_ids}
@@ -79,7 +81,12 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
                 f"run {run_id} has the tag {IMPORTED_FROM}={name!r}, which is no run id: delete it"
             )
     shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CreditError(
+            f"cannot make {folder} ({error.strerror}): name a folder that you can write"
+        ) from error
     metrics = reader.history(runs).dropna()
     metrics["run_id"] = [names[run_id] for run_id in metrics["run_id"]]
     metrics = metrics.sort_values(["run_id", "key", "step"], ignore_index=True)

@@ -39,6 +39,10 @@ LEFT_OPEN = {"device": "auto", "credit_reduction": "published"}
 given, before the choice is made."""
 
 
+class Busy(CreditError):
+    """Another process trains the run."""
+
+
 @dataclass(frozen=True)
 class FoundRun:
     """A child run that the store already has.
@@ -160,7 +164,8 @@ def open_child(
             process left without them gets them when it is opened again.
 
     Raises:
-        CreditError: `found` was logged with other parameters, or another process trains it.
+        Busy: another process trains it.
+        CreditError: `found` was logged with other parameters.
     """
     client, params = store.client, spec.to_params()
     tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, **owner_tags()}
@@ -174,7 +179,7 @@ def open_child(
     else:
         run = client.get_run(found.run_id)
         if is_busy(run.info.status, run.data.tags):
-            raise CreditError(
+            raise Busy(
                 f"run {found.run_id} ({spec.name}) is being trained by {run.data.tags[OWNER]}: "
                 "wait for it, or stop it"
             )
@@ -209,10 +214,14 @@ def finish(
     store.client.set_terminated(run_id, status, end_time)
 
 
+def leads(store: Store, run_id: str) -> bool:
+    """Whether this process opened the run, and did not join it."""
+    return store.client.get_run(run_id).data.tags.get(OWNER) == owner_tags()[OWNER]
+
+
 def end_parent(store: Store, run_id: str, status: str) -> None:
     """End a parent run; one that another process leads ends only as FINISHED, with all it has."""
-    tags = store.client.get_run(run_id).data.tags
-    if status == "FINISHED" or tags.get(OWNER) == owner_tags()[OWNER]:
+    if status == "FINISHED" or leads(store, run_id):
         finish(store, run_id, status)
 
 

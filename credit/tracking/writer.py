@@ -14,12 +14,14 @@ from credit.tracking.artifacts import (
     markdown,
 )
 from credit.tracking.runs import (
+    Busy,
     FoundRun,
     adopt,
     contested,
     end_parent,
     find_children,
     finish,
+    leads,
     log_children,
     log_results,
     open_child,
@@ -30,6 +32,7 @@ from credit.tracking.sending import Writer
 from credit.tracking.store import Store, open_store
 
 __all__ = [
+    "Busy",
     "FoundRun",
     "Store",
     "Writer",
@@ -38,6 +41,7 @@ __all__ = [
     "end_parent",
     "find_children",
     "finish",
+    "leads",
     "log_artifact_file",
     "log_children",
     "log_dataset",

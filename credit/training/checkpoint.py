@@ -185,7 +185,8 @@ def find(folder: Path) -> tuple[dict[str, tuple[Header, int]], list[CreditError]
         try:
             header = read_header(path)
         except CreditError as error:
-            bad.append(error)
+            if path.exists():  # else another process has just replaced or dropped it
+                bad.append(error)
             continue
         for row, spec in enumerate(header.specs):
             older = found.get(spec.spec_hash)

@@ -16,14 +16,18 @@ def costs(spec: RunSpec, shape: Shape) -> dict[str, float]:
 
     `cost/flops_per_step`: of one training step on `batch_size` samples, twice the multiply-adds of
     its matrix products: network, credit and estimator, averaged over steps with and without an
-    update. AdamW and elementwise work are not counted.
+    update. AdamW and elementwise work are not counted, and of backprop one pass through each
+    trained block's last layer, although it is computed twice here: as credit and for the weights.
     `cost/block_evaluations`: forward passes through a block per sample and step, the network's own
     L among them. `cost/estimator_parameters`: what AdamW trains beside the network.
     """
     sizes = state_sizes(spec, shape)
+    products = products_of(spec, shape)
+    if not rules.of(spec).surrogate:
+        products -= spec.k * shape.width**2
     trained = sum(size for name, size in sizes.items() if name.startswith(TRAINED))
     return {
-        "cost/flops_per_step": 2.0 * spec.batch_size * products_of(spec, shape),
+        "cost/flops_per_step": 2.0 * spec.batch_size * products,
         "cost/block_evaluations": shape.depth + rules.of(spec).evaluations(shape),
         "cost/estimator_parameters": float(trained),
     }

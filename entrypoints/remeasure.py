@@ -1,0 +1,35 @@
+"""Measure finished runs again, from their checkpoints, and log what their store lacks.
+
+For measurements that are newer than a run: nothing is trained, and no value that is there changes,
+but for the counted costs, which follow the code.
+"""
+
+from credit import cli
+from credit.analysis.selection import choose_parent
+from credit.remeasuring import remeasure
+from credit.tracking.reader import connect
+from credit.tracking.store import open_store
+
+DEFAULTS = {"parent": "latest", "kind": "ladder", "measurements": "alignment"}
+HELPS = {
+    "parent": "id of the parent run; latest is the newest one of that kind",
+    "kind": "kind of parent run that latest means",
+    "measurements": "which, comma-separated: modules of credit/measures; all is every one",
+}
+
+
+def main() -> None:
+    """Find the parent run and measure what belongs to it."""
+    chosen = cli.options(__doc__, DEFAULTS, HELPS)
+    store = open_store()
+    reader = connect(store.uri)
+    parent = chosen["parent"]
+    if parent == "latest":
+        parent = choose_parent(reader, chosen["kind"])
+    names = () if chosen["measurements"] == "all" else chosen["measurements"].split(",")
+    for line in remeasure(store, reader, parent, names):
+        print(line)
+
+
+if __name__ == "__main__":
+    cli.run(main)
