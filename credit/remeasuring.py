@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from credit import measures
 from credit.data import Dataset, load
 from credit.errors import CreditError
+from credit.grid.options import items
 from credit.networks import shape_of
 from credit.spec import RunSpec, check_names, field_types
 from credit.tracking.reader import Reader
@@ -17,21 +18,31 @@ from credit.training.stack import Stack
 LAST = "checkpoint/last.safetensors"
 
 
+def chosen(text: str) -> list[str]:
+    """A comma-separated list of measurements; `all` is the empty list.
+
+    Raises:
+        CreditError: there is none of that name.
+    """
+    names = [] if text == "all" else items("measurements", text)
+    check_names(names, measures.available(), "measurement")
+    return names
+
+
 def remeasure(
     store: Store, reader: Reader, parent_id: str, names: Collection[str] = ()
 ) -> Iterator[str]:
     """Measure a parent's finished runs on the CPU and log the metrics that they lack.
 
     Args:
-        names: measurements to take; none is all.
+        names: measurements to take, of `chosen`; none is all.
 
     Yields:
         one line per run that was measured.
 
     Raises:
-        CreditError: no such measurement or parent, or a run without its checkpoint.
+        CreditError: no such parent, or a run without its checkpoint.
     """
-    check_names(names, measures.available(), "measurement")
     runs = reader.runs(parent=parent_id)
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: pass the id of a parent run")

@@ -6,7 +6,7 @@ but for the counted costs, which follow the code.
 
 from credit import cli
 from credit.analysis.selection import choose_parent
-from credit.remeasuring import remeasure
+from credit.remeasuring import chosen, remeasure
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 
@@ -20,13 +20,13 @@ HELPS = {
 
 def main() -> None:
     """Find the parent run and measure what belongs to it."""
-    chosen = cli.options(__doc__, DEFAULTS, HELPS)
+    given = cli.options(__doc__, DEFAULTS, HELPS)
+    names = chosen(given["measurements"])
     store = open_store()
     reader = connect(store.uri)
-    parent = chosen["parent"]
+    parent = given["parent"]
     if parent == "latest":
-        parent = choose_parent(reader, chosen["kind"])
-    names = () if chosen["measurements"] == "all" else chosen["measurements"].split(",")
+        parent = choose_parent(reader, given["kind"])
     for line in remeasure(store, reader, parent, names):
         print(line)
 

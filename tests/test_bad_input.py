@@ -274,7 +274,7 @@ GRIDS = [
     Case("frozen_recovery", f"{QUICK} --arms M5", "unknown arm 'M5': choose from dfa, state_"),
     Case("frozen_recovery", f"{QUICK} --reference_epochs 0", "reference_epochs=0 is too small: pa"),
     Case("online_scan", f"{QUICK} --arms dfa", "arms=dfa needs dfa and another: S1 and S2 are the"),
-    Case("online_scan", f"{QUICK} --arms dfa,M4", "unknown arm 'M4': choose from dfa, state_bri"),
+    Case("online_scan", f"{QUICK} --arms dfa,M4", "unknown arm 'M4': choose from bp, oracle, dfa"),
     Case("online_scan", f"{QUICK} --seeds 42,x", f"seeds='x' {WHOLE}"),
     Case("online_scan", f"{QUICK} --warmups 0,1.5", "warmup_ratio=1.5 is too large: pass at most"),
     Case(
@@ -458,6 +458,10 @@ RUNS = [
     Case("report", "--parent {parent}", "run {parent} has no child runs: ...", empty_parent),
     Case(
         "report", "--parent {run}", "run {run} is of kind None: pass the id of a parent", None, True
+    ),
+    Case("remeasure", f"--parent {ABSENT}", f"no run '{ABSENT}' in sqlite:...: {RUN_IDS}"),
+    Case(
+        "remeasure", "--measurements alignmnt", "unknown measurement 'alignmnt': did you mean ..."
     ),
     Case("export", "--kind online", "unknown kind 'online': ... 'online_scan'? ..."),
     Case("export", f"--parent {ABSENT} --folder x", f"no run '{ABSENT}' in sqlite:...: {RUN_IDS}"),

@@ -116,7 +116,7 @@ def test_bad_options_are_named(options, message):
     ("script", "words", "message"),
     [
         ("ladder", ["--rulez", "bp"], "unknown option 'rulez': did you mean 'rules'"),
-        ("ladder", ["--rules"], "expected one argument"),
+        ("ladder", ["--rules"], "--rules has no value"),
         ("ladder", ["bp"], "unexpected argument 'bp'"),
         ("train", ["--rule", "nosuch", "--dataset", "digits"], "unknown rule 'nosuch'"),
         ("frozen_recovery", ["--networks", "256by4"], "'256by4' is not width x depth"),

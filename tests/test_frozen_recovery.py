@@ -200,8 +200,11 @@ def test_reported_values_of_other_networks_do_not_stand_there():
         assert table["reported_alignment"].isna().all()
         assert "Γ reported" not in frozen.wide(table)
         assert frozen.sources(table) == []
-    runs = frame(ours={"estimator_relative": True, "sigma_relative": True})
+    runs = frame()
     assert set(published_frozen.reported_frozen(frozen.with_arms(runs))["departures"]) == {""}
+    units = frame(ours={"estimator_relative": True, "sigma_relative": True})
+    found = published_frozen.reported_frozen(frozen.with_arms(units)).set_index("arm")
+    assert "estimator_relative=true (reported: false)" in found.loc["M4", "departures"]
     alone = frozen.table(runs[at(runs, "dfa")])  # without its reference
     assert alone["departures"].tolist() == ["reference: not among the runs"]
     assert alone["reference_accuracy"].isna().all()

@@ -285,7 +285,7 @@ def cell(spec: RunSpec) -> tuple:
 
 def test_the_scan_runs_each_cell_once():
     specs = specs_of("online_scan")
-    assert len({s.spec_hash for s in specs}) == len(specs) == 1 + 3 + 3 * 6
+    assert len({s.spec_hash for s in specs}) == len(specs) == 3 + 3 + 3 * 6
     assert {(s.width, s.depth, s.k, s.stale_steps) for s in specs} == {(256, 4, 4, 50)}
     assert [cell(s) for s in specs if s.rule in ("dfa", "state_bridge")] == [
         ("dfa", "eT", 0.05, 1, 1),
@@ -386,14 +386,14 @@ def test_unfinished_runs_and_a_missing_rho_do_not_stop_the_choice():
         ("method_comparison", {"rules": "bridge"}, "unknown rule 'bridge'"),
         ("method_comparison", {"preset": "reduce"}, "unknown preset 'reduce': did you mean"),
         ("depth_scan", {"depths": "2,x"}, "depths='x' is not a whole number"),
-        ("depth_scan", {"depths": "0"}, "depth=0 is too small"),
+        ("depth_scan", {"depths": "0"}, "depths=0 is too small"),
         ("frozen_recovery", {"networks": "256by4"}, "networks='256by4' is not width x depth"),
         ("frozen_recovery", {"networks": "256x4,256x04"}, "names a network twice"),
         ("frozen_recovery", {"networks": "0x4"}, "width=0 is too small"),
         ("frozen_recovery", {"networks": ""}, "has an empty item"),
         ("frozen_recovery", {"arms": "M5"}, "unknown arm 'M5': choose from dfa, "),
         ("frozen_recovery", {"reference_epochs": "0"}, "epochs=0 is too small"),
-        ("frozen_recovery", {"reference_samples": "-1"}, "train_samples=-1 is too small"),
+        ("frozen_recovery", {"reference_samples": "-1"}, "reference_samples=-1 is too small"),
         ("online_scan", {"arms": "credit_eT"}, "arms=credit_eT needs dfa and another"),
         ("online_scan", {"arms": "dfa"}, "arms=dfa needs dfa and another"),
         ("online_scan", {"arms": "dfa,credit"}, "unknown arm 'credit'"),

@@ -7,7 +7,15 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from credit.analysis import nonlinearity, nonlinearity_checks, selection, tables
+from credit.analysis import (
+    nonlinearity,
+    nonlinearity_checks,
+    selection,
+    story,
+    story_tables,
+    tables,
+)
+from credit.analysis.story_claim import MISSING
 from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.sweep import Sweep, run
@@ -163,6 +171,32 @@ def test_nonlinearity_ladder(cwd, filled_store, monkeypatch):
     assert shown(notebook, "image/png").count("iVBOR") == 1
 
 
+@pytest.mark.parametrize(
+    "cwd",
+    [
+        pytest.param(ROOT, id="root"),
+        pytest.param(NOTEBOOKS, id="notebooks", marks=pytest.mark.slow),
+    ],
+)
+def test_when_does_credit_work(cwd, filled_store, monkeypatch):
+    """Three of its experiments are there; the others are named, and the rest still works."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", filled_store)
+    notebook = execute("when_does_credit_work", cwd)
+    chapters = story.tell(connect(filled_store))
+    html, text = shown(notebook, "text/html"), shown(notebook, "stdout")
+    assert story_tables.counts(chapters) in text
+    for own in chapters:
+        missing = own.kind not in ("ladder", "direction_quality", "nonlinearity_ladder")
+        assert (own.status == MISSING) is missing and not own.trouble
+        assert (f"python -m entrypoints.{own.kind}" in html) is missing
+        assert missing or own.settings.startswith("REDUCED: ")
+        for one in own.claims:
+            assert one.name in html and one.status in html
+            assert all(run in html for run in one.runs)
+    assert "torch loaded: False" in text
+    assert shown(notebook, "image/png").count("iVBOR") == 1
+
+
 def test_an_experiment_is_chosen_by_kind_and_id(filled_store):
     reader = connect(filled_store)
     newest = selection.choose_parent(reader, "ladder")
@@ -179,6 +213,8 @@ def test_an_experiment_is_chosen_by_kind_and_id(filled_store):
     [
         *("depth_ladder", "direction_quality", "nonlinearity_ladder"),
         *("boundary_ablation", "vector_audit", "toy_lq"),
+        *("frozen_recovery", "online_scan", "method_comparison", "depth_scan"),
+        *("matched_controls", "credit_scale", "when_does_credit_work"),
     ],
 )
 def test_notebooks_are_short_and_ask_one_question(name):

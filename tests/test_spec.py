@@ -43,6 +43,8 @@ def values(name: str) -> st.SearchStrategy[Any]:
         return st.integers(int(least), 10**12)
     if kind is float:
         return st.floats(least, most, allow_nan=False, allow_infinity=False)
+    if name == "device":
+        return st.sampled_from(("auto", "cpu", "cuda", "cuda:1"))
     return st.text(min_size=1)
 
 

@@ -122,10 +122,10 @@ def test_arms_are_labels_of_different_runs():
 @pytest.mark.parametrize(
     ("experiment", "options", "message"),
     [
-        ("nonlinearity_ladder", {"alphas": "1,1.5"}, "alpha=1.5 is too large: pass at most 1"),
+        ("nonlinearity_ladder", {"alphas": "1,1.5"}, "alphas=1.5 is too large: pass at most 1"),
         ("nonlinearity_ladder", {"alphas": "0,x"}, "alphas='x' is not a number"),
         ("nonlinearity_ladder", {"alphas": "1,1.0"}, "alphas='1,1.0' names a number twice"),
-        ("nonlinearity_ladder", {"depths": "0"}, "depth=0 is too small"),
+        ("nonlinearity_ladder", {"depths": "0"}, "depths=0 is too small"),
         ("nonlinearity_ladder", {"depths": "2,2"}, "depths='2,2' names an item twice"),
         (
             "nonlinearity_ladder",
@@ -133,7 +133,7 @@ def test_arms_are_labels_of_different_runs():
             "field_alphas=1 has 1, which is not in alphas=0,0.5: name some of these, or all",
         ),
         ("boundary_ablation", {"codes": "eT,deltal"}, "unknown code 'deltal': did you mean"),
-        ("boundary_ablation", {"warmup_code": "e"}, "unknown code 'e'"),
+        ("boundary_ablation", {"warmup_code": "e"}, "unknown warmup_code 'e'"),
         ("boundary_ablation", {"warmups": "0,2"}, "warmup_ratio=2.0 is too large"),
         ("boundary_ablation", {"tgws": "-1"}, "tgw=-1.0 is too small"),
         ("boundary_ablation", {"seeds": ""}, "seeds='' has an empty item"),

@@ -113,10 +113,12 @@ def summary(runs: pd.DataFrame) -> dict[str, Any]:
 def formatted(table: pd.DataFrame, quantities: Mapping[str, str] = QUANTITIES) -> pd.DataFrame:
     """The quantities of a table as strings under their headings, and n.
 
-    As ".450 ± .020"; a cell with fewer valid seeds than its row has runs says so: "(n=2)".
+    As ".450 ± .020"; a cell with fewer valid seeds than its row has runs says so: "(n=2)". COPY is
+    left out where no run has it.
     """
     rows = table.to_dict("records")
-    cells = {head: [_cell(row, name) for row in rows] for name, head in quantities.items()}
+    shown = {n: h for n, h in quantities.items() if n not in COPY or table[n].notna().any()}
+    cells = {head: [_cell(row, name) for row in rows] for name, head in shown.items()}
     return pd.DataFrame(cells | {"n": table["n"].tolist()})
 
 
