@@ -40,7 +40,7 @@ def values(name: str) -> st.SearchStrategy[Any]:
         return st.booleans()
     least, most = known["at_least"], known["at_most"]
     if kind is int:
-        return st.integers(int(least), 10**12)
+        return st.integers(int(least), most or 10**12)
     if kind is float:
         return st.floats(least, most, allow_nan=False, allow_infinity=False)
     if name == "device":
