@@ -84,6 +84,7 @@ def test_a_command_that_ends_by_itself_is_seen_to(tmp_path):
     assert (seen.exit_code, seen.ended) == (3, "by itself")
 
 
+@pytest.mark.slow
 def test_a_command_and_what_it_started_end_when_asked_to():
     script = (
         "import signal, subprocess, sys, time\n"
@@ -91,7 +92,7 @@ def test_a_command_and_what_it_started_end_when_asked_to():
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "time.sleep(600)"
     )
-    seen = watch([sys.executable, "-c", script], seconds=3, every=0.1)
+    seen = watch([sys.executable, "-c", script], seconds=15, every=0.5)
     assert (seen.exit_code, seen.ended) == (143, "when asked to")
     assert max(sample.processes for sample in seen.samples) == 2
     assert len(seen.owners) == 2
@@ -115,10 +116,10 @@ def test_the_figure_of_a_result_without_epochs():
 
 
 @pytest.mark.slow
-def test_a_training_is_watched_and_stopped(tracking_store, tmp_path):
+def test_a_training_is_watched(tracking_store, tmp_path):
     command = ["python", "-m", "entrypoints.ladder", "--preset", "quick", "--dataset", "digits"]
-    command += ["--rules", "bp", "--ks", "2", "--seeds", "42", "--epochs", "100000"]
-    soak = [sys.executable, "-m", "benchmarks.soak", "--minutes", "1", "--every", "0.5"]
+    command += ["--rules", "bp", "--ks", "0,2", "--seeds", "42", "--epochs", "9"]
+    soak = [sys.executable, "-m", "benchmarks.soak", "--minutes", "60", "--every", "0.2"]
     done = subprocess.run(
         [*soak, "--folder", str(tmp_path / "out"), "--", *command],
         cwd=ROOT,
@@ -128,11 +129,11 @@ def test_a_training_is_watched_and_stopped(tracking_store, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "ended when asked to, status 143" in done.stdout.splitlines()[-1]
+    assert "ended by itself, status 0" in done.stdout.splitlines()[-1]
     (path,) = (tmp_path / "out").glob("*.json")
     assert path.with_suffix(".png").is_file() and path.with_suffix(".svg").is_file()
     result = json.loads(path.read_text())
-    assert len(result["samples"]) > 20 and result["memory"]["peak_mb"] > 100
-    steps = [epoch["step"] for epoch in result["epochs"]]
-    assert steps == list(range(1, len(steps) + 1)) and steps
+    assert len(result["samples"]) > 10 and result["memory"]["peak_mb"] > 100
+    assert [epoch["step"] for epoch in result["epochs"]] == list(range(1, 10))  # of both runs
     assert {epoch["stack"] for epoch in result["epochs"]} == {0}
+    assert result["pace"]["n"] == 8
