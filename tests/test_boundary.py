@@ -354,6 +354,7 @@ def test_incomplete_ablations_can_be_drawn():
         boundary_figure(table.iloc[:0], "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store, monkeypatch):
     store = open_store()
     parent = open_parent(store, "boundary", "boundary_ablation", {}, "hash")

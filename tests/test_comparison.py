@@ -370,6 +370,7 @@ def test_incomplete_comparisons_can_be_drawn():
         comparison_figure(table.iloc[:0], layers, "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store):
     store = open_store()
     parent = open_parent(store, "method comparison", "method_comparison", {}, "hash")

@@ -291,6 +291,7 @@ def test_figure(width, tmp_path):
         credit_scale_figure(table.iloc[:0], epochs, "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store):
     store = open_store()
     parent = open_parent(store, "credit scale", "credit_scale", {}, "hash")

@@ -189,6 +189,7 @@ def test_incomplete_scans_can_be_drawn():
         depth_scan_figure(table.iloc[:0], "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store):
     store = open_store()
     parent = open_parent(store, "depth scan", "depth_scan", {}, "hash")

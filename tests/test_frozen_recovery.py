@@ -376,6 +376,7 @@ def test_a_figure_shows_no_reported_value_of_other_settings():
         frozen_figure(table.iloc[:0], frozen.layers(runs), "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store):
     store = open_store()
     parent = open_parent(store, "frozen recovery", "frozen_recovery", {}, "hash")

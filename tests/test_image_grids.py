@@ -431,6 +431,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_frozen_recovery_trains_references_and_then_what_learns_on_them(tracking_store):
     words = f"{SMALL} --networks 8x2,12x1 --arms dfa,state_bridge,M4 --reference_epochs 1".split()
     done = call("frozen_recovery", *words)
@@ -455,6 +456,7 @@ def test_frozen_recovery_trains_references_and_then_what_learns_on_them(tracking
     assert set(runs["width"]) == {12} and runs["accuracy/test"].nunique() == 1
 
 
+@pytest.mark.slow
 def test_the_online_scan_takes_its_best_cell_to_further_seeds(tracking_store):
     words = "--width 8 --depth 2 --warmups 0 --tgws 1,4 --arms dfa,state_bridge,credit_eT"
     done = call("online_scan", *SMALL.split(), *words.split(), "--seeds", "42,7")

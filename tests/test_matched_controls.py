@@ -326,6 +326,7 @@ def test_figure(width, tmp_path):
         controls_figure(table.iloc[:0], "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store):
     store = open_store()
     parent = open_parent(store, "matched controls", "matched_controls", {}, "hash")

@@ -395,6 +395,7 @@ def test_incomplete_scans_can_be_drawn():
         online_figure(table.iloc[:0], stale, "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store):
     store = open_store()
     parent = open_parent(store, "online scan", "online_scan", {}, "hash")

@@ -198,7 +198,9 @@ LEARNED = {"rule": "credit_bridge", "k": 2, "estimator_width": 16, "warmup_ratio
 
 
 @pytest.mark.parametrize("at", [1, 3, 5], ids="step {}".format)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_stops_at_the_next_step_and_nothing_is_done_twice(
     at, number, monkeypatch, tmp_path
 ):
@@ -244,7 +246,10 @@ def assert_same_series(one, other) -> None:
     pd.testing.assert_frame_equal(*frames, check_exact=True)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "text"])
+@pytest.mark.parametrize(
+    "damage",
+    ["truncated", *(pytest.param(d, marks=pytest.mark.slow) for d in ("foreign", "text"))],
+)
 def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypatch, capsys):
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
     process = start_process()

@@ -161,6 +161,7 @@ def test_the_parent_logs_what_was_asked_for_where_the_runs_differ():
     assert (logged["code"], logged["tgw"], logged["warmup_ratio"]) == ("eT", "1.0", "0.05")
 
 
+@pytest.mark.slow
 def test_a_small_nonlinearity_ladder_is_trained_and_published(tracking_store):
     words = (
         "--preset quick --dataset digits --alphas 0,1 --depths 2,3 --width 16 --epochs 2 "

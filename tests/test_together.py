@@ -73,6 +73,7 @@ def assert_whole(seeds: tuple[str, ...]) -> None:
     assert_complete_histories(sweep.Outcome(parent, ids, {}), EPOCHS)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_grid():
     seeds = tuple("123456")
     one, two = process(*seeds), process(*seeds)
@@ -83,6 +84,7 @@ def test_two_processes_share_a_grid():
     assert len(owners) == 2, "one process did all the work"
 
 
+@pytest.mark.slow
 def test_a_dead_process_loses_its_runs_to_a_living_one(monkeypatch, tmp_path):
     """It is killed while the other one waits for it."""
     dead = process("1", slow=True)

@@ -391,6 +391,7 @@ def test_incomplete_audits_can_be_drawn():
         vector_figure(table.iloc[:0], "title")
 
 
+@pytest.mark.slow
 def test_published_and_shown_by_the_notebook(tracking_store):
     store = open_store()
     parent = open_parent(store, "vector audit", "vector_audit", {}, "hash")
