@@ -21,7 +21,7 @@ spaces = st.text(alphabet=" \t", max_size=3)
 
 
 def parsed(words: list[str]) -> dict[str, str]:
-    with pytest.pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["train", *words])
         return cli.options("", DEFAULTS, {})
 
