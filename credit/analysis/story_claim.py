@@ -71,6 +71,7 @@ class Point(NamedTuple):
     kind: str = ""  # which quantity, where a claim is about several
     detail: str = ""  # tells points of one label apart
     whole: float = math.nan  # the number, where it is not the mean of the values
+    count: int = 0  # seeds behind it, where these are more than the values
 
     @property
     def name(self) -> str:
@@ -85,9 +86,15 @@ class Point(NamedTuple):
         return fmean(self.values.values()) if self.values else math.nan
 
     @property
+    def n(self) -> int:
+        """How many seeds the number stands on."""
+        return max(self.count, len(self.values))
+
+    @property
     def sd(self) -> float:
-        """Sample standard deviation over seeds (ddof 1); nan for a single one."""
-        return stdev(self.values.values()) if len(self.values) > 1 else math.nan
+        """Sample standard deviation over all its seeds (ddof 1); nan where it has none."""
+        own = self.values.values()
+        return stdev(own) if 1 < len(own) == self.n else math.nan
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ class Claim:
     @property
     def seeds(self) -> str:
         """What a number is a mean of: "n = 3", "n = 1 to 3"; empty where there is none."""
-        counts = sorted({len(point.values) for point in self.points if point.values})
+        counts = sorted({point.n for point in self.points if point.n})
         ends = dict.fromkeys(counts[:1] + counts[-1:])
         return f"n = {' to '.join(map(str, ends))}" if counts else ""
 
@@ -236,10 +243,11 @@ def value_of(found: list[dict[str, Any]], check: str, rule: str) -> float:
 
 def share(label: str, part: Point, whole: Point, value: float) -> Point:
     """A ratio of means (`value`), with the ratio of every seed on which it is a number."""
-    least = DEPTH_MARGIN
     both = {s: (v, whole.values[s]) for s, v in part.values.items() if s in whole.values}
-    own = {s: mine / other for s, (mine, other) in both.items() if other >= least}
-    return Point(label, own, tuple(dict.fromkeys(part.runs + whole.runs)), whole=value)
+    own = {s: mine / other for s, (mine, other) in both.items() if other >= DEPTH_MARGIN}
+    runs = tuple(dict.fromkeys(part.runs + whole.runs))
+    count = len(both) if math.isfinite(value) else 0
+    return Point(label, own if count else {}, runs, whole=value, count=count)
 
 
 def ids(*cells: pd.DataFrame) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ from credit.errors import CreditError
 PAGE = 8.0
 """Width in inches of a printed page, without its margins."""
 
-_TINY, _SMALL, _TEXT = 5.5, 6.5, 7.5  # points
-_MARKERS = {"o": "●", "s": "□", "^": "△", "D": "◇"}
+_TINY, _SMALL, _TEXT = 5.5, 6.2, 7.5  # points
+_MARKERS = {"Γ": "o", "Γ, l < L": "s", "ρ": "^"}
+"""By quantity, where a claim is about several."""
 _SHADE = "#e3ece3"
 # inches: a line of numbers, a panel's title and axis, a chapter's heading, its labels, its edges
 _LINE, _ABOVE, _BELOW, _HEADING, _LABELS, _EDGE = 0.105, 0.26, 0.3, 0.32, 1.0, 0.12
@@ -43,7 +44,7 @@ def story_figure(chapters: Iterable[Chapter], title: str, width: float = PAGE) -
     told = list(chapters)
     if not any(own.claims for own in told):
         raise CreditError("nothing to draw: no experiment of the story has a finished run")
-    columns = 3 if width > NARROW else 1
+    columns = 4 if width > NARROW else 1
     rows = [(own, _rows(own, columns)) for own in told]
     height = _TOP + _BOTTOM + sum(_HEADING + sum(map(_height, panels)) for _, panels in rows)
     figure = Figure(figsize=(width, height), dpi=200)
@@ -59,8 +60,8 @@ def story_figure(chapters: Iterable[Chapter], title: str, width: float = PAGE) -
     figure.legend(
         handles=_legend(),
         loc="lower center",
-        ncols=4 if columns > 1 else 2,
-        fontsize=_SMALL,
+        ncols=6 if columns > 1 else 2,
+        fontsize=_TINY,
         frameon=False,
     )
     return figure
@@ -106,7 +107,7 @@ def _panel(figure: Figure, box: tuple[float, float, float, float], number: str, 
     for point in one.points:
         middle = (len(kinds) - 1) / 2
         y = labels.index(point.label) + 0.24 * (kinds.index(point.kind) - middle)
-        marker = list(_MARKERS)[kinds.index(point.kind) % len(_MARKERS)]
+        marker = _MARKERS.get(point.kind, "o")
         seeds = [one.unit.scale * value for value in point.values.values()]
         if len(seeds) > 1:
             axes.plot(seeds, [y] * len(seeds), "|", color=GREY, markersize=4, zorder=2)
@@ -129,12 +130,13 @@ def _panel(figure: Figure, box: tuple[float, float, float, float], number: str, 
             zorder=3,
         )
     _frame(axes, one, labels)
+    below = top + tall - _BELOW + 0.13
+    _write(figure, left + room - 0.12, below, one.unit.axis, _TINY, ha="right")
     look = {"color": COLORS[one.status], "fontweight": "bold"}
     name = textwrap.shorten(f"{number} {one.name}", int(room * 21), placeholder=" …")
     _write(figure, left, top, name, _SMALL, **look)
     _write(figure, left, top + 0.12, one.status, _TINY, **look)
-    marks = " ".join(f"{m} {k}" for m, k in zip(_MARKERS.values(), kinds, strict=False) if k)
-    said = "; ".join(filter(None, (one.limit.text(one.unit), one.seeds, marks)))
+    said = "; ".join(filter(None, (one.limit.text(one.unit), one.seeds)))
     _write(figure, left + 0.62, top + 0.12, said, _TINY, color=GREY)
 
 
@@ -157,10 +159,9 @@ def _frame(axes: Axes, one: Claim, labels: list[str]) -> None:
     axes.set_xlim(low, high)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_yticks(range(len(labels)), labels, fontsize=_TINY)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.tick_params(axis="x", labelsize=_TINY, length=2, pad=1)
     axes.tick_params(axis="y", length=0, pad=2)
-    axes.set_xlabel(textwrap.shorten(unit.axis, 48), fontsize=_TINY, labelpad=1)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
@@ -169,10 +170,15 @@ def _labels(one: Claim) -> list[str]:
 
 
 def _legend() -> list[Line2D | Patch]:
-    mean = "mean, bar: ± sample sd over seeds"
+    mean = "mean (● Γ, where a claim asks for several); bar: ± sample sd over seeds"
+    hollow = {"markersize": 3.2, "markerfacecolor": "white"}
     return [
         Line2D([], [], color=GREY, marker="o", markersize=3, linewidth=0.8, label=mean),
         Line2D([], [], color=GREY, marker="|", linewidth=0, markersize=5, label="one seed"),
+        *(
+            Line2D([], [], marker=m, label=k, color=GREY, linewidth=0, **hollow)
+            for k, m in list(_MARKERS.items())[1:]
+        ),
         Line2D([], [], color="black", linestyle="--", linewidth=0.8, label="threshold"),
         Patch(color=_SHADE, label="where the claim holds"),
     ]

@@ -100,7 +100,7 @@ def nonlinear(runs: pd.DataFrame) -> list[Claim]:
         falls("state_bridge", "the state bridge falls with depth", "the state bridge"),
         falls("credit_bridge", "the credit bridge falls with depth", "the credit bridge"),
         claim(
-            "the credit bridge leads the state bridge",
+            "credit bridge leads state bridge",
             (
                 "The credit bridge is ahead of the state bridge in Γ at every depth, on every seed",
                 "The credit bridge is not ahead of the state bridge in Γ at every depth, on every "

@@ -62,7 +62,7 @@ def methods(runs: pd.DataFrame) -> list[Claim]:
             Limit(low=far),
         ),
         claim(
-            "the credit bridge is worth what dfa is",
+            "credit bridge is worth what dfa is",
             (
                 "The credit bridge's accuracy is within 2 points of dfa's",
                 "The credit bridge's accuracy is not within 2 points of dfa's",

@@ -79,7 +79,7 @@ def numbers(chapters: Iterable[Chapter], kinds: Iterable[str], ui: str = "") -> 
                         "of": point.name,
                         "quantity": "; ".join(filter(None, (point.kind, one.unit.axis))),
                         "number": one.unit.text(point.mean, point.sd) if known else "not valid",
-                        "n": len(point.values),
+                        "n": point.n,
                         "runs": links(point.runs, own, ui),
                     }
                 )

@@ -24,7 +24,7 @@ from credit.analysis.story_claim import (
 )
 from credit.analysis.wording import short
 
-_ORDERS = Unit("orders of magnitude of ‖g_L‖ over the floor", 1, "+.1f", " orders of magnitude")
+_ORDERS = Unit("orders of magnitude of ‖g_L‖ over the floor", 1, "+.1f", " orders")
 _COSINE = Unit("|cos| of credit and exact gradient", 1, ".3f")
 _TIMES = Unit("FLOPs of a step, as a multiple of bp's", 1, ".2f", "×")
 
@@ -94,7 +94,7 @@ def ladder(runs: pd.DataFrame) -> list[Claim]:
         ),
         share_claim(
             "fa",
-            "fa recovers a part of the oracle's gain",
+            "fa: a part of the oracle's gain",
             (
                 "Feedback alignment recovers a part of what the oracle gains",
                 "Feedback alignment recovers nothing of what the oracle gains",
@@ -103,7 +103,7 @@ def ladder(runs: pd.DataFrame) -> list[Claim]:
         ),
         share_claim(
             "dfa",
-            "dfa recovers nothing of the oracle's gain",
+            "dfa: nothing of the oracle's gain",
             (
                 "Direct feedback alignment recovers nothing of what the oracle gains",
                 "Direct feedback alignment recovers a part of what the oracle gains",
@@ -137,7 +137,7 @@ def direction(runs: pd.DataFrame) -> list[Claim]:
     word = next((v["label"] for v in found if v["check"] == "direction" and v["label"]), "")
     return [
         claim(
-            "no penalty: the reference is not valid",
+            "no penalty: reference not valid",
             (
                 "Without the branch penalty the exact gradient in dfa's network is below the "
                 "floor, so that dfa's alignment there is no number",
@@ -149,7 +149,7 @@ def direction(runs: pd.DataFrame) -> list[Claim]:
             Limit(high=0.0),
         ),
         claim(
-            "penalty: the reference is valid",
+            "penalty: reference valid",
             (
                 "With the branch penalty the exact gradient in dfa's network is above the floor",
                 "With the branch penalty the exact gradient in dfa's network is below the floor",
@@ -160,10 +160,10 @@ def direction(runs: pd.DataFrame) -> list[Claim]:
             Limit(low=0.0),
         ),
         claim(
-            "penalty: dfa's credit has a direction",
+            "penalty: dfa has a direction",
             (
-                f"With it dfa's credit has a direction in the middle of the network, at {middle}",
-                f"With it dfa's credit has no direction in the middle of the network, at {middle}",
+                f"With the penalty dfa's credit has a direction at its middle layer, {middle}",
+                f"With the penalty dfa's credit has no direction at its middle layer, {middle}",
             ),
             outcome(found, [Want("direction", "dfa")], penalty=weight),
             [single(label, held, "alignment", sizes)],
