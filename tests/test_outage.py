@@ -100,7 +100,13 @@ def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_i
     with pytest.raises(CreditError, match=r"are not sent: .* is away; they are kept in"):
         train(specs)
     server.start()
-    monkeypatch.setattr(tracked_stack, "train", lambda *_: pytest.fail("it trained again"))
+    steps = []
+
+    def watched(stack, data, start, on_step):
+        return real(stack, data, start, lambda *step: (steps.append(step), on_step(*step)))
+
+    monkeypatch.setattr(tracked_stack, "train", watched)
     outcome = train(specs)
+    assert not steps, "it trained again"
     assert set(connect().runs(parent=outcome.parent_id)["status"]) == {"FINISHED"}
     assert_complete_histories(outcome, epochs=4)

@@ -128,8 +128,8 @@ def scale(runs: pd.DataFrame) -> list[Claim]:
         claim(
             "fa leads dfa",
             (
-                f"As published, {fa} is 2 points or more above {dfa}",
-                f"As published, {fa} is not 2 points above {dfa}",
+                f"Each with its published scale of credit, {fa} is 2 points or more above {dfa}",
+                f"Each with its published scale of credit, {fa} is not 2 points above {dfa}",
             ),
             outcome(found, [Want("lead", fa)]),
             [braked],
