@@ -1,6 +1,7 @@
 # `make` alone lists the targets. Every target makes the environment it needs.
 #
-# Variables: PYTHON (python3), VENV (.venv), PORT (5000), WORKERS (2, test processes).
+# Variables: PYTHON (python3), VENV (.venv), PORT (5000), WORKERS (2, test processes), ARGS (further
+# options of the ladder).
 # From the environment: CREDIT_DATA (data folder), MLFLOW_TRACKING_URI (tracking store).
 
 PYTHON  ?= python3
@@ -35,7 +36,7 @@ $(STAMP): pyproject.toml
 	@touch "$@"
 
 ladder: setup ## Depth-utility ladder, quick preset: table, figure and verdicts within minutes
-	"$(PY)" -m entrypoints.ladder --preset quick
+	"$(PY)" -m entrypoints.ladder --preset quick $(ARGS)
 
 ladder-full: setup ## Depth-utility ladder as published: 100 epochs, 3 seeds
 	"$(PY)" -m entrypoints.ladder --preset published

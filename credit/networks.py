@@ -76,9 +76,14 @@ class Networks:
         return TrackedStack(stack, run_ids, self.data(stack.specs[0]), store, writer, state)
 
 
-def _data_key(spec: RunSpec) -> tuple[str, str, None, int, bool]:
+def _data_key(spec: RunSpec) -> tuple[str, str, None, int, int | None]:
     """The arguments of `load`."""
-    return spec.dataset, spec.device, None, spec.train_samples, spec.random_labels
+    return spec.dataset, spec.device, None, spec.train_samples, labels_seed(spec)
+
+
+def labels_seed(spec: RunSpec) -> int | None:
+    """The seed of the run's permuted labels; None where they are the true ones."""
+    return spec.seed if spec.random_labels else None
 
 
 def shape_of(spec: RunSpec, data: Dataset) -> Shape:

@@ -6,7 +6,7 @@ from credit import measures
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.grid.options import items
-from credit.networks import shape_of
+from credit.networks import labels_seed, shape_of
 from credit.spec import RunSpec, check_names, field_types
 from credit.tracking.reader import Reader
 from credit.tracking.store import Store
@@ -46,13 +46,13 @@ def remeasure(
     runs = reader.runs(parent=parent_id)
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: pass the id of a parent run")
-    datasets: dict[tuple[str, int, bool], Dataset] = {}
+    datasets: dict[tuple[str, int, int | None], Dataset] = {}
     for row in runs.loc[runs["status"] == "FINISHED"].to_dict("records"):
         spec = RunSpec(**{name: row[name] for name in field_types()}).replace(device="cpu")
-        key = (spec.dataset, spec.train_samples, spec.random_labels)
+        key = (spec.dataset, spec.train_samples, labels_seed(spec))
         if key not in datasets:
-            name, samples, random = key
-            datasets[key] = load(name, train_samples=samples, random_labels=random)
+            name, samples, labels = key
+            datasets[key] = load(name, train_samples=samples, labels_seed=labels)
         data = datasets[key]
         try:
             header = checkpoint.read_header(reader.artifact(row["run_id"], LAST))

@@ -115,7 +115,10 @@ class RunSpec:
         one_of=("eT", "deltaL", "eT_hL", "deltaL_hL"),
     )
     warmup_ratio: float = _knob(
-        0.05, "share of epochs that train on dfa's credit first", at_least=0, at_most=1
+        0.05,
+        "share of epochs, in whole ones, that train on dfa's credit first",
+        at_least=0,
+        at_most=1,
     )
     tgw: float = _knob(1.0, "weight of terminal gradient matching", at_least=0)
     tau: float = _knob(0.1, "temperature of the bridge's soft minimum", at_least=1e-6)
@@ -150,7 +153,8 @@ class RunSpec:
     embed_trains: bool = _knob(True, "the embedding trains; false keeps it as it starts")
     head_trains: bool = _knob(True, "the output layer and its LayerNorm train")
     random_labels: bool = _knob(
-        False, "control: training labels permuted once, so that there is nothing to learn but them"
+        False,
+        "control: training labels permuted by seed, so that there is nothing to learn but them",
     )
     augment: bool = _knob(True, "random crop and flip of training images")
     train_samples: int = _knob(0, "use the first n training samples; 0 uses all", at_least=0)
@@ -229,8 +233,9 @@ class RunSpec:
 
     @property
     def stack_key(self) -> tuple:
-        """Runs with equal keys can be trained in one stack."""
-        return tuple(v for f, v in self.to_params().items() if f not in MEMBER_FIELDS)
+        """Runs with equal keys can be trained in one stack; permuted labels are a seed's own."""
+        shared = (v for f, v in self.to_params().items() if f not in MEMBER_FIELDS)
+        return (*shared, self.seed if self.random_labels else None)
 
     def replace(self, **changes: Any) -> "RunSpec":
         """A copy with some fields changed, checked again."""
@@ -272,6 +277,11 @@ def check_names(
 
 _FEW = 10
 """Names that fit beside a guess at what was meant."""
+
+
+def warmup_epochs(ratio: float, epochs: int) -> int:
+    """How many of `epochs` are warm-up: the nearest whole number, of two the even one."""
+    return round(ratio * epochs)
 
 
 def format_value(value: Any) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from credit import rules
 from credit.errors import CreditError
 from credit.networks import Networks
 from credit.run_queue import Queue
-from credit.spec import LEARNED_FIELDS, RunSpec
+from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.tracked_stack import FLUSH_SECONDS, hash_of, progress, stop_on_signals
 from credit.tracking.store import AWAY, project_root, shown, sqlite_path
 from credit.tracking.writer import (
@@ -66,6 +67,8 @@ def resolve(spec: RunSpec) -> RunSpec:
     changes: dict[str, object] = {
         name: getattr(RunSpec, name) for name in LEARNED_FIELDS - knobs
     }  # what the rule does not read, it does not claim
+    if "warmup_ratio" in knobs and not warmup_epochs(spec.warmup_ratio, spec.epochs):
+        changes["warmup_ratio"] = 0.0  # what rounds to none is none
     if spec.activation != "phi":
         changes["alpha"] = RunSpec.alpha
     if spec.device == "auto":
@@ -170,7 +173,16 @@ def _train_all(
 
 def _distinct(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """Resolved, each once."""
-    return list({spec.spec_hash: spec for spec in map(resolve, specs)}.values())
+    resolved = [resolve(spec) for spec in specs]
+    unwarmed = {
+        f"warmup_ratio={given.warmup_ratio:g} of epochs={given.epochs} is no whole epoch: "
+        "trained without warm-up"
+        for given, spec in zip(specs, resolved, strict=True)
+        if rules.of(spec).learned and given.warmup_ratio and not spec.warmup_ratio
+    }
+    for line in sorted(unwarmed):
+        print(line, file=sys.stderr)
+    return list({spec.spec_hash: spec for spec in resolved}.values())
 
 
 def _prepared(specs: Sequence[RunSpec], store: Store, training: type[Networks]) -> Networks:

@@ -14,7 +14,7 @@ from credit.data import load
 from credit.errors import CreditError
 from credit.presets import CONTROLS, FROZEN_ARMS, ONLINE_ARMS, PRESETS
 from credit.randomness import generator
-from credit.spec import RunSpec
+from credit.spec import RunSpec, warmup_epochs
 from credit.sweep import Sweep, resolve
 from credit.sweep import run as sweep_run
 from credit.tracking.reader import connect
@@ -129,7 +129,7 @@ def test_controls_change_one_thing_each_and_what_no_rule_touches_runs_once():
     for full in base.values():
         assert full in specs
         assert full.replace(k=0) in specs
-        assert full.replace(random_labels=True) in specs
+        assert full.replace(random_labels=True, augment=False) in specs
         assert full.replace(penalty=0.01) in specs
         assert full.replace(depth=1, k=1, width=348) in specs
     frozen = [spec for spec in specs if not spec.embed_trains]
@@ -470,3 +470,24 @@ def test_the_online_scan_takes_its_best_cell_to_further_seeds(tracking_store):
     later = runs.loc[runs["seed"] == 7]
     assert found is not None and "dfa" in set(later["rule"])
     assert found.replace(seed=7).spec_hash in set(later["spec_hash"])
+
+
+# Warm-up
+
+
+@pytest.mark.parametrize(("epochs", "resolved"), [(4, 0.0), (100, 0.05)])
+def test_a_warm_up_of_no_epoch_is_called_none(epochs: int, resolved: float):
+    spec = RunSpec(rule="credit_bridge", warmup_ratio=0.05, epochs=epochs, device="cpu")
+    assert resolve(spec).warmup_ratio == resolved
+
+
+@pytest.mark.parametrize("kind", sorted(PRESETS))
+def test_presets_name_warm_ups_of_whole_epochs(kind: str):
+    """Otherwise a cell of the table would repeat another under a wrong name."""
+    for preset in PRESETS[kind].values():
+        ratios = preset.get("warmups", preset.get("warmup_ratio", "0.05")).split(",")
+        epochs = int(preset.get("epochs", RunSpec.epochs))
+        whole = [warmup_epochs(float(ratio), epochs) for ratio in ratios]
+        assert len(set(whole)) == len(whole)
+        if preset.get("rules", "").count("bridge"):
+            assert all(map(bool, whole)) or kind == "toy_lq"

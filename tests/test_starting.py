@@ -1,10 +1,13 @@
 """Runs that start from a finished network, and networks of which parts do not train."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from mlflow import MlflowClient
 
 from credit import sweep
+from credit.data import load
 from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.tracking.reader import connect
@@ -95,6 +98,17 @@ def test_a_run_that_starts_elsewhere_needs_a_finished_run_of_that_kind():
     with pytest.raises(CreditError, match="not a readable checkpoint"):
         sweep.run(sweep.Sweep("train", "x", frozen(key)[:1]), open_store())
     assert len(connect().parents()) == 1, "a refused sweep opened a parent run"
+
+
+def test_permuted_labels_are_a_seeds_own():
+    spec = RunSpec(**{**BASE, "random_labels": True})
+    other = spec.replace(seed=spec.seed + 1)
+    assert spec.stack_key != other.stack_key
+    true = [s.replace(random_labels=False) for s in (spec, other)]
+    assert true[0].stack_key == true[1].stack_key
+    labels = [load("digits", labels_seed=s).train_labels for s in (None, 1, 2)]
+    assert all((a != b).any() for a, b in combinations(labels, 2))
+    assert all(x.bincount().tolist() == labels[0].bincount().tolist() for x in labels)
 
 
 def test_networks_of_other_data_share_a_sweep():

@@ -13,6 +13,7 @@ from credit import audit
 from credit.analysis.cells import formatted, spread
 from credit.analysis.online import BASELINE, cells_of, place_columns, with_cells
 from credit.analysis.selection import finished, metric, pick
+from credit.spec import warmup_epochs
 
 MOMENTS = ("now", "steps", "epoch", "fresh")
 LOST = "lost"
@@ -49,7 +50,8 @@ def with_staleness(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """
     found = runs.copy()
     warm = {
-        run["run_id"]: round(run["warmup_ratio"] * run["epochs"]) for run in runs.to_dict("records")
+        run["run_id"]: warmup_epochs(run["warmup_ratio"], run["epochs"])
+        for run in runs.to_dict("records")
     }
     known = history.loc[history["run_id"].isin(list(warm))]
     own = known.loc[known["step"] > known["run_id"].map(warm).astype(float)]

@@ -60,7 +60,7 @@ def load(
     device: torch.device | str = "cpu",
     root: Path | None = None,
     train_samples: int = 0,
-    random_labels: bool = False,
+    labels_seed: int | None = None,
 ) -> Dataset:
     """Load a dataset onto `device`, downloading it if it is missing.
 
@@ -70,7 +70,7 @@ def load(
         root: the data directory. Default: the environment variable CREDIT_DATA, else `data` beside
             the MLproject file, else `data` under the current directory.
         train_samples: keep the first n training samples; 0 keeps all.
-        random_labels: permute the labels of those, always in the same way; the test set stays.
+        labels_seed: permute the labels of those, in this seed's way; the test set stays.
 
     Raises:
         CreditError: unknown name, or one of `ELSEWHERE`; a data directory that is not one, a
@@ -95,8 +95,8 @@ def load(
         )
     count = train_samples or available
     tensors = [*(t[:count].contiguous() for t in train), *test]
-    if random_labels:
-        order = torch.randperm(count, generator=generator(0, "labels"))
+    if labels_seed is not None:
+        order = torch.randperm(count, generator=generator(labels_seed, "labels"))
         tensors[1] = tensors[1][order]
         source += ", training labels permuted"
     facts = _FACTS[name]

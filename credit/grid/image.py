@@ -86,8 +86,9 @@ def matched_controls(chosen: Mapping[str, str]) -> list[RunSpec]:
     """rules x controls x seeds: what a rule's gain from depth could owe to something else.
 
     `base` is the rule with every block trained, and with none; `shallow` one block of the width at
-    which the network has as many parameters (`matched_width`); `random_labels` and `penalty` change
-    one thing of the base with every block trained. With k = 0 the embedding is all that a rule
+    which the network has as many parameters (`matched_width`); `penalty` changes one thing of the
+    base with every block trained, `random_labels` has no augmentation either, under which nothing
+    would be memorised (Zhang et al., 2017). With k = 0 the embedding is all that a rule
     trains: by the rule itself in `base`, by backprop in bp's own k = 0 run, which is why there is
     no control for that, and by nothing in `frozen_embedding`. There only the output layer trains,
     on the true gradient whatever the rule: that control runs once per seed, under the name of bp,
@@ -105,7 +106,7 @@ def matched_controls(chosen: Mapping[str, str]) -> list[RunSpec]:
     changes: dict[str, list[dict[str, object]]] = {
         "base": [every, {"k": 0}],
         "shallow": [{"depth": 1, "k": 1, "width": matched_width(base)}],
-        "random_labels": [{**every, "random_labels": True}],
+        "random_labels": [{**every, "random_labels": True, "augment": False}],
         "penalty": [{**every, "penalty": penalty}],
         "frozen_embedding": [{"k": 0, "embed_trains": False, "rule": "bp"}],
     }

@@ -24,6 +24,7 @@ _DIRECTION = {"rules": "dfa", "penalties": "0,0.01", "seeds": "42"}
 _RELATIVE = {"estimator_relative": "true", "sigma_relative": "true"}
 """Hidden states of CIFAR-10 networks grow by orders of magnitude, so that estimators work in units
 of the batch."""
+_WARM = {"warmup_ratio": "0.25"}  # .05 of 4 epochs is none
 _METHODS = {"rules": "bp,oracle,fa,dfa,state_bridge,credit_bridge", **_RELATIVE}
 _FROZEN = {
     **_RELATIVE,
@@ -78,9 +79,10 @@ IMAGE: dict[str, dict[str, dict[str, str]]] = {
             "depth": "12",
             "seeds": "42",
             "epochs": "10",
+            "warmup_ratio": "0.1",  # .05 of 10 epochs is none
             "train_samples": "20000",
         },
-        "quick": {**_METHODS, **_QUICK_LEARNED, "depth": "4", "seeds": "42"},
+        "quick": {**_METHODS, **_QUICK_LEARNED, **_WARM, "depth": "4", "seeds": "42"},
     },
     "depth_scan": {
         "published": {**_METHODS, "width": "512", "depths": "2,4,6,8,12", "seeds": "42,123,456"},
@@ -90,9 +92,11 @@ IMAGE: dict[str, dict[str, dict[str, str]]] = {
             "depths": "2,4,6,8,12",
             "seeds": "42",
             "epochs": "10",
-            "train_samples": "10000",
+            "warmup_ratio": "0.1",
+            "train_samples": "5000",
+            "directions": "8",
         },
-        "quick": {**_METHODS, **_QUICK_LEARNED, "depths": "2,4", "seeds": "42"},
+        "quick": {**_METHODS, **_QUICK_LEARNED, **_WARM, "depths": "2,4", "seeds": "42"},
     },
     "frozen_recovery": {
         "published": {**_FROZEN, "networks": "256x4,256x6,512x4", "seeds": "42,123,456"},
@@ -114,7 +118,14 @@ IMAGE: dict[str, dict[str, dict[str, str]]] = {
     },
     "online_scan": {
         "published": _ONLINE,
-        "reduced": {**_ONLINE, "epochs": "10", "train_samples": "20000", "measure_every": "4"},
+        "reduced": {
+            **_ONLINE,
+            "epochs": "10",
+            "warmups": "0,0.1,0.2",
+            "train_samples": "20000",
+            "measure_every": "1",  # what is lost is lost in the first epochs
+            "directions": "8",
+        },
         "quick": {
             **_ONLINE,
             **_QUICK_LEARNED,

@@ -23,6 +23,7 @@ _QUICK_SYNTHETIC = {
     "directions": "8",
     "estimator_width": "64",
     "estimator_depth": "2",
+    "warmup_ratio": "0.25",  # .05 of 4 epochs is none
 }
 
 _NONLINEARITY = {"rules": "bp,dfa,state_bridge,credit_bridge,vector_field", "field_alphas": "1"}
@@ -53,7 +54,7 @@ SYNTHETIC: dict[str, dict[str, dict[str, str]]] = {
     },
     "boundary_ablation": {
         "published": {**_SYNTHETIC, **_BOUNDARY, "depth": "4"},
-        "quick": {**_QUICK_SYNTHETIC, **_BOUNDARY, "depth": "2"},
+        "quick": {**_QUICK_SYNTHETIC, **_BOUNDARY, "depth": "2", "warmups": "0,0.25,0.5"},
     },
     "vector_audit": {
         "published": {**_SYNTHETIC, **_VECTOR, "depths": "4,8"},

@@ -121,6 +121,10 @@ class Rule:
         """
         return 2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0
 
+    def credit_products(self, shape: Shape) -> int:
+        """Of `products`, those of the credit itself: a network that stands still needs none."""
+        return self.products(shape)
+
     def evaluations(self, shape: Shape) -> float:
         """Forward passes through a block, per sample and step, beside the network's own L."""
         return 0.0

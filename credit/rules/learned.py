@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from credit import estimator
 from credit.rules.base import Rule, Shape, State, Trace
+from credit.spec import warmup_epochs
 
 PROJECTED = 32
 """Length of the learned projection of h_L in the codes that have one."""
@@ -95,9 +96,12 @@ class LearnedRule(Rule):
     def products(self, shape: Shape) -> int:
         """Forward and backward to the input at every layer, and thrice forward per row shown."""
         shown = self.rows_shown(shape) + 1
-        return self.row_products(shape) * (
-            2 * (shape.depth + 1) + 3 * shown // self.estimator_every
-        )
+        learning = self.row_products(shape) * (3 * shown // self.estimator_every)
+        return self.credit_products(shape) + learning
+
+    def credit_products(self, shape: Shape) -> int:
+        """Forward and backward to the input at every layer."""
+        return self.row_products(shape) * 2 * (shape.depth + 1)
 
     def row_products(self, shape: Shape) -> int:
         """Multiply-adds of one row through the estimator, forward."""
@@ -121,7 +125,7 @@ class LearnedRule(Rule):
     # ---------------------------------------------------------------- warm-up
 
     def warm(self, epoch: int, epochs: int) -> bool:
-        return epoch < round(self.warmup_ratio * epochs)
+        return epoch < warmup_epochs(self.warmup_ratio, epochs)
 
     def warmup_credit(self, state: State, trace: Trace) -> list[Tensor]:
         """dfa's credit, where this rule's blocks look for theirs: B_l e_T at h_{l+1}."""

@@ -121,13 +121,16 @@ class VectorField(LearnedRule):
         return estimator.apply(params, h, t, s)
 
     def products(self, shape: Shape) -> int:
-        """As every learned rule's (without the backward to the input), and the forward passes."""
+        """As every learned rule's, and the forward passes."""
         ends = self.field_directions + (1 if self.one_sided else self.field_directions)
         shown = self.rows_shown(shape)
         blocks = shown * (shape.depth + 1) / 2  # that a sample's rows still have before them
         rolled = int(ends * blocks * 2 * shape.width**2)
-        back = self.row_products(shape) * (shape.depth + 1)
-        return super().products(shape) - back + rolled // self.estimator_every
+        return super().products(shape) + rolled // self.estimator_every
+
+    def credit_products(self, shape: Shape) -> int:
+        """Forward at every layer: the field is the credit, no gradient is taken."""
+        return self.row_products(shape) * (shape.depth + 1)
 
     def evaluations(self, shape: Shape) -> float:
         """Every direction's ends, through the blocks that a row has before it, on average."""

@@ -61,13 +61,16 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
     """Multiply-adds that a sample costs in one training step, in matrix products.
 
     Forward: embedding D d, a block 2 d^2, head d C. Gradients: embedding D d, a trained block
-    3 d^2, head d C for h_L and twice for its weights and norm. And what the rule's credit costs,
-    which a network that does not train computes for measurements alone: it counts all the same.
+    3 d^2, head d C for h_L and twice for its weights and norm. And what the rule's credit and its
+    learning cost; of a network of which nothing trains, its learning alone.
     """
+    rule = rules.of(spec)
     in_blocks = (2 * shape.depth + 3 * spec.k) * shape.width**2
     at_embed = (1 + spec.embed_trains) * shape.d_in
     at_head = (2 + 2 * spec.head_trains) * shape.classes
-    return (at_embed + at_head) * shape.width + in_blocks + rules.of(spec).products(shape)
+    still = not (spec.k or spec.embed_trains or spec.head_trains)
+    of_rule = rule.products(shape) - (rule.credit_products(shape) if still else 0)
+    return (at_embed + at_head) * shape.width + in_blocks + of_rule
 
 
 def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:
