@@ -32,6 +32,7 @@ from credit import planning
 from credit.data import load
 from credit.data.batches import held_out, train_batches
 from credit.errors import CreditError
+from credit.figure_files import save
 from credit.networks import shape_of
 from credit.spec import RunSpec
 from credit.sweep import resolve
@@ -222,9 +223,7 @@ def main() -> None:
     if args.figure:
         from benchmarks.scaling_figure import draw  # here: points are measured without matplotlib
 
-        figure = draw(result)
-        for suffix in (".png", ".svg"):
-            figure.savefig(args.figure.with_suffix(suffix))
+        save(draw(result), args.figure.with_suffix(""), ("png", "svg"))
 
 
 if __name__ == "__main__":

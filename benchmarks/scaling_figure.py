@@ -1,18 +1,17 @@
 """The figure of `scaling.py`: six small panels, from its JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from credit.analysis.drawing import GREY, NARROW, TEXT, WIDE, add_legend, caption
+from credit.analysis.drawing import GREY, SERIES, entry, look
+from credit.analysis.page import NARROW, TEXT, WIDE, caption, finish, new_figure
 
-MEASURED: dict[str, Any] = {"color": "#0072B2", "marker": "s", "linewidth": 1.4, "zorder": 3}
-PLANNED: dict[str, Any] = {"color": "#D55E00", "marker": "^", "linewidth": 1.2, "zorder": 2}
-PLANNED["markerfacecolor"] = "white"
+MEASURED = look(SERIES[0])
+PLANNED = look(SERIES[1], 2)
 IDEAL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.0, "zorder": 1}
 
 
@@ -27,11 +26,8 @@ def draw(result: dict, width: float = WIDE) -> Figure:
         width: in inches; narrow figures have two panels a row instead of three.
     """
     columns = 3 if width > NARROW else 2
-    rows = 6 // columns
-    figure = Figure(figsize=(width, 0.7 + 1.95 * rows), dpi=200, layout="constrained")
-    figure.suptitle(f"{result['hardware']}, torch {result['torch']}, {result['date']}", fontsize=9)
-    panels: Sequence[Axes] = figure.subplots(rows, columns).flat
-    one = width / columns
+    title = f"Growth: {result['hardware']}, torch {result['torch']}, {result['date']}"
+    figure, panels = new_figure(title, width, 0.3 + 1.75 * (6 // columns), 6, columns)
     runs, widths, depths = (_points(result, name) for name in ("runs", "width", "depth"))
     directions = _points(result, "directions")
 
@@ -49,7 +45,7 @@ def draw(result: dict, width: float = WIDE) -> Figure:
     panels[4].xaxis.set_minor_locator(NullLocator())
     for axes in (panels[1], panels[4]):
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     texts = (
         ("R, runs in the stack", "seconds", "one epoch of all runs"),
         ("R, runs in the stack", "seconds", "one epoch of one run"),
@@ -61,14 +57,21 @@ def draw(result: dict, width: float = WIDE) -> Figure:
     for axes, (x, y, text) in zip(panels, texts, strict=True):
         axes.set_xlabel(x, fontsize=TEXT)
         axes.set_ylabel(y, fontsize=TEXT)
-        caption(axes, text, one)
+        caption(axes, text)
     handles = [
-        Line2D([], [], markersize=4.5, label="measured", **MEASURED),
-        Line2D([], [], markersize=4.5, label="planner's estimate", **PLANNED),
-        Line2D([], [], label="in proportion to the work", **IDEAL),
+        entry("measured", **MEASURED),
+        entry("planner's estimate", **PLANNED),
+        entry("in proportion to the work", **IDEAL),
     ]
-    add_legend(figure, list(handles), width)
+    finish(figure, handles, title, _count(result))
     return figure
+
+
+def _count(result: dict) -> str:
+    """What a point is, and of how many rounds."""
+    counts = {len(found) for point in result["points"] for found in point["rounds"].values()}
+    n = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    return f"median of n = {n} rounds, no error bars" if n != "1" else "n = 1 round, no error bars"
 
 
 def _points(result: dict, sweep: str) -> list[dict]:
@@ -82,9 +85,9 @@ def _arithmetic(point: dict) -> float:
     return 3072 * d + point["depth"] * 2 * d * d + 10 * d
 
 
-def _line(axes: Axes, points: list[dict], x: str, y: str, look: dict, scale: float = 1) -> None:
+def _line(axes: Axes, points: list[dict], x: str, y: str, own: dict, scale: float = 1) -> None:
     values = [point["median"][y] * scale for point in points]
-    axes.plot([point[x] for point in points], values, markersize=4.5, **look)
+    axes.errorbar([point[x] for point in points], values, **own)
 
 
 def _panel(
@@ -108,6 +111,3 @@ def _panel(
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=TEXT)
-    axes.grid(axis="y", linewidth=0.4, alpha=0.5)

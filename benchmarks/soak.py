@@ -34,6 +34,7 @@ import torch
 from benchmarks.common import hardware
 from benchmarks.soak_figure import draw
 from credit.errors import CreditError
+from credit.figure_files import save
 from credit.tracking.marks import OWNER
 from credit.tracking.reader import connect
 
@@ -262,8 +263,7 @@ def main() -> int:
     path = args.folder / f"{args.name}_{result['date']}.json"
     lines = json.dumps(result, indent=1, allow_nan=False)
     path.write_text(lines + "\n")
-    for kind in ("png", "svg"):
-        draw(result).savefig(path.with_suffix(f".{kind}"))
+    save(draw(result), path.with_suffix(""), ("png", "svg"))
     print(f"raw     {path}, figure beside it\n{sentence(result)}")
     clean = seen.exit_code in (0, STOPPED) and seen.ended != "killed"
     return 0 if clean else 1
