@@ -1,13 +1,16 @@
 # `make` alone lists the targets. Every target makes the environment it needs.
 #
 # Variables: PYTHON (python3), VENV (.venv), PORT (5000), WORKERS (2, test processes), ARGS (further
-# options of the ladder).
+# options of the ladder), PARENT and KIND (of the report: a run id, else the latest of that kind).
+# RULE of the audit (a name, or package.module:Rule; else the example's).
 # From the environment: CREDIT_DATA (data folder), MLFLOW_TRACKING_URI (tracking store).
 
 PYTHON  ?= python3
 VENV    ?= .venv
 PORT    ?= 5000
 WORKERS ?= 2
+PARENT  ?= latest
+KIND    ?= ladder
 
 BIN     := $(VENV)/bin
 PY      := $(BIN)/python
@@ -19,7 +22,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup ladder ladder-full test test-slow check lint audit-deps ui notebooks import report bench clean
+.PHONY: help setup ladder ladder-full audit test test-slow check lint audit-deps ui notebooks import report figures screenshots bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -40,6 +43,9 @@ ladder: setup ## Depth-utility ladder, quick preset: table, figure and verdicts 
 
 ladder-full: setup ## Depth-utility ladder as published: 100 epochs, 3 seeds
 	"$(PY)" -m entrypoints.ladder --preset published
+
+audit: setup ## The whole protocol on one rule, quick preset: make audit RULE=my_rule:MyRule
+	"$(PY)" -m entrypoints.audit --preset quick $(if $(RULE),--rule $(RULE)) $(ARGS)
 
 test: setup ## Run the quick tests
 	$(PYTEST)
@@ -74,8 +80,15 @@ notebooks: setup ## Execute every notebook in place
 import: setup ## Load the runs of results/ into the tracking store
 	"$(PY)" -m entrypoints.import_results
 
-report: setup ## Rebuild table, figure and verdicts of the newest ladder from the tracking store
-	"$(PY)" -m entrypoints.report
+report: setup ## Rebuild table, figure, verdicts and HTML report: PARENT=run id, or the latest of KIND
+	"$(PY)" -m entrypoints.report --parent "$(PARENT)" --kind "$(KIND)"
+
+figures: setup ## Draw every figure of docs/ again, from results/
+	"$(PY)" -m benchmarks.figures
+
+screenshots: setup ## Take the pictures of the MLflow UI in docs/ui again; needs a Chromium
+	"$(PY)" -m pip install --quiet --editable '.[screenshots]'
+	"$(PY)" -m benchmarks.screenshots
 
 bench: setup ## Speed, growth, memory, tracking and reading: one table, under 15 minutes
 	"$(PY)" -m benchmarks --folder bench

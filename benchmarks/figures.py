@@ -21,7 +21,8 @@ from tempfile import TemporaryDirectory
 from matplotlib.figure import Figure
 
 from benchmarks import scaling_figure
-from credit.analysis import experiments, story
+from credit.analysis import experiments
+from credit.analysis.selection import finished
 from credit.errors import CreditError
 from credit.figure_files import FORMATS, save
 from credit.spec import check_names
@@ -48,9 +49,11 @@ def draw(reader: Reader, kind: str) -> Figure:
     Raises:
         CreditError: the store has none, or nothing of it can be drawn.
     """
-    parent, _ = story.choose(reader, kind)
-    if not parent:
+    parents = list(reader.parents(kind)["run_id"])
+    if not parents:
         raise CreditError(f"the tracking store has no {kind!r} experiment: run one first")
+    counts = {parent: len(finished(reader.runs(parent=parent))) for parent in parents}
+    parent = max(parents, key=lambda parent: counts[parent])  # the first of equals: the newest
     module = importlib.import_module(f"{experiments.__name__}.{kind}")
     figure = module.results(reader, reader.runs(parent=parent)).figure
     if figure is None:

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from credit.analysis.drawing import GREY, SERIES, entry, look
-from credit.analysis.page import NARROW, TEXT, WIDE, caption, finish, new_figure
+from credit.analysis.page import NARROW, SMALL, TEXT, WIDE, caption, finish, new_figure
 
 MEASURED = look(SERIES[0])
-PLANNED = look(SERIES[1], 2)
+PLANNED = look(SERIES[1]) | {"linestyle": ":"}
 IDEAL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.0, "zorder": 1}
 
 
@@ -50,13 +50,14 @@ def draw(result: dict, width: float = WIDE) -> Figure:
         ("R, runs in the stack", "seconds", "one epoch of all runs"),
         ("R, runs in the stack", "seconds", "one epoch of one run"),
         ("R, runs in the stack", "GB", "peak memory"),
-        ("d, units per hidden state", "seconds", "one epoch of 5 runs"),
+        ("d, hidden units", "seconds", "one epoch of 5 runs"),
         ("L, residual blocks", "seconds", "one epoch of 5 runs"),
         ("directions per sample", "seconds", "diagnostics of 5 runs, once"),
     )
     for axes, (x, y, text) in zip(panels, texts, strict=True):
         axes.set_xlabel(x, fontsize=TEXT)
         axes.set_ylabel(y, fontsize=TEXT)
+        axes.tick_params(labelsize=TEXT if width > NARROW else SMALL)
         caption(axes, text)
     handles = [
         entry("measured", **MEASURED),

@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent.parent / "docs" / "ui"
 WIDTH = 1400
 COLOURS = 192
-PATIENCE_S = 300
+PATIENCE_S = 120
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
+_NO_ASSISTANT = """
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+"""
 
 
 class Shot(NamedTuple):
@@ -62,24 +66,51 @@ def shots(store: Store) -> dict[str, Shot]:
         raise CreditError("the store has no published ladder: run make ladder, or make report")
     parent = described[0]
     key = views.view_key(parent)
-    runs = one_per_rule(reader.runs(parent=parent))
+    children = reader.runs(parent=parent)
+    runs, seed = one_per_rule(children), children["seed"].iloc[0]
     compared = [runs[rule] for rule in ("bp", "fa", "dfa") if rule in runs]
     page = f"#/experiments/{store.experiment_id}/runs?{views.WORKFLOW}"
     return {
-        "experiments": Shot("#/experiments", "credit", 420),
-        "experiment": Shot(page, "Does a learning rule", 900),
-        "results": Shot(views.view_link(store, views.OVERVIEW), "ladder", 620),
-        "runs": Shot(views.view_link(store, key), "dfa", 760),
-        "charts": Shot(views.view_link(store, key, charts=True), "accuracy/test", 900, settle),
-        "parent": Shot(views.run_link(store, parent), "Description", 1500),
-        "report": Shot(views.run_link(store, parent, "report.html"), "report.html", 900, settle),
+        "experiments": Shot(f"#/experiments?{views.WORKFLOW}", "Does a learning rule", 420),
+        "experiment": Shot(page, "Does a learning rule", 1000, unfold),
+        "results": Shot(views.view_link(store, views.OVERVIEW), "checks/passed", 620, settle),
+        "runs": Shot(views.view_link(store, key), f" s{seed}", 760, settle),
+        "charts": Shot(views.view_link(store, key, charts=True), "accuracy/test", 1100, drawn),
+        "parent": Shot(views.run_link(store, parent), "From no to all blocks", 1300, show_more),
+        "report": Shot(views.run_link(store, parent, "report.html"), "report.html", 900, unplaced),
         "compare": Shot(views.compare_link(store, compared), "Comparing", 900, settle),
     }
 
 
 def settle(page: "Page") -> None:
-    """Give charts, which announce nothing, the time to be drawn."""
+    """Give what announces nothing the time to be drawn."""
     page.wait_for_timeout(4000)
+
+
+def unplaced(page: "Page") -> None:
+    """Hide where the file lies on this machine."""
+    settle(page)
+    path = page.get_by_text("Path:").first
+    path.evaluate("element => { element.style.visibility = 'hidden' }")
+
+
+def drawn(page: "Page") -> None:
+    """Wait for the first charts."""
+    page.locator(".js-plotly-plot .trace").nth(2).wait_for(state="attached")
+    settle(page)
+
+
+def unfold(page: "Page") -> None:
+    """Open the experiment's description."""
+    text = page.get_by_text("Does a learning rule").first
+    text.locator("xpath=ancestor::*[.//button][1]//button").last.click()
+    settle(page)
+
+
+def show_more(page: "Page") -> None:
+    """Open a run's description."""
+    page.get_by_text("Show more").first.click()
+    settle(page)
 
 
 @contextlib.contextmanager
@@ -140,12 +171,9 @@ def visit(chromium: Any, address: str, shot: Shot) -> "Page":
     """The page of a shot, loaded, in a window of its own."""
     page = chromium.new_page(viewport={"width": WIDTH, "height": shot.height})
     page.set_default_timeout(PATIENCE_S * 1000)
+    page.add_init_script(_NO_ASSISTANT)
     page.goto(f"{address}/{shot.link}")
     page.get_by_text(shot.expected).first.wait_for()
-    page.wait_for_load_state("networkidle")
-    for name in ("Close", "Dismiss"):  # what is new in this version
-        if (button := page.get_by_role("button", name=name, exact=True)).count():
-            button.first.click()
     if shot.act:
         shot.act(page)
     page.wait_for_timeout(1000)

@@ -28,7 +28,7 @@ def draw(result: dict, width: float = WIDE) -> Figure:
     _epochs(right, result)
     for axes in (left, right):
         axes.set_xlabel("minutes", fontsize=TEXT)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
         axes.set_xlim(left=0)
     handles: list[Artist] = [
         entry("resident memory", **LINE),

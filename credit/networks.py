@@ -1,16 +1,18 @@
 """What most sweeps train: networks on data. How runs share memory, and what a stack of them is."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from credit import planning, starting
+from credit import planning, rules, starting
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.tracked_stack import TrackedStack
 from credit.tracking.writer import Store, Writer
+from credit.training import trial
 from credit.training.stack import Stack
 
 
@@ -32,6 +34,8 @@ class Networks:
         if len(devices := {spec.device for spec in specs}) > 1:
             raise CreditError(f"one sweep trains on one device, not {', '.join(sorted(devices))}")
         self._data = {key: load(*key) for key in dict.fromkeys(map(_data_key, specs))}
+        for spec in pending:
+            check_staleness(spec, self.data(spec))
         used = sum(
             planning.memory_of_data(data, [s for s in specs if _data_key(s) == key])
             for key, data in self._data.items()
@@ -49,7 +53,9 @@ class Networks:
 
     def check(self, pending: Sequence[RunSpec]) -> None:
         """Refuse what cannot be trained, before any run is created."""
+        trial.check_states(pending, self.shape)
         planning.check(pending, self.shape, self.free)
+        trial.check_credits(pending, self.shape)
 
     def plan(
         self, pending: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]
@@ -84,6 +90,20 @@ def _data_key(spec: RunSpec) -> tuple[str, str, None, int, int | None]:
 def labels_seed(spec: RunSpec) -> int | None:
     """The seed of the run's permuted labels; None where they are the true ones."""
     return spec.seed if spec.random_labels else None
+
+
+def check_staleness(spec: RunSpec, data: Dataset) -> None:
+    """See that `stale_steps` lies within an epoch, where a run measures it.
+
+    Raises:
+        CreditError: it does not.
+    """
+    steps = math.ceil(data.n_train / spec.batch_size)
+    if rules.get(spec.rule).learned and spec.stale_steps > steps:
+        raise CreditError(
+            f"stale_steps={spec.stale_steps} is more than the {steps} steps of an epoch "
+            f"({data.n_train} samples in batches of {spec.batch_size}): pass at most {steps}"
+        )
 
 
 def shape_of(spec: RunSpec, data: Dataset) -> Shape:

@@ -1,4 +1,4 @@
-"""Finished runs, measured again from their checkpoints."""
+"""Finished runs, measured again from their checkpoints; those without a model get it."""
 
 from collections.abc import Collection, Iterator
 
@@ -7,9 +7,11 @@ from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.grid.options import items
 from credit.networks import labels_seed, shape_of
+from credit.serving import sample_of
 from credit.spec import RunSpec, check_names, field_types
+from credit.starting import WEIGHTS
 from credit.tracking.reader import Reader
-from credit.tracking.store import Store
+from credit.tracking.writer import Store, has_network, log_network
 from credit.training import checkpoint
 from credit.training.cost import costs
 from credit.training.measuring import measure_held_out
@@ -32,7 +34,7 @@ def chosen(text: str) -> list[str]:
 def remeasure(
     store: Store, reader: Reader, parent_id: str, names: Collection[str] = ()
 ) -> Iterator[str]:
-    """Measure a parent's finished runs on the CPU and log the metrics that they lack.
+    """Measure a parent's finished runs on the CPU and log what they lack: metrics, the model.
 
     Args:
         names: measurements to take, of `chosen`; none is all.
@@ -54,14 +56,7 @@ def remeasure(
             name, samples, labels = key
             datasets[key] = load(name, train_samples=samples, labels_seed=labels)
         data = datasets[key]
-        try:
-            header = checkpoint.read_header(reader.artifact(row["run_id"], LAST))
-        except CreditError as error:
-            raise CreditError(
-                f"run {row['run_id']} ({row['name']}) cannot be measured again: {error}"
-            ) from error
-        stack = Stack([spec], shape_of(spec, data))
-        checkpoint.restore(stack, [(header, 0)])
+        stack, header = restored(reader, row["run_id"], spec, data)
         (report,) = measure_held_out(stack, data, only=names)
         run = reader.run(row["run_id"])
         known = run.data.metrics
@@ -71,4 +66,27 @@ def remeasure(
                 fresh[name] = (value, 1)
         for name, (value, step) in fresh.items():
             store.client.log_metric(row["run_id"], name, value, step=step)
-        yield f"{row['name']}: {len(fresh)} metrics"
+        added = "" if has_network(store, row["run_id"]) else ", model"
+        if added:
+            weights = reader.artifact(row["run_id"], WEIGHTS)
+            log_network(store, row["run_id"], header.specs[0], weights, sample_of(data))
+        yield f"{row['name']}: {len(fresh)} metrics{added}"
+
+
+def restored(
+    reader: Reader, run_id: str, spec: RunSpec, data: Dataset
+) -> tuple[Stack, checkpoint.Header]:
+    """A finished run as it was after its last step, from its checkpoint.
+
+    Raises:
+        CreditError: it has none, or one that is not whole.
+    """
+    try:
+        header = checkpoint.read_header(reader.artifact(run_id, LAST))
+    except CreditError as error:
+        raise CreditError(
+            f"run {run_id} ({spec.name}) cannot be measured again: {error}"
+        ) from error
+    stack = Stack([spec], shape_of(spec, data))
+    checkpoint.restore(stack, [(header, 0)])
+    return stack, header

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from credit.errors import CreditError
 from credit.networks import Networks
 from credit.spec import RunSpec
-from credit.tracked_stack import TrackedStack
+from credit.tracked_stack import PATIENCE, TrackedStack
 from credit.tracking.store import AWAY, shown, sqlite_path
 from credit.tracking.writer import (
     Busy,
@@ -44,9 +44,20 @@ T = TypeVar("T")
 POLL_SECONDS = 2.0
 """Between two looks at runs that another process trains."""
 SETTLE_SECONDS = 1.0
-"""After which a claim on a server is looked at again; longer than an answer takes."""
+"""After which a claim on a server is looked at again; up to ten times as long where it is slow."""
 PATIENCE_SECONDS = 600.0
 """How long a sweep waits, between two stacks, for a tracking store that is away."""
+
+
+def label(spec: RunSpec) -> str:
+    """A run in words: its name, and what tells it from another of that name."""
+    return f"{spec.name} ({spec.spec_hash[:8]})"
+
+
+def claims_lock(store: Store, state: Path) -> FileLock:
+    """Held by one process of this host while it looks for runs and claims them."""
+    path = sqlite_path(store.uri)  # two processes may share it and not the state folder
+    return FileLock(f"{path}.claims" if path else state / "claims.lock")
 
 
 class Queue:
@@ -54,7 +65,7 @@ class Queue:
 
     Attributes:
         run_ids: of settled runs, and of those trained here, by spec hash.
-        failures: run name -> reason.
+        failures: reasons, by `label`.
     """
 
     def __init__(
@@ -73,9 +84,7 @@ class Queue:
         self._writer, self._state = writer, state
         self._from_scratch: set[str] = set()
         self._told: set[str] = set()
-        state.mkdir(parents=True, exist_ok=True)
-        path = sqlite_path(store.uri)  # two processes may share it and not the state folder
-        self._lock = FileLock(f"{path}.claims" if path else state / "claims.lock")
+        self._lock = claims_lock(store, state)
 
     def train(self, bar: tqdm) -> None:
         """Train every run that is open and free; wait for those that others train.
@@ -91,8 +100,8 @@ class Queue:
                 time.sleep(POLL_SECONDS)
                 continue
             tracked, start = taken
-            for name, reason in tracked.train(start, bar).items():
-                self._fail(name, reason)
+            for key, reason in tracked.train(start, bar).items():
+                self.failures[label(self._open[key])] = reason
             for spec, run_id in zip(tracked.stack.specs, tracked.run_ids, strict=True):
                 self.run_ids[spec.spec_hash] = run_id
                 del self._open[spec.spec_hash]
@@ -114,7 +123,7 @@ class Queue:
         before = len(self._open)
         for key, old in found.items():
             if old.status == "FAILED":
-                self._fail(self._open[key].name, old.reason or "failed earlier")
+                self.failures[label(self._open[key])] = old.reason or "failed earlier"
             if old.status in ("FINISHED", "FAILED"):
                 self.run_ids[key] = old.run_id
                 del self._open[key]
@@ -144,35 +153,56 @@ class Queue:
         start, steps = done.get(runs[0].spec_hash, (0, 0))
         if start or steps:
             checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
+        ids: dict[str, str] = {}
+        began = time.monotonic()
         try:
-            ids = {spec.spec_hash: self._opened(spec, found.get(spec.spec_hash)) for spec in runs}
+            for spec in runs:
+                self._opened(spec, found.get(spec.spec_hash), ids)
+            if self._lost(ids, found, time.monotonic() - began):
+                return None
+            tracked = self._work.tracked(
+                stack, list(ids.values()), self._store, self._writer, self._state
+            )
         except Busy:  # another host was faster; what is ours by now is taken again
             return None
-        if sqlite_path(self._store.uri) is None:
-            time.sleep(SETTLE_SECONDS)
-            if lost := patiently(self._store, lambda: contested(self._store, ids)):
-                for key in lost:
-                    if key not in found:
-                        release(self._store, ids[key])
-                return None
-        tracked = self._work.tracked(
-            stack, list(ids.values()), self._store, self._writer, self._state
-        )
+        except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
+            for run_id in ids.values():
+                self._writer.finish(run_id, "KILLED", "stopped before it was trained")
+            raise
         return tracked, start
 
-    def _opened(self, spec: RunSpec, old: FoundRun | None) -> str:
-        """The MLflow run of `spec`, ours from now on."""
+    def _opened(self, spec: RunSpec, old: FoundRun | None, ids: dict[str, str]) -> None:
+        """Add the MLflow run of `spec`, ours from now on, to `ids`."""
         tries = 0
 
-        def attempt() -> str:
+        def attempt() -> None:
             nonlocal tries, old
             if tries:  # the run may have been made, and the answer lost
                 old = find_children(self._store, [spec.spec_hash]).get(spec.spec_hash)
             tries += 1
             source = self._work.source(spec)
-            return open_child(self._store, self._parent_id, spec, old, source, self._writer.then)
+            with PATIENCE.until_asked():  # a signal must not part the run from its id
+                ids[spec.spec_hash] = open_child(
+                    self._store, self._parent_id, spec, old, source, self._writer.then
+                )
 
-        return patiently(self._store, attempt)
+        patiently(self._store, attempt)
+
+    def _lost(self, ids: Mapping[str, str], found: Mapping[str, FoundRun], took: float) -> bool:
+        """Whether another host has claimed some of the runs first; what we made of them is gone.
+
+        Args:
+            took: seconds that the claim took; others may be as slow.
+        """
+        if sqlite_path(self._store.uri) is not None:  # claims are made one after another
+            return False
+        time.sleep(min(max(SETTLE_SECONDS, 2 * took), 10 * SETTLE_SECONDS))
+        lost = patiently(self._store, lambda: contested(self._store, ids))
+        for key in lost:
+            self._writer.forget(ids[key])
+            if key not in found:
+                release(self._store, ids[key])
+        return bool(lost)
 
     def _saved(
         self, free: Iterable[RunSpec], found: Mapping[str, FoundRun]
@@ -189,12 +219,6 @@ class Queue:
     def _continues(self, old: FoundRun, header: checkpoint.Header) -> bool:
         """Whether the metrics of `old` reach up to the checkpoint: going on leaves no gap."""
         return set(range(1, header.epoch + 1)) <= self._writer.known_steps(old.run_id)
-
-    def _fail(self, name: str, reason: str) -> None:
-        """Note a failure; runs of different shape may share their name."""
-        while name in self.failures:
-            name += "'"
-        self.failures[name] = reason
 
     def _tell(self, what: str, line: str) -> None:
         if what not in self._told:

@@ -222,12 +222,17 @@ class RunSpec:
         Fields at their default are left out, so that a knob added later, whose default is what was
         done before, leaves the names of existing runs as they are. Changing a default needs a new
         SCHEMA.
+        The code of a rule from outside the package counts, too.
         """
+        from credit.rule_source import digest  # here, because rules need this module
+
         changed = {
             f.name: format_value(getattr(self, f.name))
             for f in dataclasses.fields(self)
             if getattr(self, f.name) != f.default
         }
+        if code := digest(self.rule):
+            changed["rule_source"] = code
         text = json.dumps({"schema": SCHEMA, **changed}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -5,9 +5,7 @@ from their last checkpoint.
 """
 
 import contextlib
-import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -18,10 +16,11 @@ import torch
 from credit import rules
 from credit.errors import CreditError
 from credit.networks import Networks
-from credit.run_queue import Queue
+from credit.run_queue import Queue, claims_lock
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
+from credit.state import drop_leftovers, make_writable, state_folder
 from credit.tracked_stack import FLUSH_SECONDS, hash_of, progress, stop_on_signals
-from credit.tracking.store import AWAY, project_root, shown, sqlite_path
+from credit.tracking.store import AWAY, shown
 from credit.tracking.writer import (
     Store,
     Writer,
@@ -53,7 +52,7 @@ class Outcome:
 
     parent_id: str
     run_ids: dict[str, str]  # by spec hash
-    failures: dict[str, str]  # run name -> reason
+    failures: dict[str, str]  # reasons, by name and short spec hash
 
 
 def resolve(spec: RunSpec) -> RunSpec:
@@ -112,36 +111,41 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
     specs = _distinct(sweep.specs)
     if not specs:
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
+    state = state_folder(store)
+    make_writable(state)
     work = _prepared(specs, store, training)
     # a second stage is not named by the runs of the first, but by what was asked for
     asked = json.dumps(dict(sweep.params), sort_keys=True) if sweep.then else ""
     sweep_hash = hash_of(sweep.kind + asked, specs)
-    parent_id = open_parent(
-        store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
-    )
-    state = state_folder(store)
-    status = "KILLED"
-    try:
-        with Writer(store, state / "journal") as writer, stop_on_signals():
-            if leads(store, parent_id):
-                writer.watch(parent_id)  # its heartbeat
-            outcome = _train_all(specs, work, store, parent_id, writer, state)
-            del work  # a second stage loads its own data
-            if sweep.then and (more := _distinct(sweep.then(outcome, store))):
-                work = _prepared(more, store, training)
-                second = _train_all(more, work, store, parent_id, writer, state)
-                outcome = Outcome(
-                    parent_id,
-                    outcome.run_ids | second.run_ids,
-                    outcome.failures | second.failures,
-                )
-        log_children(store, parent_id, outcome.run_ids.values())
-        adopt(store, parent_id, outcome.run_ids.values())
-        status = "FINISHED"
-        return outcome
-    finally:
-        with contextlib.suppress(*AWAY):  # it is then found stale; the error above says more
-            end_parent(store, parent_id, status)
+    with stop_on_signals():
+        with claims_lock(store, state):  # or two that begin at once would open a parent each
+            parent_id = open_parent(
+                store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
+            )
+            drop_leftovers(store, state)
+        status = "KILLED"
+        try:
+            with Writer(store, state / "journal") as writer:
+                if leads(store, parent_id):
+                    writer.watch(parent_id)  # its heartbeat
+                outcome = _train_all(specs, work, store, parent_id, writer, state)
+                del work  # a second stage loads its own data
+                if sweep.then and (more := _distinct(sweep.then(outcome, store))):
+                    work = _prepared(more, store, training)
+                    second = _train_all(more, work, store, parent_id, writer, state)
+                    outcome = Outcome(
+                        parent_id,
+                        outcome.run_ids | second.run_ids,
+                        outcome.failures | second.failures,
+                    )
+            log_children(store, parent_id, outcome.run_ids.values())
+            adopt(store, parent_id, outcome.run_ids.values())
+            drop_leftovers(store, state)
+            status = "FINISHED"
+            return outcome
+        finally:
+            with contextlib.suppress(*AWAY):  # it is then found stale; the error above says more
+                end_parent(store, parent_id, status)
 
 
 def _train_all(
@@ -197,14 +201,3 @@ def _prepared(specs: Sequence[RunSpec], store: Store, training: type[Networks]) 
     work = training(specs, pending, store)
     work.check(pending)
     return work
-
-
-def state_folder(store: Store) -> Path:
-    """Where checkpoints and unsent values of this store's runs are kept.
-
-    Below CREDIT_STATE, else below `.credit` in the project root.
-    """
-    root = Path(os.environ.get("CREDIT_STATE") or project_root() / ".credit")
-    where = sqlite_path(store.uri) or store.uri
-    key = hashlib.sha256(f"{where}#{store.experiment_id}".encode()).hexdigest()[:12]
-    return root / key

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,8 +17,9 @@ from tqdm import tqdm
 
 from credit.data import Dataset
 from credit.measures import Report
+from credit.serving import sample_of
 from credit.spec import RunSpec
-from credit.tracking.writer import Store, Writer, log_artifact_file, log_table
+from credit.tracking.writer import Store, Writer, log_artifact_file, log_network, log_table
 from credit.training import checkpoint
 from credit.training.loop import EpochRecord, train
 from credit.training.measuring import measure_held_out
@@ -94,6 +96,8 @@ class TrackedStack:
     state: Path
     saves_steps: ClassVar[bool] = True
     """A checkpoint may fall within an epoch."""
+    classifies: ClassVar[bool] = True
+    """Its networks take what the data has, and become MLflow models."""
 
     @property
     def path(self) -> Path:
@@ -102,7 +106,7 @@ class TrackedStack:
         return self.state / "stacks" / f"{digest}.safetensors"
 
     def train(self, start: int, bar: tqdm) -> dict[str, str]:
-        """Train to the end and finish every run; return failures as run name -> reason."""
+        """Train to the end and finish every run; return failures as spec hash -> reason."""
         failures: dict[int, str] = {}
         layers: dict[int, list[dict]] = {}
         try:
@@ -115,7 +119,7 @@ class TrackedStack:
                 if row not in failures:
                     self.writer.finish(run_id, "KILLED", reason)
             raise
-        return {self.stack.specs[row].name: reason for row, reason in failures.items()}
+        return {self.stack.specs[row].spec_hash: reason for row, reason in failures.items()}
 
     def _epochs(
         self, start: int, bar: tqdm, failures: dict[int, str], layers: dict[int, list[dict]]
@@ -169,7 +173,7 @@ class TrackedStack:
         return f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
 
     def _finish(self, failures: dict[int, str], layers: dict[int, list[dict]]) -> None:
-        """Upload weights and the layer table, end the runs, then drop the stack's checkpoint."""
+        """Upload weights, model and layer table, end the runs, then drop the stack's checkpoint."""
         spec = self.stack.specs[0]
         for row, run_id in enumerate(self.run_ids):
             reason = self.stack.non_finite(row)
@@ -178,6 +182,7 @@ class TrackedStack:
                 self.writer.finish(run_id, "FAILED", failures[row])
         if not layers:  # killed between the last epoch and here
             layers = {row: report.layers for row, report in enumerate(self._reports())}
+        sample = sample_of(self.data) if self.classifies else None
         folders = []
         for row, run_id in enumerate(self.run_ids):
             if row in failures:
@@ -194,6 +199,10 @@ class TrackedStack:
                 log_table(self.store, run_id, frame, "diagnostics/layers")
 
             self.writer.then(run_id, upload)
+            if sample:
+                weights = folder / "checkpoint" / "weights.safetensors"
+                model = (self.store, run_id, self.stack.specs[row], weights, sample)
+                self.writer.then(run_id, partial(log_network, *model))
             self.writer.finish(run_id)
         if self.writer.flush(FLUSH_SECONDS) == 0:
             self.path.unlink(missing_ok=True)

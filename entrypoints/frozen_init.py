@@ -7,13 +7,12 @@ First 256 test images in file order, one network per seed. Published for d=256, 
 import pandas as pd
 import torch
 
-from credit import cli, grid, network, planning
+from credit import cli, grid, planning
 from credit.data import load
 from credit.data.batches import held_out
 from credit.errors import CreditError
-from credit.measures.frozen_init import identity, summary
+from credit.measures.frozen_init import of_seeds, summary
 from credit.networks import shape_of
-from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import RunSpec, check_field
 from credit.tracked_stack import hash_of
@@ -63,10 +62,7 @@ def main() -> None:
     shape = shape_of(specs[0], data)
     refuse_too_large(shape, samples)
     x, _ = held_out(data, torch.float32, n=samples)
-    found = {
-        spec.seed: identity(network.init(*shape, generator(spec.seed, "init"), x.dtype), x)[0]
-        for spec in specs
-    }
+    found = of_seeds(shape, [spec.seed for spec in specs], x)
     metrics = summary(list(found.values()))
     table = pd.DataFrame(
         [
@@ -101,6 +97,9 @@ def main() -> None:
         spread = "" if sd is None else f" +- {sd:.4f}"
         print(f"{label} {metrics[f'identity/{name}_mean']:.4f}{spread}")
     print(f"n={len(found)} seeds, {len(x)} test images")
+    from credit import publish  # here: it takes a second to load
+
+    print(publish.publish(store, parent_id))
     print(f"run     {parent_id}\nUI      {store.ui_command}")
 
 

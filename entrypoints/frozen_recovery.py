@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from credit import cli, grid, planning
 from credit.data import load
 from credit.experiment import conduct
-from credit.networks import shape_of
+from credit.networks import check_staleness, shape_of
 from credit.presets import FROZEN_ARMS
 from credit.spec import RunSpec
 from credit.sweep import Outcome, Sweep, resolve
@@ -50,10 +50,12 @@ def refuse_impossible(arms: Sequence[RunSpec]) -> None:
     """Arms that cannot be trained must not be found out after their references.
 
     Raises:
-        CreditError: there are not as many samples, or an arm does not fit into memory.
+        CreditError: there are not as many samples, or steps, or an arm does not fit into memory.
     """
     first = arms[0]
     data = load(first.dataset, train_samples=first.train_samples)
+    for arm in arms:
+        check_staleness(arm, data)
     planning.check(arms, lambda spec: shape_of(spec, data), planning.memory_free(first.device))
 
 

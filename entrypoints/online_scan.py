@@ -1,9 +1,9 @@
 """Online conditioning scan: which estimator keeps up with a network that it trains itself?
 
 First every arm with each warm-up and terminal weight, on `scan_seeds`; then the cell with the
-highest S1 (its Γ above that of dfa with the same seed, see `credit.analysis.online_choice`) and dfa
-on `seeds`. With stale_steps > 0 it also measures what a moving network costs an estimator that no
-longer learns.
+highest S1 (its Γ above that of dfa with the same seed) and dfa on `seeds`. Where dfa's gradient is
+not valid at the end, `credit.analysis.online_choice` says how the cell is chosen. With stale_steps
+> 0 it also measures what a moving network costs an estimator that no longer learns.
 """
 
 import sys
@@ -51,17 +51,18 @@ def main() -> int:
         """The best cell and its dfa on all seeds."""
         from credit.analysis import online_choice  # here: it needs a second, and training is first
 
-        runs = connect(store.uri).runs()
+        reader = connect(store.uri)
+        runs = reader.runs()
         scan = runs.loc[runs["run_id"].isin(list(outcome.run_ids.values()))]
-        cell = online_choice.best(scan, {spec.seed for spec in specs})
-        if cell is None:
-            print(
-                "credit: no cell of the scan has a valid Γ beside a valid one of dfa: none goes on "
-                "to further seeds",
-                file=sys.stderr,
-            )
+        history = reader.history(scan["run_id"], online_choice.KEYS)
+        choice = online_choice.choose(
+            online_choice.with_choice(scan, history), {spec.seed for spec in specs}
+        )
+        if choice.by != "S1" or not choice.last:
+            print(f"credit: best cell: {choice.words}", file=sys.stderr)
+        if choice.cell is None:
             return []
-        return [resolve(spec) for spec in grid.online_seeds(chosen, cell)]
+        return [resolve(spec) for spec in grid.online_seeds(chosen, choice.cell)]
 
     return conduct(
         Sweep(

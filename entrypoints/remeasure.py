@@ -1,7 +1,7 @@
 """Measure finished runs again, from their checkpoints, and log what their store lacks.
 
-For measurements that are newer than a run: nothing is trained, and no value that is there changes,
-but for the counted costs, which follow the code.
+For measurements that are newer than a run; a run that has no MLflow model gets it, too. Nothing is
+trained, and no value that is there changes, but for the counted costs, which follow the code.
 """
 
 from credit import cli

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from credit.analysis import figures, published, selection, tables
 from credit.analysis.audits import sample_floor
 from credit.analysis.drawing import STYLES, style_of
+from credit.analysis.page import footnote_of
 from credit.errors import CreditError
 from credit.spec import RunSpec
 
@@ -526,7 +527,7 @@ def test_incomplete_ladders_can_be_drawn():
     running = grid({"bp": {0: [0.4]}, "fa": {1: [0.3]}}, status="RUNNING")
     figure = figures.ladder_figure(tables.ladder(running), "title", 3.5)
     FigureCanvasAgg(figure).draw()
-    assert "no run has finished yet" in figure.axes[0].get_title(loc="left")
+    assert "no run has finished yet" in footnote_of(figure)
 
 
 def test_styles_tell_rules_apart():

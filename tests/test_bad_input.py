@@ -174,6 +174,7 @@ ALL_RULES = "choose from bp, credit_bridge, dfa, fa, oracle, state_bridge, vecto
 DIGITS = "--dataset digits"
 QUICK = "--preset quick --dataset digits"
 MEMORY = "... GB are free on cpu (80% of that is used): lower one of these, or use another device"
+MEND = "mend it until python -c"
 RUN_IDS = "list the ids with connect().runs()"
 
 COMMAND_LINE = [
@@ -194,14 +195,43 @@ COMMAND_LINE = [
 VALUES = [
     Case("train", "--rule nosuch", f"unknown rule 'nosuch': {ALL_RULES}"),
     Case("train", "--rule bpp", f"unknown rule 'bpp': did you mean 'bp'? {ALL_RULES}"),
-    Case("train", "--rule no.such:Rule", "cannot load rule 'no.such:Rule': No module named 'no'"),
+    Case(
+        "train",
+        "--rule no.such:Rule",
+        "cannot load rule 'no.such:Rule': No module named 'no'; ... mend it until python -c "
+        '"from no.such import Rule; Rule()" works',
+    ),
     Case("train", "--rule json:loads", "'json:loads' is not a rule: it must subclass credit.rules"),
-    Case("train", "--rule torn:Rule", "cannot load rule 'torn:Rule': ", file("torn.py", "def")),
+    Case(
+        "train",
+        "--rule torn:Rule",
+        f"cannot load rule 'torn:Rule': ... {MEND}",
+        file("torn.py", "def"),
+    ),
     Case(
         "train",
         "--rule loud:Rule",
-        "cannot load rule 'loud:Rule': first second",
+        f"cannot load rule 'loud:Rule': first second; ... {MEND}",
         file("loud.py", "raise ValueError('first\\nsecond')"),
+    ),
+    Case(
+        "train",
+        "--rule exits:Rule",
+        f"cannot load rule 'exits:Rule': SystemExit; ... {MEND}",
+        file("exits.py", "raise SystemExit"),
+    ),
+    Case(
+        "ladder",
+        f"{QUICK} --rules bp,made:Unmade",
+        "cannot load rule 'made:Unmade': ... missing 1 required positional argument: 'how'; ... "
+        'mend it until python -c "from made import Unmade; Unmade()" works',
+        file(
+            "made.py",
+            "from credit.rules import Rule\n"
+            "class Unmade(Rule):\n"
+            "    def __init__(self, how):\n"
+            "        self.how = how\n",
+        ),
     ),
     Case("train", "--k 5", "k=5 exceeds depth=4: ... pass k between 0 and 4"),
     Case("train", "--k -1", "k=-1 is too small: pass at least 0"),
@@ -422,7 +452,7 @@ STORE = [
     Case(
         "train",
         TINY,
-        "CREDIT_STATE={here}/a_file/x cannot be written (...): name another folder, or unset",
+        "{here}/a_file/x/... cannot be written (Not a directory), ...: set CREDIT_STATE to a fold",
         file("a_file", "", env("CREDIT_STATE", "{here}/a_file/x")),
     ),
     Case(

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from credit.analysis import boundary, boundary_checks
 from credit.analysis.boundary import Setting
 from credit.analysis.boundary_figure import boundary_figure
+from credit.analysis.page import footnote_of
 from credit.errors import CreditError
 from credit.publish import publish
 from credit.spec import RunSpec
@@ -329,8 +330,7 @@ def test_figure(width, tmp_path):
     assert titles == ["code", "tgw", "warmup_ratio", "warmup_ratio\ncode=deltaL"]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["Γ", "ρ", "test accuracy"]
-    note = figure.legends[0].get_title().get_text()
-    assert "n = 3 seeds" in " ".join(note.split())
+    assert "n = 3 seeds" in footnote_of(figure)
     upper = next(axes for axes in figure.axes if axes.get_title() == "tgw")
     gamma = upper.lines[0]
     np.testing.assert_allclose(np.asarray(gamma.get_ydata(), float), [0.2, 0.3, 0.4, 0.45])

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from credit.analysis import comparison, comparison_checks, cost
 from credit.analysis.comparison_figure import comparison_figure
+from credit.analysis.page import footnote_of
 from credit.errors import CreditError
 from credit.publish import publish
 from credit.spec import RunSpec
@@ -175,15 +176,15 @@ def test_reduced_runs_say_so():
     )
     small = frame(seeds=(42,), epochs=20, train_samples=10000, width=256, depth=4, dataset="digits")
     assert comparison.describe(small).endswith(
-        "; REDUCED: digits for cifar10, d=256 for 512, without L=12, 20 of 100 epochs, "
-        "the first 10000 training samples only, 1 of 3 seeds"
+        "; REDUCED: digits for cifar10, d=256 for 512, L=4 for 12, 20 of 100 epochs, "
+        "the first 10000 samples, 1 of 3 seeds"
     )
-    assert set(tables_of(small)[0]["run"]) == {"reduced"}
+    assert comparison.describe(small).endswith(tables_of(small)[0]["run"].iloc[0])
     runs = frame()
     runs.loc[(runs["rule"] == "fa") & (runs["seed"] == 42), "status"] = "RUNNING"
-    assert comparison.reductions(runs) == ["2 to 3 of 3 seeds"]
+    assert comparison.describe(runs).endswith("; REDUCED: 2 to 3 of 3 seeds")
     table = tables_of(runs)[0]
-    assert table["run"].tolist() == ["published"] * 2 + ["reduced"] + ["published"] * 3
+    assert set(table["run"]) == {"REDUCED: 2 to 3 of 3 seeds"}
     assert table["bp_share_n"].tolist() == [3, 3, 2, 3, 3, 3]
     assert [n for n in comparison.notes(runs) if n.startswith("left out: fa")] == [
         f"left out: {spec_of('fa', 42).name}, RUNNING"
@@ -348,8 +349,7 @@ def test_figure(width, tmp_path):
     assert priced.get_xscale() == "log"
     assert [len(c[0].get_xydata()) for c in layered.containers] == [13] * 5  # all but dfa
     assert "where not drawn: dfa" in layered.get_title(loc="left").replace("\n", " ")
-    title = figure.get_suptitle().replace("\n", " ")
-    assert title.endswith("mean ± sample sd (error bars) over n = 3 seeds")
+    assert "mean ± sample sd (error bars) over n = 3 seeds" in footnote_of(figure)
     legend = figure.legends[0]
     assert [text.get_text() for text in legend.get_texts()] == list(RULES)
     box = legend.get_window_extent()

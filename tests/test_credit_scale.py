@@ -171,10 +171,25 @@ def test_what_others_measured_stands_beside_its_own_configuration():
 def test_reduced_runs_say_so():
     runs = frame(epochs=6)
     runs = runs.loc[runs["seed"] == 42]
-    words = "reduced: 6 of 100 epochs, 1 of 3 seeds"
+    words = "REDUCED: 6 of 100 epochs, 1 of 3 seeds"
     assert credit_scale.describe(runs) == f"cifar10, d=256, L=4, k=4, 6 epochs; {words}"
     wide = credit_scale.credit_scale_wide(credit_scale.credit_scale(runs))
-    assert wide["reduced"].tolist() == [words] * 20
+    assert wide["settings"].tolist() == [words] * 20
+    few = runs.loc[(runs["credit_eps"] > 0) & (runs["rule"] == "fa")]
+    assert credit_scale.describe(few).endswith(
+        "REDUCED: without dfa, without eps=0, 6 of 100 epochs, 1 of 3 seeds"
+    )
+    hole = frame().loc[lambda own: ~at(own, "fa", "sum", 1e-4, 42)]
+    assert credit_scale.describe(hole).endswith("REDUCED: 2 to 3 of 3 seeds")
+    gone = frame({key: cell for key, cell in EXPECTED.items() if key != ("fa", "sum", 1e-4)})
+    assert credit_scale.describe(gone).endswith("REDUCED: without fa sum eps=0.0001")
+
+
+def test_costs_stand_beside_accuracy():
+    runs = frame()
+    assert "FLOP per step" not in credit_scale.credit_scale_wide(credit_scale.credit_scale(runs))
+    table = credit_scale.credit_scale(runs.assign(**{"cost/flops_per_step": 1.4e9}))
+    assert set(credit_scale.credit_scale_wide(table)["FLOP per step"]) == {"1.4 GFLOP"}
 
 
 def test_only_like_is_compared_with_like():
@@ -189,6 +204,7 @@ def test_a_lead_that_is_a_scale_effect():
     found = verdicts(frame(), epochs_of(frame()))
     assert list(found) == [*(f"{rule} {c}" for rule in ("fa", "dfa") for c in CHECKS), *LEAD]
     assert found["lead"]["value"] == pytest.approx(0.105)
+    assert found["lead"]["reason"].endswith("3 of 3 seeds alone have them")
     share = found["share of the lead"]
     assert (share["status"], share["label"]) == ("fail", "scale effect")
     assert share["value"] == pytest.approx(0.005 / 0.105)
@@ -213,6 +229,7 @@ def test_share_of_the_lead(free, status, share):
     found = verdicts(frame(cells))["share of the lead"]
     assert (found["status"], found["value"]) == (status, pytest.approx(share, abs=0.01))
     assert found["label"] == ("direction" if status == "pass" else "scale effect")
+    assert ("nothing of the lead is left" in found["reason"]) is (share < 0)
 
 
 def test_half_of_the_lead_is_direction():
@@ -306,7 +323,7 @@ def test_published_and_shown_by_the_notebook(tracking_store):
         finish(store, run_id)
     finish(store, parent)
     text = publish(store, parent)
-    assert "Credit scale: cifar10, d=256, L=4, k=4, 100 epochs; reduced: 1 of 3 seeds" in text
+    assert "Credit scale: cifar10, d=256, L=4, k=4, 100 epochs; REDUCED: 1 of 3 seeds" in text
     assert "mostly a scale effect" in text
     reader = connect(tracking_store)
     table = pd.read_csv(reader.artifact(parent, "table.csv"))

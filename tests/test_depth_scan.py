@@ -18,7 +18,8 @@ from credit.tracking.writer import finish, log_text, open_child, open_parent, op
 from tests import test_notebooks
 from tests.test_comparison import SEEDS, SHIFTS, measured, row, spec_of
 
-DEPTHS = depth_scan.DEPTHS
+DEPTHS = (2, 4, 6, 8, 12)
+GONE = "REDUCED: without oracle, fa, state_bridge"
 COURSES: dict[str, tuple[float, ...]] = {  # accuracy at L = 2, 4, 6, 8, 12
     "bp": (0.58, 0.60, 0.61, 0.61, 0.61),
     "dfa": (0.35, 0.32, 0.31, 0.30, 0.28),
@@ -56,7 +57,7 @@ def test_table_by_hand():
     assert table["depth"].tolist() == list(DEPTHS) * 3
     assert table["accuracy"].tolist() == pytest.approx(sum(COURSES.values(), ()))
     assert table["flops_ratio"].tolist() == [1.0] * 5 + [2.0] * 10
-    assert set(table["n"]) == {3} and set(table["run"]) == {"published"}
+    assert set(table["n"]) == {3} and set(table["run"]) == {GONE}
     wide = depth_scan.wide(table)
     assert wide.columns[:4].tolist() == ["rule", "L", "test accuracy", "train accuracy"]
     last = wide.loc[(wide["rule"] == "dfa") & (wide["L"] == 12)].iloc[0]
@@ -73,15 +74,16 @@ def test_table_by_hand():
     }
     assert depth_scan.describe(frame()) == (
         "cifar10, d=512, L=2, 4, 6, 8, 12, all samples, 100 epochs in batches of 128, code eT, "
-        "estimator_layers 1"
+        f"estimator_layers 1; {GONE}"
     )
 
 
 def test_reduced_scans_say_so():
     runs = frame({rule: course[:3] for rule, course in COURSES.items()}, epochs=10)
     text = depth_scan.describe(runs)
-    assert text.endswith("; REDUCED: without L=8, 12, 10 of 100 epochs")
-    assert set(table_of(runs)["run"]) == {"reduced"}
+    label = f"{GONE}, without L=8, 12, 10 of 100 epochs"
+    assert text.endswith(f"; {label}")
+    assert set(table_of(runs)["run"]) == {label}
 
 
 def test_what_is_expected():
@@ -204,7 +206,7 @@ def test_published_and_shown_by_the_notebook(tracking_store):
             finish(store, run_id)
     finish(store, parent)
     text = publish(store, parent)
-    assert "REDUCED: without L=6, 8, 12, 20 of 100 epochs, 1 of 3 seeds" in text
+    assert f"{GONE}, credit_bridge, without L=6, 8, 12, 20 of 100 epochs, 1 of 3 seeds" in text
     assert "dfa falls: .350 .320 over L=2,4, -3.0 points" in text
     reader = connect(tracking_store)
     stored = pd.read_csv(reader.artifact(parent, "table.csv"))

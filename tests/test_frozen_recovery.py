@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from credit.analysis import frozen, frozen_checks, published_frozen
 from credit.analysis.frozen import START
 from credit.analysis.frozen_figure import frozen_figure
+from credit.analysis.page import footnote_of
 from credit.errors import CreditError
 from credit.presets import FROZEN_ARMS
 from credit.publish import publish
@@ -39,8 +40,14 @@ VALUES = {  # arm -> Γ, Γ of l < L, ρ
 }
 CHECKS = [
     *("M4 > state_bridge", "state_bridge > credit_eT", "credit_eT > credit_deltaL"),
-    *("credit_deltaL >> dfa", "order", "dfa near 0", "M", "frozen"),
+    *("credit_deltaL >> dfa", "order"),
+    *("state_bridge > copy", "credit_eT > copy", "credit_deltaL > copy"),
+    *("M4 > copy", "M8 > copy", "M16 > copy"),
+    *("dfa near 0", "M", "frozen"),
 ]
+NETWORKS = ((256, 4), (256, 6), (512, 4))
+COPY = (0.03, 0.01)  # Γ of g_L passed back unchanged, and that of l < L
+GONE = "REDUCED: without d=256 L=6, d=512 L=4"
 ACCURACY = {42: 0.61, 123: 0.62, 456: 0.63}
 
 
@@ -75,6 +82,8 @@ def measured(arm: str, seed: int, depth: int, values=VALUES) -> dict[str, float]
         "alignment/deep": gamma,
         "alignment/deep_inner": inner,
         "rho/deep": rho,
+        "copy/deep": COPY[0],
+        "copy/deep_inner": COPY[1],
         "estimator/loss": 0.3,
         "estimator/gradient": 0.4,
         "estimator/directional": 0.5,
@@ -145,6 +154,8 @@ def test_table_by_hand():
         "Γ": ".290 ± .010",
         "Γ reported": ".287",
         "Γ, l < L": ".250 ± .010",
+        "Γ of g_L passed back": ".030 ± .000",
+        "Γ of g_L passed back, l < L": ".010 ± .000",
         "ρ": ".300 ± .010",
         "nudge": "-0.0025 ± 0",
         "fit": ".300 ± .000",
@@ -153,13 +164,14 @@ def test_table_by_hand():
         "estimator parameters": "331 k",
         "block evaluations": "4",
         "FLOP per step": "2.5 GFLOP",
+        "settings": GONE,
     }
     reported = frozen.wide(table)["Γ reported"].tolist()
     assert reported == [".006", ".287", ".115", "", ".364", "", ""]
     assert len(frozen.sources(table)) == 1
     assert frozen.describe(runs) == (
         "cifar10, bp for 100 epochs, then frozen; estimators: all samples, 100 epochs in batches "
-        "of 128, estimator_layers 1"
+        f"of 128, estimator_layers 1; {GONE}"
     )
 
 
@@ -212,12 +224,12 @@ def test_reported_values_of_other_networks_do_not_stand_there():
 
 def test_a_reduced_run_is_labelled():
     runs = frame(seeds=(42,), ours={"epochs": 20, "train_samples": 5000})
-    label = "REDUCED: 20 of 100 epochs, 5000 of 50000 samples, 1 of 3 seeds"
+    label = f"{GONE}, 20 of 100 epochs, 5000 of 50000 samples, 1 of 3 seeds"
     assert frozen.describe(runs).endswith(f"; {label}")
     table = frozen.table(runs)
     assert set(table["settings"]) == {label}
     assert set(frozen.wide(table)["settings"]) == {label}
-    assert "settings" not in frozen.wide(frozen.table(frame()))
+    assert "settings" not in frozen.wide(frozen.table(frame(networks=NETWORKS)))
 
 
 def test_what_is_expected_passes():
@@ -293,9 +305,75 @@ def test_what_is_missing_is_undefined_and_named():
     assert "ρ of M4 in d=256 L=4 is not valid on seed 123" in found["M4 > state_bridge"]["reason"]
     assert "no network has runs of dfa" in found["dfa near 0"]["reason"]
     assert "no network has vector fields of two M" in found["M"]["reason"]
-    assert {v["status"] for c, v in found.items() if c != "frozen"} == {"undefined"}
+    others = {c: v["status"] for c, v in found.items() if c != "frozen" and "copy" not in c}
+    assert set(others.values()) == {"undefined"}
     runs.loc[at(runs, "M4", 456), "status"] = "FAILED"
     assert "failed on seed 456" in verdicts(runs)["M4 > state_bridge"]["reason"]
+
+
+def test_a_rule_must_be_above_the_gradient_passed_back_unchanged():
+    runs = frame()
+    found = verdicts(runs)["M4 > copy"]
+    assert (found["status"], found["label"], found["threshold"]) == ("pass", "more", 0.05)
+    assert found["value"] == pytest.approx(0.31)
+    assert "M4 in d=256 L=4: .330 − .010 = +.320 (least +.310), n = 3 seeds" in found["reason"]
+    runs.loc[at(runs, "M4", 123), "copy/deep_inner"] = 0.30  # the field has .33 on this seed
+    found = verdicts(runs)["M4 > copy"]
+    assert (found["status"], found["value"]) == ("fail", pytest.approx(0.03))
+    assert found["reason"].startswith("not more than the skip path: Γ, l < L minus that of g_L")
+    assert "no room" not in found["reason"]
+    # a network that hardly turns: the check of Γ against dfa passes, this one cannot
+    high = frame(VALUES | {"M4": (0.98, 0.99, 0.9)})
+    high.loc[at(high, "M4"), "copy/deep_inner"] = 0.97
+    found = verdicts(high)
+    assert found["M4 > state_bridge"]["status"] == "pass"
+    assert found["M4 > copy"]["status"] == "fail"
+    assert "no room for that in M4 in d=256 L=4: Γ decides nothing" in found["M4 > copy"]["reason"]
+
+
+def test_every_network_must_be_above_the_copy():
+    runs = frame(networks=((256, 4), (512, 4)))
+    wide = at(runs, "M8") & (runs["width"] == 512)
+    runs.loc[wide, "copy/deep_inner"] = 0.5
+    found = verdicts(runs)
+    assert (found["M4 > copy"]["status"], found["M8 > copy"]["status"]) == ("pass", "fail")
+    assert "M8 in d=512 L=4: .340 − .500 = -.160" in found["M8 > copy"]["reason"]
+
+
+def test_a_copy_that_was_not_measured_is_named():
+    runs = frame().drop(columns=["copy/deep", "copy/deep_inner"])
+    found = {c: v for c, v in verdicts(runs).items() if c.endswith("copy")}
+    assert {v["status"] for v in found.values()} == {"undefined"}
+    assert {v["label"] for v in found.values()} == {"not measured"}
+    assert "has no copy/deep_inner on seed 42, 123, 456" in found["M4 > copy"]["reason"]
+    assert "Γ of g_L passed back" not in frozen.wide(frozen.table(runs))
+    runs = frame(networks=((256, 4), (512, 4)))
+    wide = at(runs, "M4") & (runs["width"] == 512)
+    runs.loc[wide, "copy/deep_inner"] = math.nan
+    assert verdicts(runs)["M4 > copy"]["label"] == "not measured"
+    runs.loc[at(runs, "M4") & ~wide, "copy/deep_inner"] = 0.5  # the other network decides
+    found = verdicts(runs)["M4 > copy"]
+    assert found["status"] == "fail" and "not judged: M4 in d=512 L=4 has no" in found["reason"]
+    runs.loc[wide, "status"] = "RUNNING"
+    assert verdicts(runs)["M4 > copy"]["status"] == "fail"
+
+
+def test_one_block_has_nothing_between():
+    runs = frame(networks=((256, 1),)).drop(columns=["alignment/deep_inner", "copy/deep_inner"])
+    found = verdicts(runs)["M4 > copy"]
+    assert found["status"] == "undefined" and "has one block" in found["reason"]
+
+
+def test_references_that_are_shorter_say_so():
+    label = "REDUCED: references: 6 of 100 epochs, references: 20000 of 50000 samples"
+    runs = frame(networks=NETWORKS, theirs={"epochs": 6, "train_samples": 20000})
+    assert frozen.describe(runs).endswith(f"; {label}")
+    few = frame({arm: VALUES[arm] for arm in ("dfa", "M4")}, NETWORKS)
+    assert frozen.describe(few).endswith(
+        "; REDUCED: without state_bridge, credit_eT, credit_deltaL, M8, M16"
+    )
+    other = frame(networks=((128, 4),))
+    assert "REDUCED: without d=256 L=4, d=256 L=6, d=512 L=4" in frozen.describe(other)
 
 
 def test_a_bridge_that_is_not_fitted_is_named():
@@ -338,20 +416,20 @@ def test_figure(width, networks, tmp_path):
     assert pixels.shape[1] == round(width * 200)
     assert len(figure.axes) == 3 + len(networks)
     alignment, inner, rho, first = figure.axes[:4]
-    assert [tick.get_text() for tick in alignment.get_xticklabels()] == list(VALUES)
-    drawn = [np.asarray(line.get_ydata(), float) for line in alignment.lines]
-    assert any(np.allclose(p, table["alignment"].iloc[:7]) for p in drawn if len(p) == 7)
-    drawn = [np.asarray(line.get_ydata(), float) for line in inner.lines]
-    assert any(np.allclose(p, table["alignment_inner"].iloc[:7]) for p in drawn if len(p) == 7)
-    assert "hollow: reported" in alignment.get_title(loc="left").replace("\n", " ")
+    assert [tick.get_text() for tick in rho.get_xticklabels()] == list(VALUES)
+    for axes, name in ((alignment, "alignment"), (inner, "alignment_inner"), (rho, "rho")):
+        bars = [np.asarray(c[0].get_ydata(), float) for c in axes.containers]
+        ours = np.concatenate([y for y, c in zip(bars, axes.containers, strict=True) if c.has_yerr])
+        np.testing.assert_allclose(ours, table[name])
+    assert "hollow: reported" in footnote_of(figure)
     hollow = [x for x in alignment.lines if x.get_markerfacecolor() == "white"]
-    assert [len(np.asarray(x.get_xdata())) for x in hollow] == [4]
-    title = rho.get_title(loc="left").replace("\n", " ")
-    assert title == "error bars: mean ± sample sd over n = 3 seeds"
+    assert [len(np.asarray(x.get_xdata())) for x in hollow] == [1] * 4
+    assert "mean ± sample sd (error bars) over n = 3 seeds" in footnote_of(figure)
     lines = [np.asarray(line.get_ydata(), float) for line in first.lines]
     assert any(len(p) == 5 and np.allclose(p, [0.25, 0.26, 0.27, 0.28, 0.29]) for p in lines)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == [*(f"d={w} L={d}" for w, d in networks), *VALUES]
+    several = [f"d={w} L={d}" for w, d in networks] if len(networks) > 1 else []
+    assert words == [*several, *VALUES, "reported"]
     legend = figure.legends[0].get_window_extent()
     assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
     for axes in figure.axes:
@@ -365,8 +443,8 @@ def test_a_figure_shows_no_reported_value_of_other_settings():
     figure = frozen_figure(frozen.table(runs), frozen.layers(runs), "title", 3.5)
     FigureCanvasAgg(figure).draw()
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["d=256 L=4", *VALUES]
-    assert "reported" not in figure.axes[0].get_title(loc="left")
+    assert words == list(VALUES)
+    assert "reported" not in footnote_of(figure)
     assert all(line.get_markerfacecolor() != "white" for line in figure.axes[0].lines)
     runs = runs.assign(status="RUNNING")
     table = frozen.table(runs)
@@ -394,7 +472,7 @@ def test_published_and_shown_by_the_notebook(tracking_store):
     finish(store, parent)
     text = publish(store, parent)
     assert "reported: by the experiment's authors (ResMLP d=256 L=4" in text
-    assert "REDUCED: 1 of 3 seeds" in text
+    assert f"{GONE}, 1 of 3 seeds" in text
     assert "331 k" in text
     reader = connect(tracking_store)
     stored = pd.read_csv(reader.artifact(parent, "table.csv"))

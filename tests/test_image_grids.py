@@ -9,9 +9,9 @@ from test_entrypoints import call, defaults_of
 
 from credit import grid, network
 from credit.analysis import online_choice
-from credit.analysis.controls import parameters
 from credit.data import load
 from credit.errors import CreditError
+from credit.network_size import parameters
 from credit.presets import CONTROLS, FROZEN_ARMS, ONLINE_ARMS, PRESETS
 from credit.randomness import generator
 from credit.spec import RunSpec, warmup_epochs
@@ -364,8 +364,9 @@ def test_only_the_scans_seeds_and_valid_cells_choose():
     runs.loc[(runs["rule"] == "credit_bridge") & ~later, "valid/reference"] = 0.0
     assert online_choice.best(runs, [42]).rule == "state_bridge"
     runs.loc[runs["rule"] == "dfa", "alignment/deep"] = float("nan")
-    assert online_choice.best(runs, [42]) is None
-    assert online_choice.scored(runs, [42]).empty
+    choice = online_choice.choose(runs, [42])  # Γ itself then chooses
+    assert choice.by == "Γ" and choice.cell is not None and choice.cell.rule == "state_bridge"
+    assert online_choice.scored(runs.loc[runs["rule"] != "dfa"], [42]).empty
 
 
 def test_unfinished_runs_and_a_missing_rho_do_not_stop_the_choice():
@@ -407,6 +408,7 @@ def test_unfinished_runs_and_a_missing_rho_do_not_stop_the_choice():
         ("credit_scale", {"epss": "0,-1"}, "credit_eps=-1.0 is too small"),
         ("credit_scale", {"epss": "1e-6,0.000001"}, "names a number twice"),
         ("credit_scale", {"reductions": "mean,max"}, "unknown credit_reduction 'max'"),
+        ("credit_scale", {"reductions": "mean,published"}, "which stands for mean or sum"),
     ],
 )
 def test_bad_options_are_named(experiment, options, message):

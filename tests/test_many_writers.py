@@ -1,10 +1,11 @@
-"""Many sweeps at once on one store: nothing is lost, nobody crashes."""
+"""Many sweeps at once on one store: nothing is lost, nobody crashes, no run is trained twice."""
 
 import os
 import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,13 +28,14 @@ sys.path.insert(0, {root!r})
 import credit.publish  # before the forks: imports are paid once
 from tests import test_many_writers
 children = []
-for seed in range({writers}):
+for number, seed in enumerate({seeds}):
     child = os.fork()
     if child == 0:
+        os.environ["CREDIT_STATE"] += "/" + {states}[number]
         try:
             test_many_writers.train(seed)
         except BaseException as error:
-            print(f"writer {{seed}}: {{error!r}}", file=sys.stderr, flush=True)
+            print(f"writer {{number}}: {{error!r}}", file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)
     children.append(child)
@@ -54,71 +56,103 @@ def train(seed: int) -> None:
     assert len(outcome.run_ids) == RUNS and not outcome.failures
 
 
-def assert_nothing_is_lost(writers: int) -> None:
-    code = FORKED.format(root=str(Path(__file__).parents[1]), writers=writers)
+def write_at_once(seeds: list[int], states: str | None = None) -> None:
+    """A sweep for every seed, all at once; `states` has a letter for the state folder of each."""
+    code = FORKED.format(
+        root=str(Path(__file__).parents[1]), seeds=seeds, states=repr(states or "a" * len(seeds))
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def assert_nothing_is_lost(sweeps: int) -> None:
+    """Every run of the sweeps is there once, and in each series every step once."""
     reader = connect()
     runs = reader.runs()
-    assert len(runs) == writers * RUNS and set(runs["status"]) == {"FINISHED"}
-    assert len(reader.parents("ladder")) == writers
+    assert len(runs) == sweeps * RUNS and set(runs["status"]) == {"FINISHED"}
+    assert not runs["spec_hash"].duplicated().any()
     history = reader.history(runs["run_id"])
     assert not history.duplicated(["run_id", "key", "step"]).any()
     counts = history.groupby(["key", "run_id"]).size()
     for key, each in (("loss/train", EPOCHS), ("accuracy/test", EPOCHS), ("rho/h01", EPOCHS // 5)):
-        assert counts[key].tolist() == [each] * writers * RUNS, key
+        assert counts[key].tolist() == [each] * sweeps * RUNS, key
+    whole = {1}, set(range(5, EPOCHS + 1, 5)), set(range(1, EPOCHS + 1))
+    steps = history.groupby(["run_id", "key"])["step"].apply(set)
+    holes = {key: found for (_, key), found in steps.items() if found not in whole}
+    assert not holes
+    print(f"{sweeps} sweeps: {len(history)} values of {len(runs)} runs, none lost")
 
 
 @pytest.mark.usefixtures("tracking_store")
 def test_four_sweeps_write_to_one_sqlite_file():
-    assert_nothing_is_lost(writers=4)
+    write_at_once([0, 1, 2, 3])
+    assert_nothing_is_lost(sweeps=4)
+    assert len(connect().parents("ladder")) == 4
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL server of this module's own, as an SQLAlchemy URI."""
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed: pip install psycopg2-binary")
-    found = [shutil.which("initdb"), *sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-    programs = next((Path(path).parent for path in found if path), None)
+    found = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), shutil.which("initdb")]
+    programs = next((Path(path).resolve().parent for path in found if path), None)
     if programs is None:
         pytest.skip("PostgreSQL is not installed: no initdb")
-    folder = tmp_path_factory.mktemp("postgres")
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        user = next(
-            (n for n in ("postgres", "nobody") if n in (p.pw_name for p in pwd.getpwall())), None
-        )
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        user = next((name for name in ("postgres", "nobody") if name in names), None)
         if user is None:
             pytest.skip("PostgreSQL does not run as root, and there is no other user")
-        for path in (folder, *list(folder.parents)[:3]):
-            path.chmod(0o755)
-        shutil.chown(folder, user)
+    # not below pytest's own folder, which no other user may enter
+    with tempfile.TemporaryDirectory(prefix="credit-postgresql-") as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user)
 
-    def call(*command: str) -> None:
-        subprocess.run(
-            [str(programs / command[0]), *command[1:]],
-            user=user,
-            check=True,
-            capture_output=True,
-            cwd=folder,
-        )
+        def call(program: str, *words: str) -> None:
+            command = [str(programs / program), "-D", str(folder / "data"), *words]
+            done = subprocess.run(command, user=user, cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, (done.stderr, log.exists() and log.read_text())
 
-    data = folder / "data"
-    call("initdb", "-D", str(data), "-U", "credit", "--auth=trust", "--no-sync")
-    port = Server.free_port()
-    settings = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c max_connections=200"
-    log = folder / "log"
-    call("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", settings, "start")
-    yield f"postgresql+psycopg2://credit@127.0.0.1:{port}/postgres"
-    call("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        log = folder / "log"
+        port = Server.free_port()
+        settings = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c max_connections=200"
+        call("initdb", "-U", "credit", "--auth=trust", "--no-sync")
+        call("pg_ctl", "-l", str(log), "-w", "-o", settings, "start")
+        try:
+            yield f"postgresql+psycopg2://credit@127.0.0.1:{port}"
+        finally:
+            call("pg_ctl", "-m", "immediate", "stop")
 
 
-def test_eight_sweeps_write_to_one_server_on_postgresql(postgres, tmp_path_factory, monkeypatch):
-    server = Server(tmp_path_factory.mktemp("server"), backend=postgres)
+@pytest.fixture
+def server_on_postgresql(postgres: str, tmp_path: Path, monkeypatch) -> Iterator[Server]:
+    """A tracking server on an empty database, which this test's runs go to."""
+    import psycopg2
+
+    name = f"db{Server.free_port()}"
+    admin = psycopg2.connect(postgres.replace("+psycopg2", "") + "/postgres")
+    admin.autocommit = True
+    admin.cursor().execute(f"CREATE DATABASE {name}")
+    admin.close()
+    server = Server(tmp_path, backend=f"{postgres}/{name}")
     server.start()
-    try:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        open_store()
-        assert_nothing_is_lost(writers=8)
-    finally:
-        server.stop()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    open_store()
+    yield server
+    server.stop()
+
+
+@pytest.mark.usefixtures("server_on_postgresql")
+def test_eight_sweeps_write_to_one_server_on_postgresql():
+    write_at_once(list(range(8)))
+    assert_nothing_is_lost(sweeps=8)
+    assert len(connect().parents("ladder")) == 8
+
+
+@pytest.mark.usefixtures("server_on_postgresql")
+def test_two_sweeps_of_one_grid_on_one_server_do_each_run_once():
+    """Two grids; two sweeps of each that share a state folder, and one as on another host."""
+    write_at_once([0, 0, 0, 1, 1, 1], states="aabaab")
+    assert_nothing_is_lost(sweeps=2)

@@ -17,6 +17,7 @@ from credit.analysis.controls_figure import controls_figure
 from credit.data import teacher
 from credit.data.loading import load
 from credit.errors import CreditError
+from credit.network_size import SIZES, parameters
 from credit.publish import publish
 from credit.spec import RunSpec
 from credit.tracking.reader import connect
@@ -58,6 +59,7 @@ EXPECTED: dict[str, dict[str, tuple[float, float, float]]] = {  # test, train, g
         "penalty": (0.36, 0.36, 8.0),
     },
 }
+GONE = "REDUCED: without oracle"
 CHECKS = ["k=L > shallow", "random labels", "penalty", "penalty D1"]
 CHECKS += ["D3 own", "D3 bp", "D3 frozen", "D3 together"]
 
@@ -152,27 +154,27 @@ def test_parameters_are_those_of_the_network(width, depth, terminal_norm):
         3072, width, 10, depth, torch.Generator(), torch.float32, None, terminal_norm
     )
     config = dataclasses.asdict(RunSpec(width=width, depth=depth, k=1, terminal_norm=terminal_norm))
-    assert controls.parameters(config) == sum(p.numel() for p in tree.values())
+    assert parameters(config) == sum(p.numel() for p in tree.values())
     last = f"blocks.{depth - 1}."
     frozen = [name for name in tree if "blocks" in name and not name.startswith(last)]
-    trains = controls.parameters(config, trained=True)
+    trains = parameters(config, trained=True)
     assert trains == sum(p.numel() for name, p in tree.items() if name not in frozen)
     still = {**config, "k": 0, "embed_trains": False}
     head = sum(p.numel() for name, p in tree.items() if name.startswith("out_"))
-    assert controls.parameters(still, trained=True) == head
-    assert controls.parameters({**still, "head_trains": False}, trained=True) == 0
-    assert math.isnan(controls.parameters({**config, "dataset": "toy_lq"}))
+    assert parameters(still, trained=True) == head
+    assert parameters({**still, "head_trains": False}, trained=True) == 0
+    assert math.isnan(parameters({**config, "dataset": "toy_lq"}))
 
 
 def test_sizes_are_those_of_the_data():
     digits = load("digits", "cpu")
-    assert controls.SIZES["digits"] == (digits.d_in, digits.classes)
-    assert controls.SIZES["teacher"] == (teacher.INPUTS, teacher.CLASSES)
+    assert SIZES["digits"] == (digits.d_in, digits.classes)
+    assert SIZES["teacher"] == (teacher.INPUTS, teacher.CLASSES)
 
 
 def test_size_of_cifar(cifar_root):
     data = load("cifar10", "cpu", train_samples=10)
-    assert controls.SIZES["cifar10"] == (data.d_in, data.classes)
+    assert SIZES["cifar10"] == (data.d_in, data.classes)
 
 
 def test_table_by_hand():
@@ -180,7 +182,7 @@ def test_table_by_hand():
     assert table["rule"].tolist() == ["bp"] * 6 + ["fa"] * 5 + ["dfa"] * 5
     assert table["control"].tolist()[:6] == list(FIELDS)
     assert set(table["n"]) == {3}
-    assert set(table["reduced"]) == {""}
+    assert set(table["settings"]) == {GONE}
     shallow = table.iloc[3].to_dict()
     assert (shallow["parameters"], shallow["trained"]) == (1317190, 1317190)
     assert table["parameters"][0] == 1318154
@@ -200,9 +202,13 @@ def test_table_by_hand():
         "minus k=L, by seed": "-.035 ± .000",
         "growth/max": "2",
         "n": 3,
+        "settings": GONE,
     }
     assert wide.iloc[0]["minus k=L, by seed"] == ""
-    assert controls.describe(frame()) == "cifar10, d=256, L=4, 100 epochs"
+    assert controls.describe(frame()) == f"cifar10, d=256, L=4, 100 epochs; {GONE}"
+    whole = pd.concat([frame(), frame({"oracle": EXPECTED["fa"]})], ignore_index=True)
+    assert controls.describe(whole) == "cifar10, d=256, L=4, 100 epochs"
+    assert "settings" not in controls.controls_wide(controls.controls(whole))
     assert "3072 inputs" in controls.note(frame())
 
 
@@ -221,12 +227,38 @@ def test_reduced_runs_say_so():
     small = {"epochs": 6, "train_samples": 20000}
     runs = frame(**small)
     runs = runs.loc[runs["seed"] == 42]
-    words = "reduced: 6 of 100 epochs, 20000 of 50000 samples, 1 of 3 seeds"
+    words = f"{GONE}, 6 of 100 epochs, 20000 of 50000 samples, 1 of 3 seeds"
     assert controls.describe(runs) == f"cifar10, d=256, L=4, 6 epochs; {words}"
     table = controls.controls(runs)
-    assert set(table["reduced"]) == {words}
-    assert controls.controls_wide(table)["reduced"].tolist() == [words] * 16
+    assert set(table["settings"]) == {words}
+    assert controls.controls_wide(table)["settings"].tolist() == [words] * 16
     assert "digits for cifar10" in controls.describe(frame(dataset="digits"))
+    few = frame({rule: {"k=L": cells["k=L"]} for rule, cells in EXPECTED.items()})
+    assert controls.describe(few).endswith(
+        f"{GONE}, without k=0, shallow, random labels, penalty, frozen embedding"
+    )
+
+
+def test_costs_stand_beside_accuracy():
+    runs = frame()
+    assert "FLOP per step" not in controls.controls_wide(controls.controls(runs))
+    costs = {"cost/flops_per_step": 1e9, "cost/block_evaluations": 4.0}
+    wide = controls.controls_wide(controls.controls(runs.assign(**costs)))
+    assert wide.iloc[0][["FLOP per step", "block evaluations"]].tolist() == ["1 GFLOP", "4"]
+    assert "estimator parameters" not in wide
+
+
+def test_permuted_labels_may_go_without_augmentation_and_nothing_else():
+    plain = frame()
+    bare = plain.assign(augment=~plain["random_labels"])
+    assert controls.describe(bare) == controls.describe(plain)
+    assert (
+        "of the random labels of augmented images"
+        in verdicts(plain, "fa")["random labels"]["reason"]
+    )
+    assert "augmented" not in verdicts(bare, "fa")["random labels"]["reason"]
+    with pytest.raises(CreditError, match="differ in augment"):
+        controls.controls(plain.assign(augment=plain["k"] > 0))
 
 
 def test_verdicts_by_hand():
@@ -239,6 +271,8 @@ def test_verdicts_by_hand():
     assert [v["status"] for v in deeper] == ["pass", "fail", "fail"]
     assert [v["value"] for v in deeper] == pytest.approx([0.035, 0.002, -0.05])
     assert "1,317,190 parameters against 1,318,154, -0.1%" in deeper[0]["reason"]
+    more = "but with no block trained it has .349, more than with all of them"
+    assert [more in v["reason"] for v in deeper] == [False, False, True]
     random = [found["random labels"] for found in (bp, fa, dfa)]
     assert {v["status"] for v in random} == {"pass"}
     assert [v["label"] for v in random] == ["memorises", "memorises nothing", "memorises nothing"]
@@ -338,7 +372,10 @@ def test_published_and_shown_by_the_notebook(tracking_store):
             finish(store, run_id)
     finish(store, parent)
     text = publish(store, parent)
-    assert "Matched controls: cifar10, d=256, L=4, 100 epochs; reduced: 1 of 3 seeds" in text
+    assert (
+        "Matched controls: cifar10, d=256, L=4, 100 epochs; REDUCED: without oracle, 1 of 3 seeds"
+        in text
+    )
     assert "3.4 points below bp's" in text
     reader = connect(tracking_store)
     table = pd.read_csv(reader.artifact(parent, "table.csv"))

@@ -12,12 +12,15 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from credit.analysis import online, online_checks, online_staleness
+from credit.analysis import online, online_checks, online_choice, online_staleness
 from credit.analysis.online_figure import online_figure
+from credit.analysis.page import footnote_of
 from credit.errors import CreditError
 from credit.presets import ONLINE_ARMS
 from credit.publish import publish
 from credit.spec import RunSpec
+from credit.sweep import Sweep, resolve
+from credit.sweep import run as sweep_run
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, open_child, open_parent, open_store
 from tests.test_notebooks import execute, shown
@@ -36,6 +39,8 @@ BEST = ("credit_eT", 0.2, 4.0)
 BEST_CELL = "credit_eT warm-up 0.2 tgw 4"
 KEPT = {"now": 0.5, "steps": 0.4, "epoch": 0.3, "fresh": 0.45}  # Γ of l < L is half of it
 CHECKS = ["S1 < 0", "eT S1 > 0", "order", "stale", "stale eT", "stale deltaL", "stale"]
+CHECKS += ["baseline", *(f"{arm} > copy" for arm in VALUES)]
+GONE = "REDUCED: without bp, oracle, 30 of 100 epochs"
 EPOCHS = (10, 20, 30)
 
 
@@ -55,6 +60,8 @@ def measured(values: tuple[float, ...], seed: int, kept=KEPT) -> dict[str, float
         "alignment/deep": gamma,
         "alignment/deep_inner": inner,
         "rho/deep": rho,
+        "copy/deep": 0.01,
+        "copy/deep_inner": 0.0,
         "estimator/loss": 0.3,
         "estimator/gradient": 0.4,
         "estimator/directional": 0.5,
@@ -117,6 +124,12 @@ def history(runs: pd.DataFrame, kept=KEPT) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run_id", "key", "step", "value", "timestamp"])
 
 
+def ceilings() -> pd.DataFrame:
+    """What the gradient itself reaches, on the scan's seed."""
+    values = (1.0, 1.0, 1.0, 0.4)
+    return pd.DataFrame(row(spec_of(arm, 42), measured(values, 42)) for arm in ("bp", "oracle"))
+
+
 def at(runs: pd.DataFrame, cell: str, seed: int = 0) -> pd.Series:
     here = online.with_cells(runs)["cell"].str.startswith(cell)
     return here & (runs["seed"] == seed) if seed else here
@@ -172,6 +185,8 @@ def test_wide_table_by_hand():
         "tgw": "4",
         "Γ": ".290 ± .010",
         "Γ, l < L": ".190 ± .010",
+        "Γ of g_L passed back": ".010 ± .000",
+        "Γ of g_L passed back, l < L": ".000 ± .000",
         "ρ": ".250 ± .010",
         "S1": ".090 ± .000",
         "S1, l < L": ".090 ± .000",
@@ -180,12 +195,16 @@ def test_wide_table_by_hand():
         "accuracy − dfa's": ".080 ± .000",
         "fit": ".400 ± .000",
         "n": 3,
-        "settings": "REDUCED: 30 of 100 epochs",
+        "settings": GONE,
     }
     assert wide.iloc[0][["arm", "warm-up", "tgw", "S1"]].tolist() == ["dfa", "", "", ""]
-    assert online.describe(frame()).endswith("estimator_layers 1; REDUCED: 30 of 100 epochs")
-    full = frame().assign(epochs=100)
-    assert "settings" not in online.wide(online.table(full))
+    assert online.describe(frame()).endswith(f"estimator_layers 1; {GONE}")
+    whole = pd.concat([frame(), ceilings()], ignore_index=True).assign(epochs=100)
+    assert "settings" not in online.wide(online.table(whole))
+    few = whole[~(at(whole, "credit_eT warm-up 0 tgw 4") | (whole["seed"] != 42))]
+    assert online.describe(few).endswith(
+        "; REDUCED: without credit_eT warm-up 0 tgw 4, the best cell on 1 of 3 seeds"
+    )
 
 
 def test_the_best_cell_on_seeds_that_chose_it_and_on_others():
@@ -199,12 +218,136 @@ def test_the_best_cell_on_seeds_that_chose_it_and_on_others():
     assert best["s2"].tolist() == pytest.approx([0.1, 0.1, 0.1])
     assert online.wide_best(best)["S1"].tolist()[1:] == [".090", ".060 ± .042"]
     notes = online.notes(runs, best)
-    assert "highest S1 on seed 42, which is measured on test samples" in notes[1]
+    assert f"{BEST_CELL}, the highest S1 on seed 42; what chose it is measured on test" in notes[1]
     alone = runs[runs["seed"] == 42]
     assert online.best_table(alone)["n"].tolist() == [1, 1, 0]
     none = runs[~at(runs, "dfa")]
     assert online.best_table(none).empty
-    assert "none can be chosen" in online.notes(none, online.best_table(none))[1]
+    last = online.notes(none, online.best_table(none))[1]
+    assert "none can be chosen: dfa or the cells have no finished run" in last
+
+
+def grown(runs: pd.DataFrame, epochs: tuple[int, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """dfa's reference is valid at some epochs only: runs as the reader gives them, and series."""
+    lost = runs["rule"] == "dfa"
+    series = []
+    for run in runs.to_dict("records"):
+        for epoch in EPOCHS:
+            valid = run["rule"] != "dfa" or epoch in epochs
+            series.append((run["run_id"], "valid/reference", epoch, float(valid)))
+            if valid:
+                # the field's lead shrinks with the epochs
+                early = (30 - epoch) / 100 * (run["rule"] == "vector_field")
+                gamma = run["alignment/deep"] + early
+                series.append((run["run_id"], "alignment/deep", epoch, gamma))
+                series.append((run["run_id"], "rho/deep", epoch, run["rho/deep"]))
+    found = runs.copy()
+    if EPOCHS[-1] not in epochs:
+        found.loc[lost, ["alignment/deep", "alignment/deep_inner", "rho/deep"]] = math.nan
+        found.loc[lost, "valid/reference"] = 0.0
+    return found, pd.DataFrame(series, columns=["run_id", "key", "step", "value"])
+
+
+def test_cells_are_compared_where_dfa_was_last_valid():
+    runs, series = grown(frame(), (10, 20))
+    found = online_choice.with_choice(runs, series)
+    assert set(found["choice/epoch"]) == {20}
+    choice = online.chosen_cell(online.with_cells(found))
+    # the field has .11 + .10 at epoch 20, the bridge's best cell .28
+    assert (choice.by, choice.epochs, choice.last) == ("S1", ((42, 20),), False)
+    assert choice.cell is not None and choice.cell.rule == "credit_bridge"
+    table = online.table(found).set_index("cell")
+    assert math.isnan(table.loc[BEST_CELL, "s1"])  # there is none at the end
+    assert table.loc[BEST_CELL, online_choice.THEN] == pytest.approx(0.09)
+    assert table.loc["vector_field warm-up 0 tgw 1", online_choice.THEN] == pytest.approx(0.02)
+    assert "S1 while dfa's reference was valid" in online.wide(table.reset_index())
+    assert "S1 while dfa's reference was valid" not in online.wide(online.table(frame()))
+    best = online.best_table(found)
+    assert best["cell"].unique().tolist() == [BEST_CELL]
+    words = "the highest S1 at the last epoch with a valid reference of dfa, epoch 20 on seed 42"
+    assert words in online.notes(found, best)[1]
+    checks = {v["check"]: v for v in verdicts(found)}
+    own = checks["baseline"]
+    assert (own["status"], own["value"], own["label"]) == ("fail", 3, "no S1 at the end")
+    assert "on seed 42, 123, 456: S1 and S2 are no numbers there" in own["reason"]
+    assert words in own["reason"]
+    assert checks["S1 < 0"]["status"] == "undefined"
+    assert checks["vector_field > copy"]["status"] == "pass"  # needs no dfa
+
+
+def test_an_epoch_of_the_warm_ups_compares_nothing():
+    runs, series = grown(frame(), (10,))
+    late = runs.assign(warmup_ratio=runs["warmup_ratio"].replace(0.2, 0.5))  # 15 epochs
+    found = online_choice.with_choice(late, series)
+    assert found["choice/epoch"].isna().all()
+    early = online_choice.with_choice(runs, series)  # .2 are 6 epochs
+    assert set(early["choice/epoch"]) == {10}
+
+
+def test_without_a_valid_dfa_the_scan_chooses_by_alignment():
+    runs, series = grown(frame(), ())
+    found = online_choice.with_choice(runs, series)
+    choice = online.chosen_cell(online.with_cells(found))
+    assert (choice.by, choice.epochs) == ("Γ", ((42, 30),))
+    best = online.best_table(found)
+    assert best["cell"].unique().tolist() == [BEST_CELL]  # Γ .28 on seed 42, the field's .11
+    assert best["which"].tolist() == ["42, 123, 456", "42", "123, 456"]
+    assert best["s1"].isna().all()
+    words = "the highest Γ itself on seed 42, because dfa's reference is valid at no measured epoch"
+    assert words in online.notes(found, best)[1]
+    assert words in verdict(found, "baseline")["reason"]
+    failed = found.copy()
+    failed.loc[failed["rule"] == "dfa", "status"] = "FAILED"
+    assert online.chosen_cell(online.with_cells(failed)).by == "Γ"  # it will not become valid
+    running = found.copy()
+    running.loc[running["rule"] == "dfa", "status"] = "RUNNING"
+    assert online.chosen_cell(online.with_cells(running)).cell is None
+    assert verdict(running, "baseline")["status"] == "undefined"
+
+
+def test_a_seed_without_a_valid_dfa_does_not_choose():
+    specs = [spec_of(arm, seed, 0.0) for seed in (42, 123) for arm in VALUES]
+    specs += [spec_of("dfa", seed) for seed in (42, 123)]
+    gammas = {"state_bridge": {42: 0.5, 123: 0.9}, "credit_eT": {42: 0.6, 123: 0.1}}
+    rows = []
+    for arm, spec in zip([*VALUES, *VALUES, "dfa", "dfa"], specs, strict=True):
+        gamma = gammas.get(arm, {}).get(spec.seed, 0.2)
+        rows.append(row(spec, measured(DFA, spec.seed) | {"alignment/deep": gamma}))
+    runs, series = grown(pd.DataFrame(rows), EPOCHS)
+    gone = (runs["rule"] == "dfa") & (runs["seed"] == 123)
+    runs.loc[gone, ["alignment/deep", "rho/deep"]] = math.nan
+    runs.loc[gone, "valid/reference"] = 0.0
+    series.loc[series["run_id"].isin(runs.loc[gone, "run_id"]), "value"] = 0.0
+    choice = online_choice.choose(online_choice.with_choice(runs, series), [42, 123])
+    assert choice.epochs == ((42, 30),) and choice.last
+    assert choice.cell is not None and choice.cell.rule == "credit_bridge"
+
+
+def test_the_best_cell_of_an_arm_must_be_above_the_copy():
+    runs = frame()
+    found = verdict(runs, "credit_eT > copy")
+    assert (found["status"], found["rule"]) == ("pass", "credit_bridge")
+    assert f"{BEST_CELL}: .190 − .000 = +.190 (least +.180), n = 3 seeds" in found["reason"]
+    assert "the best of 6 cells and so biased upwards" in found["reason"]
+    runs.loc[at(runs, "vector_field"), "copy/deep_inner"] = 0.04
+    found = verdict(runs, "vector_field > copy")
+    assert (found["status"], found["value"]) == ("fail", pytest.approx(0.01))
+    assert found["label"] == "not more than the skip path"
+    runs.loc[at(runs, "vector_field warm-up 0 tgw 1"), "copy/deep_inner"] = math.nan
+    found = verdict(runs, "vector_field > copy")  # that cell could be the one that is above
+    assert (found["status"], found["label"]) == ("undefined", "not measured")
+    bare = frame().drop(columns=["copy/deep", "copy/deep_inner"])
+    own = [v for v in verdicts(bare) if v["check"].endswith("copy")]
+    assert {v["label"] for v in own} == {"not measured"} and len(own) == 4
+    assert "Γ of g_L passed back" not in online.wide(online.table(bare))
+
+
+def test_costs_stand_beside_accuracy():
+    runs = frame().assign(**{"cost/flops_per_step": 2.5e9, "cost/block_evaluations": 4.0})
+    wide = online.wide(online.table(runs.assign(**{"cost/estimator_parameters": 331_000.0})))
+    names = ["FLOP per step", "block evaluations", "estimator parameters"]
+    assert wide.iloc[0][names].tolist() == ["2.5 GFLOP", "4", "331 k"]
+    assert "FLOP per step" not in online.wide(online.table(frame()))
 
 
 def test_staleness_by_hand():
@@ -266,7 +409,7 @@ def test_what_is_expected_passes():
     assert order["value"] == pytest.approx(0.28 - 0.11)  # eT's best cell over the field's, seed 42
     assert "credit_eT minus vector_field is +.170" in order["reason"]
     assert f"by Γ {BEST_CELL} .280, dfa .190, state_bridge" in order["reason"]
-    stale = found[-1]
+    stale = found[6]
     assert stale["value"] == pytest.approx(0.2 / (1.4 / 3))
     assert "Γ .467 to .267 (-43%), up to date .417" in stale["reason"]
 
@@ -336,7 +479,8 @@ def test_what_is_missing_is_undefined_and_named():
     assert "S1 of vector_field warm-up 0 tgw 1 is not valid" in verdict(no_base, "S1 < 0")["reason"]
     few = frame()
     few = few[at(few, "dfa")]
-    assert {v["status"] for v in verdicts(few)} == {"undefined"}
+    statuses = {v["check"]: v["status"] for v in verdicts(few)}
+    assert statuses.pop("baseline") == "pass" and set(statuses.values()) == {"undefined"}
 
 
 def test_only_like_is_compared_with_like():
@@ -363,12 +507,12 @@ def test_figure(width, tmp_path):
     figure.savefig(tmp_path / "figure.png")
     pixels = matplotlib.image.imread(tmp_path / "figure.png")
     assert pixels.shape[1] == round(width * 200)
-    s1, _, gain, ageing = figure.axes
+    s1, _, _, ageing = figure.axes
     lines = [np.asarray(line.get_ydata(), float) for line in s1.lines]
     assert any(len(p) == 3 and np.allclose(p, [0.04, 0.04, 0.09]) for p in lines)
     assert [tick.get_text() for tick in s1.get_xticklabels()] == ["0", "0.05", "0.2"]
-    assert "solid tgw=1, dotted tgw=4" in s1.get_title(loc="left").replace("\n", " ")
-    assert "error bars: mean ± sample sd" in gain.get_title(loc="left").replace("\n", " ")
+    assert "solid tgw=1, dashed tgw=4" in footnote_of(figure)
+    assert "mean ± sample sd (error bars)" in footnote_of(figure)
     drawn = [np.asarray(line.get_ydata(), float) for line in ageing.lines]
     assert any(len(p) == 3 and np.allclose(p, [1.4 / 3, 1.1 / 3, 0.8 / 3]) for p in drawn)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -379,6 +523,16 @@ def test_figure(width, tmp_path):
         assert not legend.overlaps(axes.get_tightbbox())
         assert axes.get_tightbbox().x0 >= -1
         assert axes.get_tightbbox().x1 <= figure.bbox.x1 + 1
+
+
+def test_more_stale_steps_than_an_epoch_has_are_refused_before_any_run(tracking_store):
+    fields = {"dataset": "digits", "width": 8, "depth": 2, "k": 2, "epochs": 1, "stale_steps": 20}
+    specs = [resolve(RunSpec(rule=rule, **fields)) for rule in ("dfa", "state_bridge")]
+    plan = Sweep(kind="online_scan", name="stale", specs=specs)
+    with pytest.raises(CreditError, match="stale_steps=20 is more than the 12 steps of an epoch"):
+        sweep_run(plan, open_store())
+    assert connect(tracking_store).parents().empty
+    sweep_run(dataclasses.replace(plan, specs=specs[:1]), open_store())  # dfa has no estimator
 
 
 def test_incomplete_scans_can_be_drawn():
@@ -411,7 +565,7 @@ def test_published_and_shown_by_the_notebook(tracking_store):
     finish(store, parent)
     text = publish(store, parent)
     assert f"best cell: {BEST_CELL}, the highest S1 on seed 42" in text
-    assert "REDUCED: 30 of 100 epochs" in text
+    assert GONE in text
     reader = connect(tracking_store)
     stored = pd.read_csv(reader.artifact(parent, "table.csv")).set_index("cell")
     assert stored.loc[BEST_CELL, "s1"] == pytest.approx(0.09)

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from credit.analysis import (
     story,
+    story_controls,
+    story_depth,
     story_learned,
     story_methods,
     story_online,
@@ -27,12 +29,15 @@ from tests import (
     test_analysis,
     test_comparison,
     test_credit_scale,
+    test_depth_scan,
     test_frozen_recovery,
+    test_matched_controls,
     test_nonlinearity,
     test_online_scan,
 )
 
 FLOOR = 1.024e-4  # per sample
+FEW = "without k=1, 3, without bp k=2, fa k=2, dfa k=2"
 LADDER = {
     "bp": {0: [0.38, 0.39, 0.40], 4: [0.60, 0.62, 0.61]},
     "oracle": {0: [0.34, 0.34, 0.34], 2: [0.47, 0.48, 0.49], 4: [0.44, 0.44, 0.44]},
@@ -74,6 +79,8 @@ def every_chapter() -> list[story.Chapter]:
         "frozen_recovery": test_frozen_recovery.frame(),
         "online_scan": test_online_scan.frame(),
         "method_comparison": test_comparison.frame(),
+        "depth_scan": test_depth_scan.frame(),
+        "matched_controls": test_matched_controls.frame(),
     }
     return [
         told(kind, frames[kind], place) if kind in frames else story.chapter(kind, place)
@@ -113,6 +120,82 @@ def test_a_share_of_means_counts_the_seeds_of_the_means():
     (point,) = found["fa: a part of the oracle's gain"].points
     assert point.mean == pytest.approx(0.5) and point.n == 3
     assert set(point.values) == {123, 456} and math.isnan(point.sd)  # no share of one point
+
+
+def test_the_copy_control_on_a_network_that_stands_still():
+    frame = test_frozen_recovery.frame
+    name = "estimators find more than the skip path"
+    own = by_name(story_learned.still(frame()))[name]
+    assert own.status == HOLDS and own.limit.low == 0.05
+    field = {point.label: point for point in own.points}["M4"]
+    assert field.values == pytest.approx({42: 0.31, 123: 0.32, 456: 0.33})
+    assert len(field.runs) == 3
+    runs = frame().assign(**{"copy/deep_inner": 0.2})
+    own = by_name(story_learned.still(runs))[name]
+    assert own.status == FAILS
+    assert "3 of 6 have a Γ below h_L that is .05 above" in own.sentence  # M4, M8 and M16
+    bare = frame().drop(columns=["copy/deep", "copy/deep_inner"])
+    own = by_name(story_learned.still(bare))[name]
+    assert own.status == UNDECIDED and "has no copy/deep_inner on seed 42" in own.sentence
+
+
+def test_the_copy_control_while_the_network_trains():
+    name = "estimators find more than the skip path"
+    own = by_name(story_online.moving(test_online_scan.frame()))[name]
+    assert own.status == HOLDS and len(own.points) == 4
+    best = {point.label: point for point in own.points}["credit_eT warm-up 0.2"]
+    assert best.detail == "tgw 4" and best.mean == pytest.approx(0.19) and best.n == 3
+    high = test_online_scan.frame().assign(**{"copy/deep_inner": 0.99})
+    own = by_name(story_online.moving(high))[name]
+    assert own.status == FAILS and "0 of 4 have a Γ below h_L" in own.sentence
+
+
+def test_controls_by_hand():
+    found = by_name(story_controls.matched(test_matched_controls.frame()))
+    bp = found["bp: depth, not parameters"]
+    assert bp.status == HOLDS and bp.points[0].mean == pytest.approx(0.035)
+    assert len(bp.points[0].runs) == 6
+    local = found["local rules: depth, not parameters"]
+    assert local.status == FAILS
+    assert [point.mean for point in local.points] == pytest.approx([0.002, -0.05])
+    embedding = found["local rules: blocks, not the embedding"]
+    assert embedding.status == FAILS and len(embedding.points) == 6
+    assert {point.kind for point in embedding.points} == {
+        "over its own embedding",
+        "over bp's embedding",
+        "over a frozen embedding",
+    }
+    fa = [point.mean for point in embedding.points if point.label == "fa"]
+    assert fa == pytest.approx([0.047, 0.013, 0.072])
+    penalty = found["the penalty helps local rules"]
+    assert penalty.status == FAILS  # fa: -1.2 points, dfa: +6
+    assert [point.mean for point in penalty.points] == pytest.approx([-0.012, 0.06])
+    chance = found["random labels teach nothing"]
+    assert chance.status == HOLDS and len(chance.points) == 3
+    helped = test_matched_controls.with_cell("fa", "penalty", 0.43, 0.4, 4.0)
+    assert by_name(story_controls.matched(helped))[penalty.name].status == HOLDS
+    few = test_matched_controls.frame({"fa": {"k=L": (0.4, 0.4, 1.0)}})
+    assert {one.status for one in story_controls.matched(few)} == {UNDECIDED}
+
+
+def test_depths_by_hand():
+    found = by_name(story_depth.depths(test_depth_scan.frame()))
+    assert found["bp gains from depth"].status == HOLDS
+    assert found["bp gains from depth"].points[0].mean == pytest.approx(0.03)
+    assert found["the oracle gains from depth"].status == UNDECIDED  # it was not run
+    fixed = found["fixed feedback gains nothing from depth"]
+    assert fixed.status == HOLDS and fixed.points[0].mean == pytest.approx(-0.07)
+    assert len(fixed.points[0].runs) == 6
+    learned = found["learned credit gains nothing from depth"]
+    assert learned.status == HOLDS and "From L=2 to 12 no rule that learns" in learned.sentence
+    rising = test_depth_scan.COURSES | {"credit_bridge": (0.30, 0.3, 0.3, 0.3, 0.35)}
+    found = by_name(story_depth.depths(test_depth_scan.frame(rising)))
+    learned = found["learned credit gains nothing from depth"]
+    assert learned.status == FAILS and "a rule that learns its credit gains" in learned.sentence
+    # seeds that a depth lacks do not count at the others
+    runs = test_depth_scan.frame()
+    runs.loc[(runs["depth"] == 6) & (runs["seed"] == 456), "status"] = "RUNNING"
+    assert by_name(story_depth.depths(runs))["bp gains from depth"].points[0].n == 2
 
 
 def test_a_claim_that_does_not_hold_says_so():
@@ -327,25 +410,33 @@ def test_one_experiment_that_cannot_be_read_does_not_stop_the_others():
 @pytest.mark.parametrize(
     ("kind", "runs", "settings"),
     [
-        ("ladder", test_analysis.grid(LADDER), "published"),
+        ("ladder", test_analysis.grid(LADDER), f"REDUCED: {FEW}"),
         (
             "ladder",
             test_analysis.grid(LADDER, epochs=20, train_samples=5000),
-            "REDUCED: 20 of 100 epochs, 5000 of 50000 samples",
+            f"REDUCED: {FEW}, 20 of 100 epochs, 5000 of 50000 samples",
         ),
-        ("ladder", test_analysis.grid(LADDER).query("seed == 42"), "REDUCED: 1 of 3 seeds"),
+        (
+            "ladder",
+            test_analysis.grid(LADDER).query("seed == 42"),
+            f"REDUCED: {FEW}, 1 of 3 seeds",
+        ),
         (
             "frozen_recovery",
             test_frozen_recovery.frame(ours={"epochs": 20}),
-            "REDUCED: 20 of 100 epochs",
+            f"{test_frozen_recovery.GONE}, 20 of 100 epochs",
         ),
-        ("online_scan", test_online_scan.frame(), "REDUCED: 30 of 100 epochs"),
+        ("online_scan", test_online_scan.frame(), test_online_scan.GONE),
         (
             "method_comparison",
             test_comparison.frame(seeds=(42,), epochs=20),
             "REDUCED: 20 of 100 epochs, 1 of 3 seeds",
         ),
         ("credit_scale", test_credit_scale.frame(epochs=12), "REDUCED: 12 of 100 epochs"),
+        ("credit_scale", test_credit_scale.frame(), "published"),
+        ("depth_scan", test_depth_scan.frame(), test_depth_scan.GONE),
+        ("matched_controls", test_matched_controls.frame(), test_matched_controls.GONE),
+        ("direction_quality", direction_runs(), "published"),
     ],
 )
 def test_reduced_settings_are_labelled(kind, runs, settings):
@@ -369,7 +460,7 @@ def test_settings_of_the_synthetic_ladder():
 def test_unfinished_runs_are_counted():
     runs = test_analysis.grid(LADDER)
     runs.loc[runs.index[-1], "status"] = "RUNNING"
-    assert told("ladder", runs).settings == "published; 26 of 27 runs finished"
+    assert told("ladder", runs).settings.endswith("; 26 of 27 runs finished")
 
 
 def test_tables_link_the_runs(chapters):
@@ -458,19 +549,61 @@ def test_the_store_decides_which_parent_is_told(tracking_store):
     open_parent(store, "online scan", "online_scan", {}, "empty")
     reader = connect(tracking_store)
     assert story.choose(reader, "ladder") == (
-        ids[0],
-        f"most finished runs; others (finished runs): {ids[1][:8]} (1)",
+        ids[1],
+        "reduced, cells missing, the newest; others: "
+        f"{ids[0][:8]} (reduced, cells missing, 2 of 2 runs)",
     )
     chapters = story.tell(reader)
     assert [own.kind for own in chapters] == list(story.KINDS)
-    assert chapters[0].parent == ids[0] and chapters[0].claims[0].status == UNDECIDED
-    assert chapters[0].claims[0].points[0].values == {42: pytest.approx(0.4)}
+    assert chapters[0].parent == ids[1] and chapters[0].claims[0].status == UNDECIDED
     assert {own.status for own in chapters[1:]} == {MISSING}
-    other = story.tell(reader, {"ladder": ids[1]})[0]
-    assert other.parent == ids[1] and other.choice.startswith("chosen by id")
+    other = story.tell(reader, {"ladder": ids[0]})[0]
+    assert other.parent == ids[0] and other.choice.startswith("chosen by id: reduced")
+    assert other.claims[0].points[0].values == {42: pytest.approx(0.4)}
     with pytest.raises(CreditError, match="is no 'ladder' experiment"):
         story.tell(reader, {"ladder": "nonsense"})
     with pytest.raises(CreditError, match="'stairs' is not in the story"):
         story.tell(reader, {"stairs": ids[0]})
     with pytest.raises(CreditError, match="no 'credit_scale' experiment"):
         story.tell(reader, {"credit_scale": ids[0]})
+
+
+def parent_of(store, preset: str, seeds: tuple[int, ...], finished: bool = True, **fields) -> str:
+    """A parent of direction_quality: dfa without and with the penalty."""
+    params = {"preset": preset, "seeds": ",".join(map(str, seeds))}
+    parent = open_parent(store, preset, "direction_quality", params, f"{preset}{seeds}{fields}")
+    for seed in seeds:
+        for penalty in (0.0, 0.01):
+            given = {"penalty": penalty, "seed": seed, "credit_reduction": "sum", **fields}
+            run_id = open_child(store, parent, RunSpec(**{"rule": "dfa", "k": 4, **given}))
+            store.client.log_metric(run_id, "accuracy/test", 0.3, step=100)
+            if finished or not penalty:
+                finish(store, run_id)
+    finish(store, parent)
+    return parent
+
+
+def test_published_parents_come_before_reduced_ones_and_these_before_quick_ones(tracking_store):
+    store = open_store()
+
+    def taken() -> tuple[str, str]:
+        return story.choose(connect(tracking_store), "direction_quality")
+
+    quick = parent_of(store, "quick", (42,), width=128, epochs=6)
+    assert taken() == (quick, "quick")
+    cells = parent_of(store, "published", (1,), finished=False, epochs=3)
+    assert taken()[0] == cells and taken()[1].startswith("reduced, cells missing; others: ")
+    small = parent_of(store, "published", (42,), epochs=5)  # published by name alone
+    assert taken()[0] == small and taken()[1].startswith("reduced; others: ")
+    newer = parent_of(store, "reduced", (42, 7, 8), epochs=4)
+    assert taken()[0] == newer and taken()[1].startswith("reduced, the newest; others: ")
+    cut = parent_of(store, "reduced", (42,), epochs=2)
+    own = connect(tracking_store).runs(parent=cut)
+    open_child(store, cut, RunSpec(rule="dfa", k=4, epochs=2, seed=9, credit_reduction="sum"))
+    assert len(own) == 2 and taken()[0] == newer  # the newest has an unfinished run
+    whole = parent_of(store, "published", (42,))
+    assert taken()[0] == whole and taken()[1].startswith("published; others: ")
+    later = parent_of(store, "quick", (42,), width=128, epochs=4)
+    where, why = taken()
+    assert where == whole and f"{later[:8]} (quick, 2 of 2 runs)" in why
+    assert story.tell(connect(tracking_store))[1].choice == why

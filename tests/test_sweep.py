@@ -1,7 +1,9 @@
 """Sweeps against a real store: what they record, skip, continue and survive."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,15 +13,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
-from credit import sweep, tracked_stack
+from credit import run_queue, state, sweep, tracked_stack
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
 from credit.tracking.reader import connect
-from credit.tracking.store import open_store
+from credit.tracking.store import Store, open_store
 from credit.training import checkpoint
 from credit.training.loop import train
+from tests.test_checkpoint import small_disk
 
 pytestmark = pytest.mark.usefixtures("tracking_store")
 
@@ -347,13 +351,105 @@ def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
     assert_complete_histories(run(grid(epochs=60)), epochs=60)
 
 
+def test_a_full_disk_ends_a_sweep_with_a_word_and_it_goes_on_when_there_is_room(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
+    specs = grid(epochs=6)
+    undisturbed = run(specs)
+    expected = weights(undisturbed)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    disk = tmp_path / "disk"
+
+    def filling(stack, data, start, on_step):
+        for records in train(stack, data, start, on_step):
+            if records[0].epoch == 3:
+                with contextlib.suppress(OSError):
+                    (disk / "filler").write_bytes(bytes(2**24))
+            yield records
+
+    with small_disk(disk, 2**24):
+        monkeypatch.setenv("CREDIT_STATE", str(disk))
+        monkeypatch.setattr(tracked_stack, "train", filling)
+        with pytest.raises(CreditError, match=r"cannot write .*No space left.*free ") as caught:
+            run(specs)
+        assert "\n" not in str(caught.value)
+        assert set(connect().runs()["status"]) == {"KILLED"}
+        (path,) = disk.glob("*/stacks/*[0-9a-f].safetensors")
+        assert checkpoint.read_header(path).epoch == 2
+        (disk / "filler").unlink()
+        monkeypatch.setattr(tracked_stack, "train", train)
+        resumed = run(specs)
+    assert_equal_weights(weights(resumed), expected)
+    assert_complete_histories(resumed, epochs=6)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_signal_before_training_leaves_no_run_running(at, monkeypatch):
+    """It comes while the children are made."""
+    made = []
+    real = run_queue.open_child
+
+    def signalled(*args):
+        made.append(real(*args))
+        if len(made) == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return made[-1]
+
+    monkeypatch.setattr(run_queue, "open_child", signalled)
+    with pytest.raises(tracked_stack.Stopped, match="SIGTERM"):
+        run(grid())
+    runs = connect().runs()
+    assert sorted(runs["run_id"]) == sorted(made) and len(made) == at
+    assert set(runs["status"]) == set(connect().parents()["status"]) == {"KILLED"}
+    monkeypatch.setattr(run_queue, "open_child", real)
+    assert set(made) < set(run(grid()).run_ids.values())
+
+
+def test_checkpoints_go_when_their_runs_are_deleted_and_not_before(monkeypatch, tmp_path):
+    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
+
+    def breaking(stack, data, start, on_step):
+        for records in train(stack, data, start, on_step):
+            yield records
+            raise Broken
+
+    monkeypatch.setattr(tracked_stack, "train", breaking)
+    with pytest.raises(Broken):
+        run(grid()[:2])
+    monkeypatch.setattr(tracked_stack, "train", train)
+    store = open_store()
+    stacks = sweep.state_folder(store) / "stacks"
+    left = sorted(stacks.glob("*.safetensors"))
+    assert left
+    unreadable = stacks / "0123456789abcdef.safetensors"
+    unreadable.write_text("no checkpoint")
+    one, other = connect().runs()["run_id"]
+    others = [RunSpec(**{**BASE, "rule": "dfa", "k": 1})]
+    run(others)
+    assert sorted(stacks.glob("*.safetensors")) == sorted([*left, unreadable])
+    store.client.delete_run(one)
+    state.drop_leftovers(store, stacks.parent)
+    assert sorted(stacks.glob("*.safetensors")) == sorted([*left, unreadable])
+    store.client.delete_run(other)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = "http://127.0.0.1:9"  # nothing listens there
+    state.drop_leftovers(Store(away, MlflowClient(away), store.experiment_id), stacks.parent)
+    assert sorted(stacks.glob("*.safetensors")) == sorted([*left, unreadable])
+    run(others)
+    assert list(stacks.iterdir()) == [unreadable]
+
+
 def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone(monkeypatch, tmp_path):
     good = RunSpec(**{**BASE, "rule": "dfa", "k": 2})
     mild, bad = (good.replace(rule=f"tests.exploding:{r}") for r in ("Harmless", "Exploding"))
     outcome = run([good, bad], kind="pair")
-    assert list(outcome.failures) == ["Exploding k2 s42"]
-    reason = outcome.failures["Exploding k2 s42"]
-    assert "non-finite" in reason and "epoch 1" in reason
+    label = run_queue.label(sweep.resolve(bad))
+    assert label.startswith("Exploding k2 s42 (") and list(outcome.failures) == [label]
+    reason = outcome.failures[label]
+    assert re.fullmatch(
+        r"non-finite training loss in epoch 1: (embed|blocks\.\d)\.\S+ is not finite", reason
+    )
     runs = connect().runs(parent=outcome.parent_id).set_index("name")
     assert runs.loc["Exploding k2 s42", "status"] == "FAILED"
     assert runs.loc["Exploding k2 s42", "reason"] == reason
@@ -365,6 +461,15 @@ def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone(monke
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'healthy.db'}")
     beside_mild = weights(run([good, mild], kind="pair"))
     assert_equal_weights(beside_bad, {key: beside_mild[key]})
+
+
+def test_runs_of_one_name_fail_each_for_itself():
+    bad = RunSpec(**{**BASE, "rule": "tests.exploding:Exploding", "k": 2})
+    both = [bad, bad.replace(width=24)]
+    outcome = run(both)
+    assert len({spec.name for spec in both}) == 1
+    assert set(outcome.failures) == {run_queue.label(sweep.resolve(spec)) for spec in both}
+    assert run(both).failures == outcome.failures
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from credit.analysis.toy_lq_figure import toy_lq_figure
 from credit.data import load
 from credit.errors import CreditError
 from credit.randomness import generator
+from credit.run_queue import label
 from credit.spec import RunSpec
 from credit.sweep import Sweep, resolve
 from credit.toy_lq import bundle as bundles
@@ -229,8 +230,8 @@ def test_a_run_that_is_not_finite_fails_and_says_why(tracking_store):
     bad = spec_of(epochs=1, train_samples=128, estimator_lr=1e30)
     good = spec_of("dfa", epochs=1)
     outcome = tracked.run(plan(bad, good), open_store())
-    assert set(outcome.failures) == {bad.name}
-    assert "non-finite" in outcome.failures[bad.name]
+    assert set(outcome.failures) == {label(bad)}
+    assert "non-finite" in outcome.failures[label(bad)]
     statuses = connect().runs().set_index("spec_hash")["status"]
     assert statuses.to_dict() == {bad.spec_hash: "FAILED", good.spec_hash: "FINISHED"}
 

@@ -1,25 +1,23 @@
 """The boundary ablation as a figure: direction and accuracy, a column of panels per sweep."""
 
 import math
-import textwrap
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from credit.analysis.cells import QUANTITIES
-from credit.analysis.drawing import GREY, NARROW, OURS, SMALL, TEXT, WIDE, Style, add_legend
+from credit.analysis.drawing import AXES, GREY, MEANING, entry, look, spread, style_of
+from credit.analysis.page import NARROW, TEXT, WIDE, finish, name_ticks, tidy, titled_figure
 from credit.analysis.selection import pick
 from credit.analysis.tables import seeds_text
 from credit.errors import CreditError
 
-_LOOKS = {
-    "alignment": Style("#0072B2", "o"),
-    "rho": Style("#D55E00", "s"),
-    "accuracy": Style("#000000", "D"),
-}
+_RULE = "credit_bridge"  # the one rule that has a boundary to vary
+_UPPER, _LOWER = {"alignment": 0, "rho": 1}, {"accuracy": 0}
+"""Quantities of the two rows of panels, as variants of the rule's look."""
 
 
 def boundary_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
@@ -37,59 +35,45 @@ def boundary_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Fig
     names = list(dict.fromkeys(table["sweep"]))
     columns = min(len(names), 4 if width > NARROW else 2)
     bands = -(-len(names) // columns)
-    figure = Figure(figsize=(width, 1.1 + 3.1 * bands), dpi=200, layout="constrained")
-    size = 10 if width > NARROW else 9
-    figure.suptitle(textwrap.fill(title, int(width * 120 / size)), fontsize=size)
+    figure = titled_figure(title, width, 0.3 + 3.0 * bands)
     grid = figure.subplots(2 * bands, columns, squeeze=False)
     above, below = (list(grid[start::2].flat) for start in (0, 1))
     for axes in (*above[len(names) :], *below[len(names) :]):
         axes.remove()
-    handles: list[Any] = []
     for index, name in enumerate(names):
         own, left = pick(table, sweep=name), index % columns == 0
         upper, lower = above[index], below[index]
-        handles = _panel(upper, own, ("alignment", "rho"), table, left)
-        handles += _panel(lower, own, ("accuracy",), table, left)
+        _panel(upper, own, _UPPER, table, left)
+        _panel(lower, own, _LOWER, table, left)
         upper.set_title(name.replace(", ", "\n"), fontsize=TEXT)
         upper.tick_params(labelbottom=False)
         if left:
             upper.set_ylabel("Γ and ρ", fontsize=TEXT)
-            lower.set_ylabel("test accuracy", fontsize=TEXT)
-    note = seeds_text(table).replace("sample sd", "sample sd (error bars)")
-    note = f"{note}; Γ, ρ: means over l ≥ 1; shaded: the base setting"
-    add_legend(figure, handles, width)
-    figure.legends[0].set_title(textwrap.fill(note, int(width * 17)), {"size": SMALL})
-    figure.legends[0].get_title().set_color(GREY)
+            lower.set_ylabel(AXES["accuracy"].replace(" (", "\n("), fontsize=TEXT)
+    handles: list[Artist] = [
+        entry(QUANTITIES[kind], **look(style_of(_RULE), variant))
+        for kind, variant in (_UPPER | _LOWER).items()
+    ]
+    notes = (MEANING["deep"], MEANING["rho"], spread(seeds_text(table)))
+    finish(figure, handles, title, *notes, "shaded: the base setting")
     return figure
 
 
 def _panel(
-    axes: Axes, own: pd.DataFrame, kinds: Sequence[str], table: pd.DataFrame, left: bool
-) -> list[Any]:
+    axes: Axes, own: pd.DataFrame, kinds: Mapping[str, int], table: pd.DataFrame, left: bool
+) -> None:
     """Draw quantities of one sweep, evenly spaced; their limits are those of the whole table."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=TEXT, labelleft=left)
-    axes.grid(axis="y", linewidth=0.4, alpha=0.5)
-    handles: list[Any] = []
-    for index, kind in enumerate(kinds):
-        places = [x + 0.08 * (index - (len(kinds) - 1) / 2) for x in range(len(own))]
-        line = "none" if own["sweep"].iloc[0] == "code" else "-"
-        bars = axes.errorbar(
-            places,
-            own[kind],
-            yerr=own[f"{kind}_sd"],
-            color=_LOOKS[kind].color,
-            marker=_LOOKS[kind].marker,
-            linestyle=line,
-            label=QUANTITIES[kind],
-            **OURS,
-        )
-        handles.append(bars)
+    tidy(axes).tick_params(labelleft=left)
+    for kind, variant in kinds.items():
+        places = [x + 0.12 * (variant - (len(kinds) - 1) / 2) for x in range(len(own))]
+        mine = look(style_of(_RULE), variant)
+        if own["sweep"].iloc[0] == "code":
+            mine |= {"linestyle": "none"}
+        axes.errorbar(places, own[kind], yerr=own[f"{kind}_sd"], **mine)
     for place, base in enumerate(own["base"]):
         if base:
             axes.axvspan(place - 0.35, place + 0.35, color=GREY, alpha=0.12, linewidth=0, zorder=0)
-    axes.set_xticks(range(len(own)), own["value"], rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_xlim(-0.5, len(own) - 0.5)
+    name_ticks(axes, list(own["value"]))
     ends = [
         table[kind] + sign * table[f"{kind}_sd"].fillna(0) for kind in kinds for sign in (-1, 1)
     ]
@@ -97,4 +81,3 @@ def _panel(
     if math.isfinite(low):
         margin = 0.06 * (high - low) or 0.01
         axes.set_ylim(low - margin, high + margin)
-    return handles

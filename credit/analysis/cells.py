@@ -62,10 +62,15 @@ class Undecided(Exception):
 def values(runs: pd.DataFrame, quantity: str) -> list[float]:
     """One of QUANTITIES of every run of one rule and depth, in order of seed; nan if not valid.
 
-    The nudge is the mean over h_1 .. h_L, a number only where all of them are valid.
+    The nudge is the mean over h_1 .. h_L, a number only where all of them are valid. Where the
+    reference is at its floor, ρ and nudge compare losses that differ by rounding: they are not.
     """
     if runs.empty:
         return []
+    if quantity in ("rho", "nudge") and "valid/reference" in runs:
+        low = [valid == 0 for valid in metric(runs, "valid/reference")]
+        found = values(runs.drop(columns="valid/reference"), quantity)
+        return [math.nan if bad else value for bad, value in zip(low, found, strict=True)]
     if quantity == "nudge":
         depth = int(runs["depth"].iloc[0])
         layers = [metric(runs, f"nudge/h{layer:02d}") for layer in range(1, depth + 1)]

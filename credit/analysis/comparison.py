@@ -10,12 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from credit.analysis import cost, wording
+from credit.analysis import cost, reduction, wording
 from credit.analysis.cells import COPY, formatted, spread
 from credit.analysis.cells import values as cell_values
 from credit.analysis.layers import OK, direction, layer_tables
 from credit.analysis.selection import configuration, finished, in_order, left_out, metric, pick
-from credit.spec import RunSpec
 from credit.tracking.reader import Reader
 
 GRID = ("rule", "k", "seed", "depth")
@@ -31,10 +30,7 @@ CREDIT = {"alignment": "Γ", "alignment_inner": "Γ, l < L", **COPY, "rho": "ρ"
 """Columns of the tables and their headings. A share is the rule's test accuracy over the other's,
 by seed; Γ below h_L leaves out where a rule is taught, or given, the exact gradient."""
 
-SEEDS = 3
-"""How many the published runs have."""
-PUBLISHED = RunSpec(width=512, depth=12, k=12)
-"""The published configuration; the depth scan varies its depth."""
+KIND = "method_comparison"
 
 
 def fully_trained(runs: pd.DataFrame) -> pd.DataFrame:
@@ -60,11 +56,11 @@ def load(reader: Reader, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     return timed, by_layer(timed, layer_tables(reader, timed))
 
 
-def describe(runs: pd.DataFrame, depths: Sequence[int] = (PUBLISHED.depth,)) -> str:
-    """What all runs have in common, for a title, and in what they are less than the published.
+def describe(runs: pd.DataFrame, kind: str = KIND) -> str:
+    """What all runs have in common, for a title, and in what they are not the published ones.
 
     Args:
-        depths: what the published experiment covers.
+        kind: the experiment whose published runs these are set beside.
 
     Raises:
         CreditError: as `fully_trained`.
@@ -77,25 +73,7 @@ def describe(runs: pd.DataFrame, depths: Sequence[int] = (PUBLISHED.depth,)) -> 
         wording.trained(config),
         wording.estimators(full),
     )
-    text = ", ".join(filter(None, parts))
-    less = reductions(full, depths)
-    return f"{text}; REDUCED: {', '.join(less)}" if less else text
-
-
-def reductions(runs: pd.DataFrame, depths: Sequence[int] = (PUBLISHED.depth,)) -> list[str]:
-    """In what the runs are less than the published ones: "20 of 100 epochs", "1 of 3 seeds".
-
-    Raises:
-        CreditError: as `fully_trained`.
-    """
-    full = fully_trained(runs)
-    less = _smaller(full, depths)
-    done = finished(full).groupby(["rule", "depth"]).size()
-    counts = [int(done.get(cell, 0)) for cell in full.groupby(["rule", "depth"]).groups]
-    few, many = min(counts), max(counts)
-    if few < SEEDS:
-        less.append(f"{few if few == many else f'{few} to {many}'} of {SEEDS} seeds")
-    return less
+    return reduction.told(", ".join(filter(None, parts)), kind, full)
 
 
 def comparison(runs: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
@@ -109,7 +87,7 @@ def comparison(runs: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         One row per rule, in canonical order: rule; for each of ACCURACIES and CREDIT its mean,
         `_sd` (ddof 1) and `_n` (valid seeds); growth (the largest of any block and seed),
         valid (seeds with a valid reference at h_L), status (of Γ: "ok" or why it is absent); the
-        columns of `cost`; n (finished runs), and run ("published" or "reduced").
+        columns of `cost`; n (finished runs), and run (`reduction.settings` of all runs).
 
     Raises:
         CreditError: as `fully_trained`, or the runs have several depths.
@@ -125,7 +103,7 @@ def comparison(runs: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         for other in ("oracle", "bp"):
             row |= spread(f"{other}_share", _shares(own, known.get(other, none)))
         rows.append(row)
-    return labelled(cost.with_ratio(pd.DataFrame(rows)), full, (PUBLISHED.depth,))
+    return cost.with_ratio(pd.DataFrame(rows)).assign(run=reduction.settings(KIND, full))
 
 
 def measured(done: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Any]:
@@ -143,13 +121,6 @@ def measured(done: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Any]:
         **cost.costs(done),
         "n": len(done),
     }
-
-
-def labelled(table: pd.DataFrame, runs: pd.DataFrame, depths: Sequence[int]) -> pd.DataFrame:
-    """The table with a column `run`: "published", or "reduced" where anything is less than that."""
-    smaller = bool(_smaller(runs, depths))
-    labels = ["reduced" if smaller or n < SEEDS else "published" for n in table["n"]]
-    return table.assign(run=labels)
 
 
 def by_layer(runs: pd.DataFrame, layers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -238,23 +209,6 @@ def notes(runs: pd.DataFrame) -> list[str]:
             for run in gone
         ),
     ]
-
-
-def _smaller(runs: pd.DataFrame, depths: Sequence[int]) -> list[str]:
-    config = configuration(runs, vary=GRID)
-    less = []
-    if config["dataset"] != PUBLISHED.dataset:
-        less.append(f"{config['dataset']} for {PUBLISHED.dataset}")
-    if config["width"] < PUBLISHED.width:
-        less.append(f"d={config['width']} for {PUBLISHED.width}")
-    missing = [depth for depth in depths if depth not in set(runs["depth"])]
-    if missing:
-        less.append(f"without L={', '.join(map(str, missing))}")
-    if config["epochs"] < PUBLISHED.epochs:
-        less.append(f"{config['epochs']} of {PUBLISHED.epochs} epochs")
-    if config["train_samples"]:
-        less.append(f"the first {config['train_samples']} training samples only")
-    return less
 
 
 def _shares(own: pd.DataFrame, other: pd.DataFrame) -> list[float]:

@@ -1,27 +1,29 @@
 """The method comparison as a figure: accuracy by rule, against cost, and Γ by hidden state."""
 
-import textwrap
-from typing import Any
-
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from credit.analysis.cells import QUANTITIES
 from credit.analysis.cost import si
 from credit.analysis.drawing import (
-    GREY,
+    AXES,
+    MEANING,
+    label_of,
+    look,
+    rule_entry,
+    spread,
+    style_of,
+)
+from credit.analysis.page import (
     NARROW,
-    OURS,
-    SMALL,
     TEXT,
     WIDE,
-    add_legend,
     caption,
-    label_of,
+    finish,
+    name_ticks,
     new_figure,
-    style_of,
+    say,
+    zero_line,
 )
 from credit.analysis.selection import in_order, pick
 from credit.analysis.tables import seeds_text
@@ -47,39 +49,32 @@ def comparison_figure(
     """
     if table.empty:
         raise CreditError("nothing to draw: the table has no rows, choose another experiment")
-    height, room = (3.9, width / 3) if width > NARROW else (7.8, width)
-    note = seeds_text(table).replace("sample sd", "sample sd (error bars)")
-    figure, panels = new_figure(f"{title}; {note}", width, height, panels=3)
+    figure, panels = new_figure(title, width, 2.9 if width > NARROW else 6.6, panels=3)
     rules = in_order(table["rule"])
-    handles = _accuracies(panels[0], table, rules, room)
+    _accuracies(panels[0], table, rules)
     _against_cost(panels[1], table, rules)
-    _by_layer(panels[2], table, layers, rules, room)
-    add_legend(figure, handles, width)
+    _by_layer(panels[2], table, layers, rules)
+    handles = [rule_entry(rule, linewidth=0) for rule in rules]
+    finish(figure, handles, title, spread(seeds_text(table)), MEANING["alignment"])
     return figure
 
 
-def _accuracies(axes: Axes, table: pd.DataFrame, rules: list[str], room: float) -> list[Artist]:
-    handles: list[Any] = []
+def _accuracies(axes: Axes, table: pd.DataFrame, rules: list[str]) -> None:
     for place, rule in enumerate(rules):
-        own = pick(table, rule=rule)
-        handles.append(_point(axes, [place], own, rule))
-    names = [label_of(rule) for rule in rules]
-    axes.set_xticks(
-        range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=TEXT
-    )
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_ylabel(QUANTITIES["accuracy"], fontsize=TEXT)
+        _point(axes, [place], pick(table, rule=rule), rule)
+    name_ticks(axes, [label_of(rule) for rule in rules])
+    axes.set_ylabel(AXES["accuracy"], fontsize=TEXT)
     reduced = sorted(set(table["run"])) != ["published"]
-    caption(axes, "by rule" + (" (reduced run)" if reduced else ""), room)
-    return handles
+    caption(axes, "by rule" + (" (reduced run)" if reduced else ""))
 
 
 def _against_cost(axes: Axes, table: pd.DataFrame, rules: list[str]) -> None:
     known = table.dropna(subset=["flops", "accuracy"])
-    axes.set_ylabel(QUANTITIES["accuracy"], fontsize=TEXT)
+    axes.set_ylabel(AXES["accuracy"], fontsize=TEXT)
     axes.set_xlabel("FLOP per training step", fontsize=TEXT)
+    caption(axes, "by cost")
     if known.empty:
-        _say(axes, "no cost is known")
+        say(axes, "no cost\nis known")
         return
     for rule in rules:
         own = pick(known, rule=rule)
@@ -95,55 +90,32 @@ def _against_cost(axes: Axes, table: pd.DataFrame, rules: list[str]) -> None:
     axes.margins(x=0.15)
 
 
-def _by_layer(
-    axes: Axes, table: pd.DataFrame, layers: pd.DataFrame, rules: list[str], room: float
-) -> None:
+def _by_layer(axes: Axes, table: pd.DataFrame, layers: pd.DataFrame, rules: list[str]) -> None:
     absent = []
     for index, rule in enumerate(rules):
         own = pick(layers, rule=rule)
         if own["alignment"].notna().any():
-            color, marker = style_of(rule)
+            mine = look(style_of(rule)) | {"linewidth": 1, "capsize": 1.5}
+            mine["markersize"] *= 0.75
             axes.errorbar(
                 own["layer"] + _APART * (index - (len(rules) - 1) / 2),
                 own["alignment"],
                 yerr=own["alignment_sd"],
-                color=color,
-                marker=marker,
-                **OURS | {"markersize": 3.5, "linewidth": 1.1, "capsize": 1.5},
+                **mine,
             )
         if own["alignment"].isna().any() and pick(table, rule=rule)["n"].sum():
             absent.append(label_of(rule))
     if not layers["alignment"].notna().any():
-        _say(axes, "no Γ is valid")
-    axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
+        say(axes, "no Γ is valid")
+    zero_line(axes)
     depth = int(layers["layer"].max())
     axes.set_xticks(range(0, depth + 1, max(1, depth // 6)))
-    axes.set_ylabel("Γ = cos(a, g)", fontsize=TEXT)
-    axes.set_xlabel("l of h_l", fontsize=TEXT)
+    axes.set_ylabel(AXES["alignment"], fontsize=TEXT)
+    axes.set_xlabel(AXES["layer"], fontsize=TEXT)
     note = f"Γ not valid where not drawn: {', '.join(absent)}" if absent else "by hidden state"
-    caption(axes, note, room)
+    caption(axes, note)
 
 
-def _point(axes: Axes, x: list[float] | list[int], own: pd.DataFrame, rule: str) -> Any:
-    color, marker = style_of(rule)
-    return axes.errorbar(
-        x,
-        own["accuracy"],
-        yerr=own["accuracy_sd"],
-        color=color,
-        marker=marker,
-        label=label_of(rule),
-        **OURS | {"linestyle": "none"},
-    )
-
-
-def _say(axes: Axes, words: str) -> None:
-    """Why a panel is empty."""
-    axes.text(
-        *(0.5, 0.5),
-        textwrap.fill(words, 20),
-        transform=axes.transAxes,
-        ha="center",
-        color=GREY,
-        fontsize=SMALL,
-    )
+def _point(axes: Axes, x: list[float] | list[int], own: pd.DataFrame, rule: str) -> None:
+    mine = look(style_of(rule)) | {"linestyle": "none"}
+    axes.errorbar(x, own["accuracy"], yerr=own["accuracy_sd"], **mine)

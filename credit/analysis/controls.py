@@ -7,13 +7,13 @@ frozen blocks and a frozen embedding only the output layer trains, on its exact 
 the rule is, so that one run serves every rule.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from credit.analysis import cells
+from credit.analysis import cells, cost, reduction
 from credit.analysis.cells import formatted, spread
-from credit.analysis.controls_wording import deepest, reduced
+from credit.analysis.controls_wording import deepest
 from credit.analysis.selection import (
     ACCURACY,
     configuration,
@@ -22,7 +22,9 @@ from credit.analysis.selection import (
     metric,
     pick,
 )
+from credit.network_size import SIZES, parameters
 
+KIND = "matched_controls"
 FULL, NONE, SHALLOW = "k=L", "k=0", "shallow"
 RANDOM, PENALTY, FROZEN = "random labels", "penalty", "frozen embedding"
 ORDER = (FULL, NONE, FROZEN, SHALLOW, RANDOM, PENALTY)
@@ -40,22 +42,7 @@ METRICS = {"accuracy": ACCURACY, "train": "accuracy/train", "growth": "growth/ma
 """The metric behind a quantity of one run."""
 
 
-class Size(NamedTuple):
-    """What a dataset makes of a network."""
-
-    d_in: int
-    classes: int
-
-
-SIZES = {
-    "cifar10": Size(3072, 10),
-    "fashion_mnist": Size(784, 10),
-    "digits": Size(64, 10),
-    "teacher": Size(24, 10),
-}
-"""By dataset: runs do not say how many inputs and classes theirs has."""
-
-_CHANGED = ("k", "penalty", "random_labels", "embed_trains")
+_CHANGED = ("k", "penalty", "random_labels", "embed_trains", "augment")
 _VARIED = ("rule", "seed", "width", "depth", *_CHANGED)
 
 
@@ -71,6 +58,8 @@ def with_controls(runs: pd.DataFrame) -> pd.DataFrame:
     named = runs.assign(control=[_control(run, depth) for run in runs.to_dict("records")])
     deep = named.loc[named["depth"] == depth]
     configuration(deep, vary=("rule", "seed", *_CHANGED))
+    if len(true := named.loc[~named["random_labels"]]):  # only permuted labels go unaugmented
+        configuration(true, vary=[name for name in _VARIED if name != "augment"])
     for _, own in named.groupby("control"):
         configuration(own, vary=("rule", "seed"))
     return named
@@ -82,26 +71,29 @@ def describe(runs: pd.DataFrame) -> str:
     Raises:
         CreditError: as `with_controls`.
     """
-    config = deepest(with_controls(runs))
-    text = "{dataset}, d={width}, L={depth}, {epochs} epochs".format(**config)
-    return "; ".join(filter(None, (text, reduced(runs))))
+    named = with_controls(runs)
+    text = "{dataset}, d={width}, L={depth}, {epochs} epochs".format(**deepest(named))
+    return reduction.told(text, KIND, named)
 
 
 def controls(runs: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy, size and growth by rule and control, and the difference to `k=L`.
+    """Accuracy, cost, size and growth by rule and control, and the difference to `k=L`.
+
+    Args:
+        runs: of `cost.load`; without their costs these columns are nan.
 
     Returns:
         Columns rule, control, width, depth, k, parameters and trained (those of the whole network,
         and those that train; nan where the dataset's size is not known), for each of QUANTITIES
         its mean, `_sd` (ddof 1) and `_n` (of `difference`: seeds that both have), growth (the
-        largest over seeds of `growth/max`), n (finished runs), reduced (in what the runs fall
-        short of the published ones, or empty).
+        largest over seeds of `growth/max`), `cost.COUNTED`, n (finished runs), settings
+        (`reduction.settings` of all runs).
 
     Raises:
         CreditError: as `with_controls`.
     """
     named = with_controls(runs)
-    done, short_of = finished(named), reduced(runs)
+    done, label = finished(named), reduction.settings(KIND, named)
     rows: list[dict[str, Any]] = []
     for rule in in_order(named["rule"]):
         own = pick(named, rule=rule)
@@ -122,8 +114,9 @@ def controls(runs: pd.DataFrame) -> pd.DataFrame:
                 **spread("train", train.values()),
                 **spread("difference", [round(accuracy[s] - full[s], 12) for s in both]),
                 "growth": pd.Series(by_seed(ended, "growth"), dtype=float).max(),
+                **cost.counted(ended),
                 "n": len(ended),
-                "reduced": short_of,
+                "settings": label,
             }
             rows.append(row)
     return pd.DataFrame(rows)
@@ -142,9 +135,9 @@ def controls_wide(table: pd.DataFrame) -> pd.DataFrame:
     found = formatted(table, QUANTITIES)
     growth = [f"{row['growth']:.3g}" if pd.notna(row["growth"]) else "" for row in rows]
     found.insert(len(QUANTITIES), "growth/max", growth)
-    if any(table["reduced"]):
-        found["reduced"] = table["reduced"].tolist()
-    return pd.concat([pd.DataFrame(left), found], axis=1)
+    if (table["settings"] != reduction.PUBLISHED).any():
+        found["settings"] = table["settings"].tolist()
+    return pd.concat([pd.DataFrame(left), cost.counts(table), found], axis=1)
 
 
 def note(runs: pd.DataFrame) -> str:
@@ -176,26 +169,6 @@ def cell(runs: pd.DataFrame, rule: str, control: str, quantity: str = "accuracy"
         take=lambda own, name: metric(own, METRICS[name]),
         symbol=METRICS[quantity],
     )
-
-
-def parameters(config: Any, trained: bool = False) -> float:
-    """How many numbers the network of a run has, or how many of them train.
-
-    Args:
-        config: a run, as mapping or row: dataset, width, depth, k, terminal_norm, ...
-
-    Returns:
-        nan where the dataset is not in SIZES.
-    """
-    if config["dataset"] not in SIZES:
-        return float("nan")
-    (d_in, classes), d = SIZES[config["dataset"]], int(config["width"])
-    embed, block = d_in * d + d, 2 * d * d + 4 * d
-    head = classes * d + classes + 2 * d * bool(config["terminal_norm"])
-    if not trained:
-        return float(embed + int(config["depth"]) * block + head)
-    blocks = int(config["k"]) * block
-    return float(blocks + embed * bool(config["embed_trains"]) + head * bool(config["head_trains"]))
 
 
 def ordered(names: Any) -> list[str]:

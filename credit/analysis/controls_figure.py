@@ -1,35 +1,33 @@
 """The matched controls as a figure: accuracy and growth by control, a colour per rule."""
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from credit import audit
 from credit.analysis.controls import RANDOM, SIZES, ordered
-from credit.analysis.drawing import (
-    GREY,
+from credit.analysis.drawing import AXES, look, rule_entry, spread, style_of
+from credit.analysis.page import (
     NARROW,
-    OURS,
     TEXT,
     WIDE,
-    add_legend,
     caption,
     edge_note,
-    label_of,
+    finish,
+    name_ticks,
     new_figure,
-    style_of,
+    zero_line,
 )
 from credit.analysis.selection import in_order, pick
 from credit.analysis.tables import seeds_text
 from credit.errors import CreditError
 
 _PANELS = {
-    "accuracy": "test accuracy",
-    "train": "train accuracy",
-    "growth": "largest growth per block",
+    "accuracy": (AXES["accuracy"], "last epoch"),
+    "train": ("train accuracy (fraction)", "counted while training"),
+    "growth": ("growth per block (factor)", "largest of blocks and seeds"),
 }
+"""By quantity, what stands at its axis and above its panel."""
 
 
 def controls_figure(
@@ -47,50 +45,34 @@ def controls_figure(
     """
     if table.empty:
         raise CreditError("nothing to draw: the table has no rows, choose another experiment")
-    height, room = (3.8, width / 3.2) if width > NARROW else (8.0, width)
-    figure, panels = new_figure(title, width, height, panels=3)
+    figure, panels = new_figure(title, width, 3.0 if width > NARROW else 7.2, panels=3)
     names, rules = ordered(table["control"]), in_order(table["rule"])
-    handles: list[Any] = []
-    for axes, (quantity, label) in zip(panels, _PANELS.items(), strict=True):
-        handles = [
-            _points(axes, pick(table, rule=rule), names, quantity, index, len(rules))
-            for index, rule in enumerate(rules)
-        ]
-        axes.set_xticks(
-            range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=TEXT
-        )
-        axes.set_xlim(-0.6, len(names) - 0.4)
+    for axes, (quantity, (label, words)) in zip(panels, _PANELS.items(), strict=True):
+        for index, rule in enumerate(rules):
+            shift = 0.76 * (index - (len(rules) - 1) / 2) / max(len(rules), 1)
+            _points(axes, pick(table, rule=rule), names, quantity, shift)
+        name_ticks(axes, names)
         axes.set_ylabel(label, fontsize=TEXT)
+        caption(axes, words)
+    notes = [f"accuracies: {spread(seeds_text(table))}"]
     if RANDOM in names:
         level = chance or 1 / SIZES["cifar10"].classes
         for axes in panels[:2]:
-            axes.axhline(level, color=GREY, linestyle=":", linewidth=0.9, zorder=1)
+            zero_line(axes, level, ":")
             edge_note(axes, "chance", level)
     panels[2].set_yscale("log")
-    panels[2].axhline(audit.MAX_GROWTH, color=GREY, linestyle=":", linewidth=0.9, zorder=1)
+    zero_line(panels[2], audit.MAX_GROWTH, ":")
     edge_note(panels[2], "D1", audit.MAX_GROWTH)
-    note = seeds_text(table).replace("sample sd", "sample sd (error bars)")
-    caption(panels[0], note, room)
-    caption(panels[1], "counted while training", room)
-    caption(panels[2], "the largest of all seeds", room)
-    add_legend(figure, handles, width)
+    notes.append(f"D1: growth of at most {audit.MAX_GROWTH:g} per block")
+    finish(figure, [rule_entry(rule, linewidth=0) for rule in rules], title, *notes)
     return figure
 
 
-def _points(
-    axes: Axes, own: pd.DataFrame, names: list[str], quantity: str, index: int, rules: int
-) -> Any:
+def _points(axes: Axes, own: pd.DataFrame, names: list[str], quantity: str, shift: float) -> None:
     """One rule's points in a panel."""
-    rule = str(own["rule"].iloc[0])
-    color, marker = style_of(rule)
-    shift = 0.6 * (index - (rules - 1) / 2) / max(rules, 1)
-    return axes.errorbar(
+    axes.errorbar(
         own["control"].map(names.index) + shift,
         own[quantity],
         yerr=own.get(f"{quantity}_sd"),
-        color=color,
-        marker=marker,
-        linestyle="none",
-        label=label_of(rule),
-        **OURS,
+        **look(style_of(str(own["rule"].iloc[0]))) | {"linestyle": "none"},
     )

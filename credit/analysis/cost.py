@@ -25,6 +25,7 @@ import pandas as pd
 
 from credit.analysis.cells import spread
 from credit.analysis.selection import finished, in_order, metric, pick
+from credit.tracking.reader import Reader
 
 METRICS = {
     "flops": "cost/flops_per_step",
@@ -44,9 +45,17 @@ HEADINGS = {
 }
 """Columns of the tables and their headings."""
 
+COUNTED = {"flops": "FLOP", "block_evaluations": "", "estimator_parameters": ""}
+"""Columns that every table of trained networks has beside accuracy, and their units."""
+
 TOGETHER = "time/together"
 """Column of `with_costs`: the rules in a run's stack, "bp, dfa"; "" if its own only."""
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+
+
+def load(reader: Reader, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of `Reader.runs` as `with_costs` makes them."""
+    return with_costs(runs, reader.history(runs["run_id"], KEYS))
 
 
 def with_costs(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -88,6 +97,12 @@ def costs(runs: pd.DataFrame) -> dict[str, Any]:
     return row | spread("seconds", metric(runs, METRICS["seconds"]))
 
 
+def counted(runs: pd.DataFrame) -> dict[str, Any]:
+    """Of `costs`, the columns of COUNTED."""
+    own = costs(runs)
+    return {name: own[name] for name in COUNTED}
+
+
 def with_ratio(table: pd.DataFrame) -> pd.DataFrame:
     """The table with `flops_ratio`, to bp's row, of the same depth where there are several."""
     by = table.assign(depth=table.get("depth", 0))
@@ -106,6 +121,15 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
         "seconds": [seconds(row) for row in rows],
     }
     return pd.DataFrame({HEADINGS[name]: column for name, column in shown.items()})
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns COUNTED of a table as strings under their HEADINGS; none where none is known."""
+    known = {name: unit for name, unit in COUNTED.items() if table[name].notna().any()}
+    return pd.DataFrame(
+        {HEADINGS[name]: [si(v, unit) for v in table[name]] for name, unit in known.items()},
+        index=table.index,
+    )
 
 
 def si(value: float, unit: str = "") -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from credit.analysis import cost, reduction
 from credit.analysis.cells import formatted, spread
-from credit.analysis.controls_wording import reduced
 from credit.analysis.credit_scale_reported import Setting, power, reported, sources
 from credit.analysis.selection import (
     ACCURACY,
@@ -33,6 +33,7 @@ __all__ = [
     "sources",
 ]
 
+KIND = "credit_scale"
 SHOWN = {"accuracy": "test accuracy", "alignment": "Γ", "alignment_inner": "Γ, l < L"}
 _VARIED = ("rule", "seed", "credit_eps", "credit_reduction")
 
@@ -54,7 +55,7 @@ def describe(runs: pd.DataFrame) -> str:
         CreditError: as `shared`.
     """
     text = "{dataset}, d={width}, L={depth}, k={k}, {epochs} epochs".format(**shared(runs))
-    return "; ".join(filter(None, (text, reduced(runs))))
+    return reduction.told(text, KIND, runs)
 
 
 def settings(runs: pd.DataFrame) -> list[tuple[str, Setting]]:
@@ -62,30 +63,33 @@ def settings(runs: pd.DataFrame) -> list[tuple[str, Setting]]:
     names = ["rule", "credit_reduction", "credit_eps"]
     known = {tuple(row) for row in runs[names].drop_duplicates().itertuples(index=False)}
     return [
-        (rule, Setting(reduction, eps))
+        (rule, Setting(kind, eps))
         for rule in in_order(runs["rule"])
-        for reduction in ("mean", "sum", "published")
+        for kind in ("mean", "sum")
         for eps in sorted({eps for *_, eps in known})
-        if (rule, reduction, eps) in known
+        if (rule, kind, eps) in known
     ]
 
 
 def credit_scale(runs: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy, sizes and direction by rule, reduction and credit_eps.
+    """Accuracy, cost, sizes and direction by rule, reduction and credit_eps.
+
+    Args:
+        runs: of `cost.load`; without their costs these columns are nan.
 
     Returns:
         Columns rule, reduction, eps; for each of SHOWN its mean, `_sd` (ddof 1) and `_n` (valid
         seeds); hidden (‖h_L‖), credit (‖a_L‖), credit_0 (‖a_0‖), medians over seeds; of the credit
         as the training sees it, which is batch_size times smaller where reduction is "mean", rms
         and rms_0 (at h_L and h_0) and kept and kept_0, the share rms / (rms + eps) of its full
-        length that `norm` leaves; growth (the largest of all seeds); n (finished runs); accuracy,
-        sd and ‖h_L‖ that others measured (`reported_...`); reduced (in what the runs fall short of
-        the published ones, or empty). Sizes are medians over held-out samples.
+        length that `norm` leaves; growth (the largest of all seeds); `cost.COUNTED`; n (finished
+        runs); accuracy, sd and ‖h_L‖ that others measured (`reported_...`); settings
+        (`reduction.settings` of all runs). Sizes are medians over held-out samples.
 
     Raises:
         CreditError: as `shared`.
     """
-    config, done, short_of = shared(runs), finished(runs), reduced(runs)
+    config, done, label = shared(runs), finished(runs), reduction.settings(KIND, runs)
     rows = []
     for rule, setting in settings(runs):
         own = setting.of(done, rule)
@@ -108,9 +112,10 @@ def credit_scale(runs: pd.DataFrame) -> pd.DataFrame:
             "kept": _kept(last * unit, setting.eps),
             "kept_0": _kept(first * unit, setting.eps),
             "growth": pd.Series(metric(own, "growth/max"), dtype=float).max(),
+            **cost.counted(own),
             "n": len(own),
         }
-        row |= reported(runs, rule, setting) | {"reduced": short_of}
+        row |= reported(runs, rule, setting) | {"settings": label}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -133,10 +138,10 @@ def credit_scale_wide(table: pd.DataFrame) -> pd.DataFrame:
     if table["reported_accuracy"].notna().any():
         found.insert(1, "reported", [_pair(row) for row in rows])
         found.insert(3, "‖h_L‖ reported", [power(row["reported_hidden"]) for row in rows])
-    if any(table["reduced"]):
-        found["reduced"] = table["reduced"].tolist()
+    if (table["settings"] != reduction.PUBLISHED).any():
+        found["settings"] = table["settings"].tolist()
     left = table[["rule", "reduction"]].assign(eps=[f"{eps:g}" for eps in table["eps"]])
-    return pd.concat([left, found], axis=1)
+    return pd.concat([left, cost.counts(table), found], axis=1)
 
 
 def courses(reader: Reader, runs: pd.DataFrame) -> pd.DataFrame:

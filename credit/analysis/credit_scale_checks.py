@@ -126,7 +126,8 @@ def _lead(runs: pd.DataFrame) -> Verdict:
     reason = (
         f"fa {short(fmean(ours))} ({published_setting('fa')}), dfa {short(fmean(theirs))} "
         f"({published_setting('dfa')}): {points(lead)} ({_listed(gaps)}; {over(gaps)}), where "
-        f"{points(LEAD)} are asked for"
+        f"{points(LEAD)} are asked for of the mean; {sum(gap >= LEAD for gap in gaps)} of "
+        f"{len(gaps)} seeds alone have them"
     )
     return Verdict("lead", status(lead >= LEAD), lead, LEAD, reason)
 
@@ -150,9 +151,10 @@ def _share(runs: pd.DataFrame) -> Verdict:
     share = round(rest / lead, 12)
     label = "direction" if share >= HALF else "scale effect"
     side = sum((b >= HALF * a) == (share >= HALF) for a, b in zip(leads, left, strict=True))
+    kept = f"{share:.0%}" if share > 0 else "nothing"
     reason = (
         f"fa leads dfa by {points(lead)} as published ({_listed(leads)}) and by {points(rest)} "
-        f"at eps=0 ({_listed(left)}): {share:.0%} of the lead is left without a brake, so it is "
+        f"at eps=0 ({_listed(left)}): {kept} of the lead is left without a brake, so it is "
         f"{'mostly its direction' if label == 'direction' else 'mostly a scale effect'} (from "
         f"{HALF:.0%} on it is direction); {side} of {len(leads)} seeds alone say the same "
         f"({over(leads)})"

@@ -3,29 +3,29 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from credit.analysis.drawing import (
-    NARROW,
-    OURS,
-    REPORTED,
-    TEXT,
-    WIDE,
-    add_legend,
-    caption,
+    AXES,
+    entry,
+    hollow,
     key,
     label_of,
-    new_figure,
+    look,
+    shades,
+    spread,
     style_of,
 )
+from credit.analysis.page import NARROW, TEXT, WIDE, caption, finish, new_figure
 from credit.analysis.selection import in_order, pick
 from credit.analysis.tables import seeds_text
 from credit.errors import CreditError
 
-_DASHES = {"mean": "-", "sum": "--", "published": ":"}
+_REDUCTIONS = ("mean", "sum", "published")
+"""In the order of a rule's variants: solid, dashed, dotted."""
 
 
 def credit_scale_figure(
@@ -45,83 +45,71 @@ def credit_scale_figure(
         raise CreditError("nothing to draw: the table has no rows, choose another experiment")
     rules = in_order(table["rule"])
     count = 1 + len(rules)
-    height, room = (3.8, width / count) if width > NARROW else (1.2 + 2.5 * count, width)
+    height = 2.8 if width > NARROW else 0.3 + 2.0 * count
     figure, panels = new_figure(title, width, height, panels=count)
     handles = _accuracy_panel(panels[0], table)
-    note = seeds_text(table).replace("sample sd", "sample sd (error bars)")
-    caption(panels[0], f"{note}; dashed: sum", 0.9 * room)
+    caption(panels[0], "accuracy at the last epoch")
     levels = sorted(table["eps"].unique())
-    shades = colormaps["viridis"].resampled(len(levels) + 1)  # the last one is too light on white
+    colors = shades(len(levels))
     for axes, rule in zip(panels[1:], rules, strict=True):
-        _course_panel(axes, epochs, rule, levels, shades)
-        caption(axes, f"{label_of(rule)}: median over seeds; dashed: sum", room)
+        _course_panel(axes, epochs, rule, dict(zip(levels, colors, strict=True)))
+        caption(axes, f"{label_of(rule)}: size of h_L")
     handles += [
-        Line2D([], [], color=shades(i), linewidth=2, label=f"eps = {eps:g}")
-        for i, eps in enumerate(levels)
+        entry(f"eps = {eps:g}", color=color, linewidth=2)
+        for eps, color in zip(levels, colors, strict=True)
     ]
+    source = ""
     if table["reported_accuracy"].notna().any():
         handles.append(key("o", "measured by others"))
+        source = "hollow: measured by others, with their sample sd where they gave one"
     _same_limits(panels[1:])
-    add_legend(figure, handles, width)
+    notes = (spread(seeds_text(table)), "‖h_L‖: medians over samples and seeds")
+    finish(figure, handles, title, *notes, "dashed: loss summed over the batch", source)
     return figure
 
 
-def _accuracy_panel(axes: Axes, table: pd.DataFrame) -> list[Any]:
-    handles: list[Any] = []
-    groups = table[["rule", "reduction"]].drop_duplicates().itertuples(index=False)
-    for rule, reduction in groups:
+def _accuracy_panel(axes: Axes, table: pd.DataFrame) -> list[Artist]:
+    handles: list[Artist] = []
+    groups = list(table[["rule", "reduction"]].drop_duplicates().itertuples(index=False))
+    positive = table.loc[table["eps"] > 0, "eps"]
+    smallest = positive.min() if len(positive) else 1.0
+    for index, (rule, reduction) in enumerate(groups):
         own = pick(table, rule=rule, reduction=reduction).sort_values("eps")
-        color, marker = style_of(rule)
-        bars = axes.errorbar(
-            own["eps"],
-            own["accuracy"],
-            yerr=own["accuracy_sd"],
-            color=color,
-            marker=marker,
-            linestyle=_DASHES[reduction],
-            label=f"{label_of(rule)}, {reduction}",
-            **OURS,
-        )
-        handles.append(bars)
+        style = style_of(rule)
+        # error bars beside each other: by a tenth of a decade, or as much of the step from 0
+        places = own["eps"] * 10 ** (0.16 * index) + (own["eps"] == 0) * 0.08 * smallest * index
+        mine = look(style, _REDUCTIONS.index(reduction))
+        axes.errorbar(places, own["accuracy"], yerr=own["accuracy_sd"], **mine)
+        handles.append(entry(f"{label_of(rule)}, {reduction}", **mine))
         known = own.dropna(subset=["reported_accuracy"])
         axes.errorbar(
-            known["eps"] * 2.5,  # right of ours
+            known["eps"] * 6,  # right of ours
             known["reported_accuracy"],
             yerr=known["reported_sd"],
-            color=color,
-            marker=marker,
-            **REPORTED,
+            **hollow(style),
         )
-    positive = table.loc[table["eps"] > 0, "eps"]
     levels = sorted(table["eps"].unique())
     if len(positive):
         # linear up to the smallest eps, so that 0 has a place beside the decades
-        axes.set_xscale("symlog", linthresh=positive.min(), linscale=1)
-        axes.set_xlim(-0.3 * positive.min(), positive.max() * 10)
+        axes.set_xscale("symlog", linthresh=smallest, linscale=2)
+        axes.set_xlim(-0.3 * smallest, positive.max() * 10)
     axes.set_xticks(levels, [f"{eps:g}" for eps in levels], rotation=40, fontsize=TEXT)
     axes.minorticks_off()
-    axes.set_xlabel("credit_eps", fontsize=TEXT)
-    axes.set_ylabel("test accuracy at the last epoch", fontsize=TEXT)
+    axes.set_xlabel("eps of v / (rms(v) + eps)", fontsize=TEXT)
+    axes.set_ylabel(AXES["accuracy"], fontsize=TEXT)
     return handles
 
 
-def _course_panel(
-    axes: Axes, epochs: pd.DataFrame, rule: str, levels: list[float], shades: Any
-) -> None:
+def _course_panel(axes: Axes, epochs: pd.DataFrame, rule: str, colors: dict[float, Any]) -> None:
     own = pick(epochs, rule=rule).dropna(subset=["hidden"]) if len(epochs) else epochs
     for (reduction, eps), line in own.groupby(["reduction", "eps"]) if len(own) else ():
-        axes.plot(
-            line["epoch"],
-            line["hidden"],
-            color=shades(levels.index(eps)),
-            linestyle=_DASHES[str(reduction)],
-            marker=style_of(rule).marker,
-            markersize=2.5,
-            linewidth=1.2,
-        )
+        mine = look(style_of(rule), _REDUCTIONS.index(str(reduction)))
+        mine |= {"color": colors[eps], "markersize": 3}
+        axes.errorbar(line["epoch"], line["hidden"], **mine)
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlabel("epoch", fontsize=TEXT)
-    axes.set_ylabel("‖h_L‖, median", fontsize=TEXT)
+    axes.set_ylabel("‖h_L‖ (median)", fontsize=TEXT)
 
 
 def _same_limits(panels: list[Axes]) -> None:

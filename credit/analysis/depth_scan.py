@@ -8,20 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from credit.analysis import comparison, cost
+from credit.analysis import comparison, cost, reduction
 from credit.analysis.selection import finished, in_order, pick
 
-DEPTHS = (2, 4, 6, 8, 12)
-"""The published grid."""
+KIND = "depth_scan"
 
 
 def describe(runs: pd.DataFrame) -> str:
-    """What all runs have in common, for a title, and in what they are less than the published.
+    """What all runs have in common, for a title, and in what they are not the published ones.
 
     Raises:
         CreditError: as `comparison.fully_trained`.
     """
-    return comparison.describe(runs, DEPTHS)
+    return comparison.describe(runs, KIND)
 
 
 def scan(runs: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +45,7 @@ def scan(runs: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
             place = {"rule": rule, "depth": depth}
             own = comparison.measured(pick(done, **place), pick(layers, **place))
             rows.append({**place, **own})
-    return comparison.labelled(cost.with_ratio(pd.DataFrame(rows)), full, DEPTHS)
+    return cost.with_ratio(pd.DataFrame(rows)).assign(run=reduction.settings(KIND, full))
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,47 +1,54 @@
 """Figures of an experiment, from the tables of `credit.analysis.tables`.
 
 Plain `Figure` objects, without pyplot's global state: they can be made in any thread and saved as
-PNG or SVG. Readable at column width (3.5 inches) and page width (7).
+PNG, SVG or PDF (`credit.figure_files`). Drawn for both columns of a page (7 inches) or one (3.3).
 """
 
-from typing import Any
-
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from credit import audit
+from credit.analysis import published
 from credit.analysis.drawing import (
+    AXES,
+    DASHES,
     GREY,
-    NARROW,
-    OURS,
-    REPORTED,
-    TEXT,
-    WIDE,
-    Style,
-    add_legend,
-    caption,
-    edge_note,
+    MEANING,
+    SERIES,
+    entry,
+    hollow,
     key,
     label_of,
-    new_figure,
+    look,
+    rule_entry,
+    shades,
+    spread,
     style_of,
+)
+from credit.analysis.page import (
+    NARROW,
+    TEXT,
+    WIDE,
+    caption,
+    edge_note,
+    finish,
+    new_figure,
+    zero_line,
 )
 from credit.analysis.selection import in_order, pick
 from credit.analysis.tables import CAPTION, seeds_text
 from credit.errors import CreditError
 
-_QUANTITIES = {  # column -> label, style
-    "hidden_norm": ("‖h‖ hidden state", Style("#0072B2", "s")),
-    "grad_norm": ("‖g‖ exact gradient", Style("#000000", "o")),
-    "credit_norm": ("‖a‖ credit", Style("#D55E00", "^")),
+_QUANTITIES = {  # column -> label
+    "hidden_norm": "‖h‖ hidden state",
+    "grad_norm": "‖g‖ exact gradient",
+    "credit_norm": "‖a‖ credit",
 }
-_DASHES = ("solid", "dashed", "dotted", "dashdot")
-_PENALTIES = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#000000")
+_APART = 0.035
+"""Between the lines of two rules, so that error bars can be told apart; two rungs are 1 apart."""
 
 
 def ladder_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
@@ -55,42 +62,36 @@ def ladder_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
         CreditError: the table has no rows.
     """
     _require(table)
-    figure, (axes,) = new_figure(title, width, width * 0.62 if width > NARROW else width * 0.9)
-    handles: list[Any] = []
-    for rule in in_order(table["rule"]):
+    figure, (axes,) = new_figure(title, width, 3.4 if width > NARROW else 2.7)
+    handles = ladder_panel(axes, table)
+    known = table["reported_mean"].notna().any()
+    source = f"hollow: {published.SOURCE}, mean ± sample sd" if known else ""
+    finish(figure, handles, title, f"{CAPTION}, {spread(seeds_text(table))}", source)
+    return figure
+
+
+def ladder_panel(axes: Axes, table: pd.DataFrame) -> list[Artist]:
+    """Draw a ladder; returns its legend entries."""
+    handles: list[Artist] = []
+    rules = in_order(table["rule"])
+    for index, rule in enumerate(rules):
         own = pick(table, rule=rule).sort_values("k")
-        color, marker = style_of(rule)
-        bars = axes.errorbar(
-            own["k"],
-            own["mean"],
-            yerr=own["sd"],
-            color=color,
-            marker=marker,
-            label=label_of(rule),
-            **OURS,
-        )
-        handles.append(bars)
+        style, shift = style_of(rule), _APART * (index - (len(rules) - 1) / 2)
+        axes.errorbar(own["k"] + shift, own["mean"], yerr=own["sd"], **look(style))
+        handles.append(rule_entry(rule))
         known = own.dropna(subset=["reported_mean"])
         axes.errorbar(
-            known["k"] + 0.13,
+            known["k"] + shift + 0.14,
             known["reported_mean"],
             yerr=known["reported_sd"],
-            color=color,
-            marker=marker,
-            **REPORTED,
+            **hollow(style),
         )
-    note = seeds_text(table)
-    if table["sd"].notna().any():
-        note = note.replace("sample sd", "sample sd (error bars)")
     if table["reported_mean"].notna().any():
         handles.append(key("o", "reported"))
-        note += "; hollow: reported by the experiment's authors"
     axes.set_xticks(sorted(table["k"].unique()))
     axes.set_xlabel("k, trainable blocks (counted from the last)", fontsize=TEXT)
-    axes.set_ylabel(CAPTION.replace(" at", "\nat"), fontsize=TEXT)
-    caption(axes, note, width)
-    add_legend(figure, handles, width)
-    return figure
+    axes.set_ylabel(AXES["accuracy"], fontsize=TEXT)
+    return handles
 
 
 def direction_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
@@ -105,16 +106,25 @@ def direction_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Fi
         CreditError: the table has no rows.
     """
     _require(table)
-    side_by_side = width > NARROW
-    figure, (left, right) = new_figure(
-        title, width, width * (0.5 if side_by_side else 1.5), panels=2
-    )
-    handles = _alignment_panel(left, table, width / 2 if side_by_side else width)
-    handles += _norm_panel(right, table, width / 2 if side_by_side else width)
+    figure, (left, right) = new_figure(title, width, 2.8 if width > NARROW else 4.6, panels=2)
+    handles = alignment_panel(left, table)
+    handles += _norm_panel(right, table)
     for axes in (left, right):
         axes.set_xticks(sorted(table["layer"].unique()))
-        axes.set_xlabel("layer l", fontsize=TEXT)
-    add_legend(figure, handles, width)
+        axes.set_xlabel(AXES["layer"], fontsize=TEXT)
+    seeds = int(table["seeds"].max())
+    many = f"Γ: mean ± sample sd (error bars) over the valid ones of n = {seeds} seeds"
+    few = {0: "no run has finished yet", 1: "n = 1 seed, so no error bars"}
+    source = f"hollow: {published.SOURCE}, means"
+    finish(
+        figure,
+        handles,
+        title,
+        MEANING["alignment"],
+        few.get(seeds, many),
+        "norms: medians over samples and seeds",
+        source if table["reported_alignment"].notna().any() else "",
+    )
     return figure
 
 
@@ -132,9 +142,9 @@ def curves_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
     rules = in_order(table["rule"])
     per_row = min(len(rules), 4 if width > NARROW else 2)
     rows = -(-len(rules) // per_row)
-    figure, panels = new_figure(title, width, 0.9 + 1.9 * rows, panels=len(rules), per_row=per_row)
+    figure, panels = new_figure(title, width, 0.3 + 1.7 * rows, len(rules), per_row, "all")
     ks = sorted(table["k"].unique())
-    shades = colormaps["viridis"].resampled(len(ks) + 1)  # the last one is too light on white
+    colors = shades(len(ks))
     for axes, rule in zip(panels, rules, strict=True):
         own = pick(table, rule=rule)
         for k, seed in own[["k", "seed"]].drop_duplicates().itertuples(index=False):
@@ -144,93 +154,70 @@ def curves_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
                 run["accuracy"],
                 marker="." if len(run) == 1 else None,
                 linewidth=0.9,
-                color=shades(ks.index(k)),
+                color=colors[ks.index(k)],
             )
         axes.set_title(label_of(rule), fontsize=TEXT)
         axes.set_ylim(*_padded(table["accuracy"]))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.set_xlabel("epoch", fontsize=TEXT)
     for axes in panels[::per_row]:
-        axes.set_ylabel("test accuracy", fontsize=TEXT)
-    handles: list[Artist] = [
-        Line2D([], [], color=shades(i), linewidth=1.6, label=f"k={k}") for i, k in enumerate(ks)
-    ]
+        axes.set_ylabel(AXES["accuracy"], fontsize=TEXT)
+    handles = [entry(f"k={k}", color=colors[i], linewidth=1.6) for i, k in enumerate(ks)]
     seeds = table["seed"].nunique()
-    note = Line2D([], [], linewidth=0, label=f"one line per seed, {seeds} in all")
-    add_legend(figure, [*handles, note] if seeds > 1 else handles, width)
+    text = f"one line per seed, {seeds} in all" if seeds > 1 else "n = 1 seed"
+    finish(figure, handles, title, f"{text}, no error bars; colour: k, trainable blocks")
     return figure
 
 
-def _alignment_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
+def alignment_panel(axes: Axes, table: pd.DataFrame) -> list[Artist]:
+    """Draw Γ by layer, a series per rule and penalty; returns its legend entries."""
     for bound in (audit.MEDIOCRE, audit.POOR):
-        axes.axhspan(-bound, bound, color="#000000", alpha=0.06, linewidth=0, zorder=0)
+        axes.axhspan(-bound, bound, color=GREY, alpha=0.1, linewidth=0, zorder=0)
     edge_note(axes, "mediocre", (audit.MEDIOCRE + audit.POOR) / 2)
     edge_note(axes, "poor", 0)
-    handles: list[Any] = []
+    handles: list[Artist] = []
     groups = _groups(table)
     for index, (rule, penalty, own) in enumerate(groups):
-        color = _PENALTIES[index % len(_PENALTIES)]
-        marker = style_of(rule).marker if index == 0 else "os"[index % 2]
-        shift = 0.08 * (index - (len(groups) - 1) / 2)
-        bars = axes.errorbar(
-            own["layer"] + shift,
-            own["alignment"],
-            yerr=own["alignment_sd"],
-            color=color,
-            marker=marker,
-            **OURS,
-            label=f"Γ, {label_of(rule)} λ={penalty:g}",
-        )
-        handles.append(bars)
-        bad = own.loc[own["status"] != "ok"]
-        axes.plot(bad["layer"] + shift, bad["raw_cosine"], "x", color=color, markersize=6, zorder=4)
-        known = own.dropna(subset=["reported_alignment"])
-        axes.errorbar(
-            known["layer"] + shift + 0.12,
-            known["reported_alignment"],
-            color=color,
-            marker=marker,
-            **REPORTED,
-        )
+        style = style_of(rule)
+        mine = look(style, [p for r, p, _ in groups if r == rule].index(penalty))
+        places = own["layer"] + 0.08 * (index - (len(groups) - 1) / 2)
+        axes.errorbar(places, own["alignment"], yerr=own["alignment_sd"], **mine)
+        handles.append(entry(f"{label_of(rule)}, λ={penalty:g}", **mine))
+        bad = own["status"] != "ok"
+        axes.plot(places[bad], own["raw_cosine"][bad], "x", color=style.color, zorder=4)
+        known = own["reported_alignment"].notna()
+        axes.errorbar(places[known] + 0.14, own["reported_alignment"][known], **hollow(style))
     if (table["status"] != "ok").any():
         handles.append(key("x", "raw cosine where Γ is not valid"))
     if table["reported_alignment"].notna().any():
-        handles.append(key("o", "reported by the authors"))
-    axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
-    axes.set_ylabel("alignment Γ = cos(a, g)", fontsize=TEXT)
-    seeds = int(table["seeds"].max())
-    note = f"mean ± sample sd (error bars) over the valid of {seeds} seeds"
-    few = {0: "no run has finished yet", 1: "n = 1 seed"}
-    caption(axes, few.get(seeds, note), width)
+        handles.append(key("o", "reported"))
+    zero_line(axes)
+    axes.set_ylabel("Γ (mean cosine)", fontsize=TEXT)
     return handles
 
 
-def _norm_panel(axes: Axes, table: pd.DataFrame, width: float) -> list[Artist]:
+def _norm_panel(axes: Axes, table: pd.DataFrame) -> list[Artist]:
     groups = _groups(table)
     for index, (_, _, own) in enumerate(groups):
-        for column, (_, look) in _QUANTITIES.items():
+        for column, style in zip(_QUANTITIES, SERIES, strict=True):
             values = own[column].where(own[column] > 0)  # a norm of 0 has no place on a log axis
-            face = look.color if index == 0 else "white"
-            axes.plot(
-                own["layer"],
-                values,
-                marker=look.marker,
-                linestyle=_DASHES[index % len(_DASHES)],
-                color=look.color,
-                markerfacecolor=face,
-                markersize=4.5,
-                linewidth=1.2,
-            )
+            mine = look(style, index)
+            axes.errorbar(own["layer"], values, **mine)
     axes.set_yscale("log")
     floor = float(table["reference_floor"].iloc[0])
     axes.axhline(floor, color=GREY, linestyle=":", linewidth=1)
     edge_note(axes, "floor\nof ‖g‖", floor)
-    axes.set_ylabel("median norm per sample", fontsize=TEXT)
-    lines = zip(_DASHES, groups, strict=False)
-    caption(axes, ", ".join(f"{dash} λ={penalty:g}" for dash, (_, penalty, _) in lines), width)
+    axes.set_ylabel("norm per sample (median)", fontsize=TEXT)
+    lines = zip(DASHES, groups, strict=False)
+    several = table["rule"].nunique() > 1
+    words = [
+        f"{dash} {label_of(rule) + ' ' if several else ''}λ={penalty:g}"
+        for dash, (rule, penalty, _) in lines
+    ]
+    caption(axes, ", ".join(words))
     return [
-        Line2D([], [], color=look.color, marker=look.marker, markersize=4.5, label=label)
-        for label, look in _QUANTITIES.values()
+        entry(label, **look(style))
+        for label, style in zip(_QUANTITIES.values(), SERIES, strict=True)
     ]
 
 

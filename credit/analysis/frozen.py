@@ -11,19 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from credit.analysis import cost, wording
+from credit.analysis import cost, reduction, wording
 from credit.analysis.cells import COPY, QUANTITIES, by_seed, formatted, spread, summary
-from credit.analysis.published_frozen import SEEDS, SOURCE, reduced, reported_frozen
+from credit.analysis.published_frozen import SOURCE, reported_frozen
 from credit.analysis.selection import ACCURACY, configuration, finished, metric, pick
 from credit.errors import CreditError
 from credit.spec import LEARNED_FIELDS
 
 START = "start"
 """The RunSpec field that names the run whose network another one starts from."""
+KIND = "frozen_recovery"
 REFERENCE = "reference"
 """The arm of the networks that the others start from."""
-COSTS = {"estimator_parameters": "", "block_evaluations": "", "flops": "FLOP"}
-"""Columns of `cost` that the table shows, and their units."""
 
 _ORDER = ("dfa", "state_bridge", "credit_eT", "credit_deltaL")
 _PLACE = ("seed", "width", "depth")
@@ -87,7 +86,7 @@ def with_arms(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe(runs: pd.DataFrame) -> str:
-    """What all runs have in common, for a title, and in what they fall short of the recipe.
+    """What all runs have in common, for a title, and in what they are not the published ones.
 
     As "cifar10, bp for 100 epochs, then frozen; estimators: all samples, 100 epochs in batches of
     128, estimator_layers 1".
@@ -102,7 +101,13 @@ def describe(runs: pd.DataFrame) -> str:
     epochs = "/".join(map(str, sorted(references["epochs"].unique()))) or "an unknown number of"
     taught = ", ".join(filter(None, (wording.trained(config), wording.estimators(frozen, False))))
     text = f"{config['dataset']}, bp for {epochs} epochs, then frozen; estimators: {taught}"
-    return "; ".join(filter(None, (text, reduced(named, SEEDS))))
+    return reduction.told(text, KIND, *halves(named))
+
+
+def halves(named: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Frozen runs, and their references, of runs of `with_arms`."""
+    theirs = named["arm"] == REFERENCE
+    return named.loc[~theirs], named.loc[theirs]
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -114,14 +119,14 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns network, width, depth, arm; for each of `cells.QUANTITIES`, `cells.COPY` and for
         reference_accuracy its mean, `_sd` (ddof 1) and `_n` (valid seeds); n (finished runs);
-        COSTS; settings ("published" or "REDUCED: ..."); reported_alignment; departures, in what
-        our settings differ from the reported ones ("" if in nothing).
+        `cost.COUNTED`; settings (`reduction.settings` of all runs); reported_alignment; departures,
+        in what our settings differ from the reported ones ("" if in nothing).
 
     Raises:
         CreditError: as `with_arms`.
     """
     named = with_arms(runs)
-    done, rows = finished(named), []
+    done, rows, label = finished(named), [], reduction.settings(KIND, *halves(named))
     for width, depth in networks(named):
         here = pick(named, width=width, depth=depth)
         for arm in in_order(here["arm"]):
@@ -131,9 +136,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
             for control in COPY:
                 row |= spread(control, by_seed(own, control).values())
             row |= spread("reference_accuracy", own["reference_accuracy"])
-            row |= {name: value for name, value in cost.costs(own).items() if name in COSTS}
-            row["settings"] = reduced(pick(named, network=row["network"]), SEEDS) or "published"
-            rows.append(row)
+            rows.append(row | cost.counted(own) | {"settings": label})
     if not rows:
         raise CreditError("no frozen run to show: run the experiment to its second part first")
     reported = reported_frozen(named)
@@ -155,9 +158,8 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     ]
     if any(reported):
         cells.insert(1, f"{QUANTITIES['alignment']} reported", reported)
-    for name, unit in COSTS.items():
-        cells[cost.HEADINGS[name]] = [cost.si(v, unit) for v in table[name]]
-    if (table["settings"] != "published").any():
+    cells = pd.concat([cells, cost.counts(table)], axis=1)
+    if (table["settings"] != reduction.PUBLISHED).any():
         cells["settings"] = table["settings"].tolist()
     return pd.concat([table[["network", "arm"]], cells], axis=1)
 

@@ -16,6 +16,9 @@ order must hold of ρ, too. All hold in every network in which the arms were run
   scatter.
 - UNMOVED: test accuracy of a frozen run and of its reference differ by .0005 at most: nothing of
   the network trained, but rounding may turn single samples of 10,000.
+- copy: every estimator's Γ below h_L is .05 above that of g_L passed back unchanged, in every
+  network and on every seed (`copy_control` says why); else it has not found more than the skip
+  path, whatever its lead over dfa.
 """
 
 import itertools
@@ -26,6 +29,7 @@ from typing import Any
 import pandas as pd
 
 from credit import audit
+from credit.analysis import copy_control
 from credit.analysis.cells import (
     QUANTITIES,
     Undecided,
@@ -39,7 +43,7 @@ from credit.analysis.cells import (
 )
 from credit.analysis.frozen import REFERENCE, in_order, is_field, networks, with_arms
 from credit.analysis.selection import finished, pick
-from credit.analysis.wording import over, short, status
+from credit.analysis.wording import LEARNED, over, short, status
 from credit.audit import Verdict
 from credit.spec import RunSpec
 
@@ -84,6 +88,7 @@ def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
             )
         )
     found.append(("all", _order([verdict for _, verdict in found])))
+    found += [(_rule(arm), _copy(named, arm)) for arm in estimators(named)]
     found.append(("dfa", decide("dfa near 0", NEAR_ZERO, lambda: _near_zero(named))))
     found.append(("vector_field", decide("M", -SLACK, lambda: _directions(named))))
     found.append(("all", decide("frozen", UNMOVED, lambda: _unmoved(named))))
@@ -119,6 +124,17 @@ def _order(steps: list[Verdict]) -> Verdict:
     whole = next(s for s in ("fail", "undefined", "pass") if s in statuses)
     reason = "; ".join(f"{step.check}: {step.status}" for step in steps)
     return Verdict("order", whole, None, None, reason)
+
+
+def estimators(runs: pd.DataFrame) -> list[str]:
+    """The arms that learn: all but the control that dfa is, and rules without an estimator."""
+    return in_order(runs.loc[runs["rule"].isin(LEARNED)]["arm"])
+
+
+def _copy(runs: pd.DataFrame, arm: str) -> Verdict:
+    own = pick(runs, arm=arm)
+    names = dict.fromkeys(own["network"])
+    return copy_control.verdict(arm, {f"{arm} in {n}": pick(own, network=n) for n in names})
 
 
 def _near_zero(runs: pd.DataFrame) -> Verdict:

@@ -1,35 +1,30 @@
 """The nonlinearity ladder as a figure: quantity by depth, a panel per alpha, a line per rule."""
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from credit.analysis.drawing import (
-    GREY,
-    NARROW,
-    OURS,
-    REPORTED,
-    SMALL,
-    TEXT,
-    WIDE,
-    add_legend,
+    AXES,
+    MEANING,
+    hollow,
     key,
-    label_of,
-    new_figure,
+    look,
+    rule_entry,
+    spread,
     style_of,
 )
 from credit.analysis.nonlinearity import QUANTITIES, seeds_text
+from credit.analysis.page import NARROW, SMALL, TEXT, WIDE, finish, new_figure, zero_line
+from credit.analysis.published_nonlinearity import SOURCE
 from credit.analysis.selection import in_order, pick
 from credit.errors import CreditError
 
 DRAWN = ("gamma", "rho", "accuracy")
 _APART = 0.085
 """Between the lines of two rules, so that error bars can be told apart; two depths are 1 apart."""
-_SMALLER = OURS | {"markersize": 4, "linewidth": 1.1, "capsize": 2}
+_SMALLER = {"linewidth": 1, "capsize": 1.5}
 
 
 def nonlinearity_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
@@ -53,54 +48,41 @@ def nonlinearity_figure(table: pd.DataFrame, title: str, width: float = WIDE) ->
         places = [(name, alpha) for alpha in alphas for name in DRAWN]
     per_row = len(alphas) if across else len(DRAWN)
     rows = len(places) // per_row
-    height = 1.0 + (1.6 if across else 1.35) * rows
-    full_title = f"{title}; {_note(table)}"
-    figure, panels = new_figure(full_title, width, height, panels=len(places), per_row=per_row)
+    height = 0.4 + (1.5 if across else 1.25) * rows
+    share = "row" if across else "col"
+    figure, panels = new_figure(title, width, height, len(places), per_row, share)
     rules = in_order(table["rule"])
     for index, (axes, (name, alpha)) in enumerate(zip(panels, places, strict=True)):
         _panel(axes, pick(table, alpha=alpha), name, rules)
-        label = QUANTITIES[name].label
+        label, size = QUANTITIES[name].label, TEXT if across else SMALL
+        axes.tick_params(labelsize=size)
         if index < per_row:
-            axes.set_title(f"α = {alpha:g}" if across else label, fontsize=TEXT)
+            head = f"α = {alpha:g}" if across else label.replace(" ", "\n", 1)
+            axes.set_title(head, fontsize=size)
         if index % per_row == 0:
-            axes.set_ylabel(label if across else f"α = {alpha:g}", fontsize=TEXT)
+            axes.set_ylabel(label if across else f"α = {alpha:g}", fontsize=size)
         if index >= len(places) - per_row:
-            axes.set_xlabel("L, residual blocks", fontsize=TEXT if across else SMALL)
-    lines: list[Artist] = [
-        Line2D([], [], color=color, marker=marker, markersize=5, label=label_of(rule))
-        for rule in rules
-        for color, marker in [style_of(rule)]
-    ]
-    add_legend(figure, lines + [key("o", "reported")] * _has_reported(table), width)
+            axes.set_xlabel(AXES["depth"] if across else "L, residual\nblocks", fontsize=size)
+    handles: list[Artist] = [rule_entry(rule) for rule in rules]
+    source = ""
+    if table[["gamma_reported", "rho_reported"]].notna().any(axis=None):
+        handles.append(key("o", "reported"))
+        source = f"hollow: {SOURCE}, means, on their teacher and data"
+    notes = (MEANING["deep"], MEANING["rho"], spread(seeds_text(table)), source)
+    finish(figure, handles, title, *notes)
     return figure
 
 
 def _panel(axes: Axes, table: pd.DataFrame, name: str, rules: list[str]) -> None:
     depths = sorted(table["depth"].unique())
-    axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
+    zero_line(axes)
     for index, rule in enumerate(rules):
-        own = pick(table, rule=rule).sort_values("depth")
-        color, marker = style_of(rule)
-        look: dict[str, Any] = {"color": color, "marker": marker}
+        own, style = pick(table, rule=rule).sort_values("depth"), style_of(rule)
         x = own["depth"].map(depths.index) + _APART * (index - (len(rules) - 1) / 2)
-        axes.errorbar(x, own[name], yerr=own[f"{name}_sd"], **look, **_SMALLER)
+        axes.errorbar(x, own[name], yerr=own[f"{name}_sd"], **look(style) | _SMALLER)
         if f"{name}_reported" in own:
             known = own[f"{name}_reported"].notna()
-            axes.errorbar(
-                x[known] + 3 * _APART, own.loc[known, f"{name}_reported"], **look, **REPORTED
-            )
+            reported = own.loc[known, f"{name}_reported"]
+            axes.errorbar(x[known] + 3 * _APART, reported, **hollow(style))
     axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
     axes.set_xlim(-0.5, len(depths) - 0.5)
-
-
-def _note(table: pd.DataFrame) -> str:
-    note = seeds_text(table)
-    if any(table[f"{name}_sd"].notna().any() for name in DRAWN):
-        note = note.replace("sample sd", "sample sd (error bars)")
-    if _has_reported(table):
-        note += "; hollow: reported by the experiment's authors, on their teacher and data"
-    return note
-
-
-def _has_reported(table: pd.DataFrame) -> bool:
-    return bool(table[["gamma_reported", "rho_reported"]].notna().any(axis=None))

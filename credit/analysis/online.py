@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from credit.analysis import wording
+from credit.analysis import cost, reduction, wording
 from credit.analysis.cells import COPY, QUANTITIES, formatted, spread, values
 from credit.analysis.frozen import arm_of
-from credit.analysis.online_choice import BASELINE, best
-from credit.analysis.published_frozen import reduced
+from credit.analysis.online_choice import BASELINE, THEN, Choice, choose, same_warmups
 from credit.analysis.selection import configuration, finished, metric, pick
 from credit.spec import LEARNED_FIELDS
 
+KIND = "online_scan"
 CEILINGS = ("bp", "oracle")
 """What the gradient itself reaches, end to end and through the local surrogate."""
 ARMS = (*CEILINGS, BASELINE, "state_bridge", "credit_eT", "credit_deltaL", "vector_field")
@@ -69,7 +69,7 @@ def cell_of(run: Mapping[str, Any]) -> Cell:
 
 
 def with_cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with columns arm, cell (its name) and LEADS.
+    """The runs with columns arm, warmup and weight ("" for none), cell (its name) and LEADS.
 
     A lead is nan where dfa has no finished run of the seed or one of the two is not valid, and of
     dfa itself.
@@ -79,7 +79,12 @@ def with_cells(runs: pd.DataFrame) -> pd.DataFrame:
     """
     configuration(runs, vary=("rule", "seed", "stale_steps", *LEARNED_FIELDS))
     cells = [cell_of(run) for run in runs.to_dict("records")]
-    named = runs.assign(arm=[cell.arm for cell in cells], cell=list(map(str, cells)))
+    named = runs.assign(
+        arm=[cell.arm for cell in cells],
+        warmup=[_text(cell.warmup) for cell in cells],
+        weight=[_text(cell.tgw) for cell in cells],
+        cell=list(map(str, cells)),
+    )
     learned = named.loc[named["rule"].isin(wording.LEARNED)]
     if len(learned):
         configuration(learned.assign(rule="learned rules"), vary=(*_CELL, *_RULE_ONLY))
@@ -95,11 +100,11 @@ def with_cells(runs: pd.DataFrame) -> pd.DataFrame:
             ):
                 # rounded, because .6 - .5 is .1 and not .09999999999999998
                 named.loc[place, lead] = round(mine - theirs.get(run["seed"], float("nan")), 12)
-    return named
+    return named.copy()  # one block of memory, from which rows are taken faster
 
 
 def describe(runs: pd.DataFrame) -> str:
-    """What all runs have in common, for a title, and in what they fall short of the recipe.
+    """What all runs have in common, for a title, and in what they are not the published ones.
 
     Raises:
         CreditError: as `with_cells`.
@@ -110,38 +115,42 @@ def describe(runs: pd.DataFrame) -> str:
         wording.trained(config),
         wording.estimators(runs, code=False),
     )
-    return "; ".join(filter(None, (", ".join(filter(None, parts)), reduced(runs))))
+    return reduction.told(", ".join(filter(None, parts)), KIND, with_cells(runs))
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Γ, ρ, accuracy and their leads over dfa, by cell.
 
+    Args:
+        runs: of `online_staleness.load`; without their costs these columns are nan.
+
     Returns:
         Columns arm, warmup, tgw (nan where an arm has none), cell; for each of `cells.QUANTITIES`,
-        `cells.COPY` and LEADS its mean, `_sd` (ddof 1) and `_n` (valid seeds); n (finished runs);
-        settings ("published" or "REDUCED: ...").
+        `cells.COPY`, LEADS and THEN its mean, `_sd` (ddof 1) and `_n` (valid seeds); n (finished
+        runs); `cost.COUNTED`; settings (`reduction.settings` of all runs).
 
     Raises:
         CreditError: as `with_cells`.
     """
     named = with_cells(runs)
     done, rows = finished(named), []
-    label = reduced(named) or "published"
+    label = reduction.settings(KIND, named)
     for cell in cells_of(named):
         own = pick(done, cell=str(cell))
         row: dict[str, Any] = {**cell._asdict(), "cell": str(cell), "n": len(own)}
         for quantity in (*QUANTITIES, *COPY):
             row |= spread(quantity, values(own, quantity))
-        for lead in LEADS:
+        for lead in (*LEADS, THEN):
             row |= spread(lead, metric(own, lead))
-        rows.append(row | {"settings": label})
+        rows.append(row | cost.counted(own) | {"settings": label})
     return pd.DataFrame(rows)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
     """The table as strings, for Markdown and the terminal."""
-    cells = formatted(table, _COLUMNS)
-    if (table["settings"] != "published").any():
+    then = {THEN: "S1 while dfa's reference was valid"} if table[THEN].notna().any() else {}
+    cells = pd.concat([formatted(table, {**_COLUMNS, **then}), cost.counts(table)], axis=1)
+    if (table["settings"] != reduction.PUBLISHED).any():
         cells["settings"] = table["settings"].tolist()
     return pd.concat([place_columns(table), cells], axis=1)
 
@@ -149,29 +158,31 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
 def place_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Arm, warm-up and tgw of a table's cells as strings."""
     shown = {
-        head: ["" if pd.isna(v) else f"{v:g}" for v in table[name]]
+        head: [_text(v) for v in table[name]]
         for name, head in (("warmup", "warm-up"), ("tgw", "tgw"))
     }
     return pd.DataFrame({"arm": table["arm"].tolist(), **shown})
 
 
 def best_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """The cell with the highest S1 (`online_choice.best`), on all seeds and on two parts of them.
+    """The chosen cell (`online_choice.choose`), on all seeds and on two parts of them.
 
     Test samples chose it, as the largest of many, so that on the seeds that chose it its leads are
     biased upwards.
 
     Returns:
         A row each for "all", "that chose it" and "that did not": cell, seeds, which; alignment,
-        rho, accuracy and LEADS with `_sd` and `_n`; n. No rows where no cell can be chosen.
+        rho, accuracy and LEADS with `_sd` and `_n`; n; how (it was chosen, in words). No rows where
+        no cell can be chosen.
 
     Raises:
         CreditError: as `with_cells`.
     """
     named = with_cells(runs)
-    chosen, choosing = chosen_cell(named)
+    choice = chosen_cell(named)
+    chosen = "" if choice.cell is None else str(cell_of(vars(choice.cell)))
     own = finished(pick(named, cell=chosen))
-    chose = own["seed"].isin(choosing)
+    chose = own["seed"].isin([seed for seed, _ in choice.epochs])
     rows = []
     for which, part in (("all", own), ("that chose it", own[chose]), ("that did not", own[~chose])):
         row: dict[str, Any] = {"cell": chosen, "seeds": which}
@@ -180,7 +191,7 @@ def best_table(runs: pd.DataFrame) -> pd.DataFrame:
             row |= spread(name, values(part, name))
         for name in LEADS:
             row |= spread(name, metric(part, name))
-        rows.append(row | {"n": len(part)})
+        rows.append(row | {"n": len(part), "how": choice.how})
     found = pd.DataFrame(rows)
     return found if chosen else found.iloc[:0]
 
@@ -192,7 +203,7 @@ def wide_best(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def notes(runs: pd.DataFrame, best: pd.DataFrame) -> tuple[str, ...]:
-    """What stands below the table: the best cell, how it was chosen, and that nothing is reported.
+    """What stands below the table: the best cell, how it was chosen, and what is not known.
 
     Args:
         best: of `best_table` for the same runs.
@@ -202,20 +213,18 @@ def notes(runs: pd.DataFrame, best: pd.DataFrame) -> tuple[str, ...]:
     """
     first = "reported: n/a (of this scan no value was reported)"
     if best.empty:
-        return (first, "best cell: none can be chosen, dfa or the cells have no valid Γ yet")
-    seeds = ", ".join(map(str, scan_seeds(with_cells(runs))))
+        return (first, f"best cell: {chosen_cell(with_cells(runs)).how}")
     how = (
-        f"best cell: {best['cell'].iloc[0]}, the highest S1 on seed {seeds}, which is measured on "
-        "test samples: on the seeds that chose it its leads are biased upwards"
+        f"best cell: {best['cell'].iloc[0]}, {best['how'].iloc[0]}; what chose it "
+        "is measured on test samples: on the seeds that chose it its leads are biased upwards"
     )
-    return (first, how, wide_best(best).to_string(index=False))
+    same = [text] if (text := same_warmups(runs)) else []
+    return (first, how, *same, wide_best(best).to_string(index=False))
 
 
-def chosen_cell(named: pd.DataFrame) -> tuple[str, list[int]]:
-    """The name of the cell that the scan chooses, "" for none, and the seeds that choose it."""
-    seeds = scan_seeds(named)
-    found = best(named, seeds)
-    return ("" if found is None else str(cell_of(vars(found)))), seeds
+def chosen_cell(named: pd.DataFrame) -> Choice:
+    """What the scan chooses, on the seeds that it has every cell on."""
+    return choose(named, scan_seeds(named))
 
 
 def scan_seeds(named: pd.DataFrame) -> list[int]:
@@ -236,3 +245,8 @@ def in_order(arms: Iterable[str]) -> list[str]:
     """Each arm once, in the order of ARMS; others follow by name."""
     known = set(arms)
     return [arm for arm in ARMS if arm in known] + sorted(known - set(ARMS))
+
+
+def _text(value: float) -> str:
+    """A setting; empty for nan."""
+    return "" if pd.isna(value) else f"{value:g}"

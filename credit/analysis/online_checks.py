@@ -15,8 +15,14 @@ and of that over l < L, because at h_L some arms are taught the exact gradient.
   less than a fifth, staleness could not be what takes all of the lead that the field has on a
   frozen network. Cells whose Γ is below .05 at the epoch's beginning have nothing to lose and are
   named, not judged.
+- baseline: dfa's reference is valid at the last epoch, on every seed. Where it is not, there is no
+  S1 and no S2 there; the reason says how the best cell was chosen instead (`online_choice`).
+- copy: of every arm that learns at least one cell has a Γ below h_L that is .05 above that of g_L
+  passed back unchanged in its own network, on every seed (`copy_control` says why). Else the arm
+  has not found more than the skip path, whatever its S1.
 """
 
+import math
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -24,14 +30,15 @@ from typing import Any
 import pandas as pd
 
 from credit import audit
-from credit.analysis import frozen_checks
-from credit.analysis.cells import QUANTITIES, Undecided, decide, directions, sample
+from credit.analysis import copy_control, frozen_checks
+from credit.analysis.cells import QUANTITIES, Undecided, decide, directions, sample, values
 from credit.analysis.online import (
     BASELINE,
     CEILINGS,
     LEADS,
     Cell,
     cells_of,
+    chosen_cell,
     in_order,
     scan_seeds,
     with_cells,
@@ -74,9 +81,11 @@ def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
         ("all", decide("order", STEP, lambda: _order(named))),
     ]
     for arm in arms:
-        rule = "credit_bridge" if arm.startswith("credit_") else arm
+        rule = rule_of(arm)
         check = f"stale {arm.removeprefix('credit_')}" if rule == "credit_bridge" else "stale"
         found.append((rule, decide(check, STALE, lambda a=arm, c=check: _stale(named, a, c))))
+    found.append((BASELINE, decide("baseline", 0.0, lambda: _baseline(named))))
+    found += [(rule_of(arm), _copy(named, arm)) for arm in arms]
     return [{"rule": rule, **asdict(verdict)} for rule, verdict in found]
 
 
@@ -181,6 +190,38 @@ def _stale(runs: pd.DataFrame, arm: str, check: str) -> Verdict:
         f"{left}"
     )
     return Verdict(check, status(least > STALE), least, STALE, reason, label)
+
+
+def _baseline(runs: pd.DataFrame) -> Verdict:
+    own = finished(pick(runs, rule=BASELINE))
+    if own.empty:
+        raise Undecided(f"{BASELINE} has no finished run")
+    bad = [int(seed) for seed, gamma in zip(*_gammas(own), strict=True) if math.isnan(gamma)]
+    choice = chosen_cell(runs)
+    reason = f"the best cell has {choice.how}" if choice.cell else f"best cell: {choice.how}"
+    if bad:
+        reason = (
+            f"dfa's reference gradient is below the floor at the last epoch on seed "
+            f"{', '.join(map(str, bad))}: S1 and S2 are no numbers there; {reason}"
+        )
+    else:
+        reason = f"dfa's reference gradient is valid at the last epoch; {reason}"
+    label = "no S1 at the end" if bad else "valid"
+    return Verdict("baseline", status(not bad), float(len(bad)), 0.0, reason, label)
+
+
+def _gammas(runs: pd.DataFrame) -> tuple[list[int], list[float]]:
+    return sorted(runs["seed"].astype(int)), values(runs, "alignment")
+
+
+def _copy(runs: pd.DataFrame, arm: str) -> Verdict:
+    cells = [str(cell) for cell in cells_of(runs) if cell.arm == arm]
+    return copy_control.verdict(arm, {c: pick(runs, cell=c) for c in cells}, any_cell=True)
+
+
+def rule_of(arm: str) -> str:
+    """The rule of an arm."""
+    return "credit_bridge" if arm.startswith("credit_") else arm
 
 
 def _sample(runs: pd.DataFrame, cell: Cell, name: str, symbol: str) -> dict[int, float]:

@@ -10,10 +10,14 @@ from typing import Any
 import pandas as pd
 
 from credit import audit
+from credit.analysis import cost
 from credit.analysis.cells import formatted, spread
 from credit.analysis.online import BASELINE, cells_of, place_columns, with_cells
+from credit.analysis.online_choice import KEYS as CHOICE_KEYS
+from credit.analysis.online_choice import with_choice
 from credit.analysis.selection import finished, metric, pick
 from credit.spec import warmup_epochs
+from credit.tracking.reader import Reader
 
 MOMENTS = ("now", "steps", "epoch", "fresh")
 LOST = "lost"
@@ -35,6 +39,12 @@ KEYS = tuple(metric_of(moment, kind) for moment in MOMENTS for kind in KINDS)
 def column(moment: str, kind: str = "", when: str = "mean") -> str:
     """The column of `with_staleness` for a moment, or for LOST."""
     return f"stale/{moment}{kind}/{when}"
+
+
+def load(reader: Reader, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of `Reader.runs` with staleness, costs, and what the choice of a cell stands on."""
+    history = reader.history(runs["run_id"], sorted({*KEYS, *CHOICE_KEYS, *cost.KEYS}))
+    return cost.with_costs(with_choice(with_staleness(runs, history), history), history)
 
 
 def with_staleness(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:

@@ -1,10 +1,10 @@
-"""What was reported of frozen recovery, with its settings, and what makes a run a reduced one.
+"""What was reported of frozen recovery, with its settings.
 
 Γ as fractions, without spread: of a network of d=256, L=4, trained by backprop and then frozen, in
 which the estimators learned for as many epochs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -18,9 +18,6 @@ SOURCE = "reported by the experiment's authors (ResMLP d=256 L=4, CIFAR-10, 100 
 GAMMA = {"dfa": 0.006, "credit_eT": 0.115, "state_bridge": 0.287, "M4": 0.364}
 """Alignment by arm at d=256, L=4; reported by the experiment's authors. Neither ρ nor Γ by layer,
 nor credit_deltaL, M8, M16 and the other networks were reported."""
-
-SEEDS = 3
-"""How many seeds the reported values are means over."""
 
 NETWORK = {"dataset": "cifar10", "width": 256, "depth": 4, "activation": "gelu"} | {
     "terminal_norm": True
@@ -83,26 +80,3 @@ def departures(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> list[str]:
             shown = ", ".join(map(format_value, others))
             found.append(f"{name}={shown} (reported: {format_value(value)})")
     return found
-
-
-def reduced(runs: pd.DataFrame, seeds: int = 0) -> str:
-    """How runs fall short of the published recipe: "REDUCED: 10 of 100 epochs, 1 of 3 seeds".
-
-    Args:
-        seeds: how many the recipe has; 0 where it does not say.
-
-    Returns:
-        an empty string where they do not.
-    """
-    parts = [f"{n} for cifar10" for n in sorted(set(runs["dataset"]) - {"cifar10"})]
-    if less := _below(runs["epochs"], RunSpec.epochs):
-        parts.append(f"{less} of {RunSpec.epochs} epochs")
-    if less := _below(runs["train_samples"], 50_000, but=RunSpec.train_samples):
-        parts.append(f"{less} of 50000 samples")
-    if runs["seed"].nunique() < seeds:
-        parts.append(f"{runs['seed'].nunique()} of {seeds} seeds")
-    return f"REDUCED: {', '.join(parts)}" if parts else ""
-
-
-def _below(values: Iterable[int], full: int, but: int = -1) -> str:
-    return "/".join(str(v) for v in sorted(set(values)) if v < full and v != but)

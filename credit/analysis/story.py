@@ -1,8 +1,7 @@
 """When does credit work: the experiments of one store as a story, claim by claim.
 
-Of every kind of experiment the parent with the most finished runs is told, of equals the newest: a
-run that was interrupted, or a small control that was made later, does not take the place of a whole
-experiment. `chosen` names another one. A kind without a finished run is named with what to type.
+Of every kind of experiment one parent is told (`story_choice`); `chosen` names another one. A kind
+without a finished run is named with what to type.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,25 +11,26 @@ import pandas as pd
 
 from credit.analysis import (
     comparison,
+    controls,
     cost,
     frozen,
+    online,
     online_staleness,
+    story_choice,
+    story_controls,
+    story_depth,
     story_learned,
     story_methods,
     story_online,
     story_trained,
 )
 from credit.analysis import published_nonlinearity as published
-from credit.analysis.controls_wording import reduced
-from credit.analysis.published_frozen import SEEDS
-from credit.analysis.published_frozen import reduced as reduced_estimators
-from credit.analysis.selection import choose_parent, finished, in_order, pick
+from credit.analysis.reduction import Difference, differences, words
+from credit.analysis.selection import finished, in_order, pick
 from credit.analysis.story_claim import MISSING, Claim
 from credit.errors import CreditError
 from credit.presets import PRESETS
 from credit.tracking.reader import Reader
-
-_SHORT = 8  # characters of an id that are shown
 
 
 class Kind(NamedTuple):
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
 
     question: str
     claims: Callable[[pd.DataFrame], list[Claim]]
-    settings: Callable[[pd.DataFrame], str]
+    differences: Callable[[pd.DataFrame], list[Difference]]  # from the published runs
 
 
 class Chapter(NamedTuple):
@@ -64,63 +64,78 @@ class Chapter(NamedTuple):
         return f"python -m entrypoints.{self.kind}  (shorter: --preset {others})"
 
 
-def nonlinearity_settings(runs: pd.DataFrame) -> str:
-    """In what a nonlinearity ladder is not the published one, or ""."""
+_LISTS = {"rules": ("rule", ""), "alphas": ("alpha", "α="), "depths": ("depth", "L=")}
+
+
+def nonlinearity_differences(runs: pd.DataFrame) -> list[Difference]:
+    """In what a nonlinearity ladder is not the published one."""
     preset = PRESETS["nonlinearity_ladder"]["published"]
-    parts = [
-        text
+    found = [
+        Difference(text)
         for rule in in_order(runs["rule"])
         for text in published.departures(pick(runs, rule=rule))
     ]
     samples = {int(n) for n in runs["train_samples"]} - {int(preset["train_samples"])}
-    parts += [f"{n} samples for {preset['train_samples']}" for n in sorted(samples)]
-    for name, heading in (("alphas", "α"), ("depths", "L")):
-        known = {float(value) for value in runs[name.removesuffix("s")]}
-        missing = [text for text in preset[name].split(",") if float(text) not in known]
-        parts += [f"without {heading}={', '.join(missing)}"] if missing else []
-    if (seeds := finished(runs)["seed"].nunique()) < SEEDS:
-        parts.append(f"{seeds} of {SEEDS} seeds")
-    return f"REDUCED: {', '.join(dict.fromkeys(parts))}" if parts else ""
+    found += [
+        Difference(f"{n} samples for {preset['train_samples']}", n < int(preset["train_samples"]))
+        for n in sorted(samples)
+    ]
+    done = finished(runs)
+    for option, name, sign in (
+        ("rules", "rule", ""),
+        ("alphas", "alpha", "α="),
+        ("depths", "depth", "L="),
+    ):
+        known = set(map(str, done[name])) | {f"{v:g}" for v in done[name] if name != "rule"}
+        missing = [text for text in preset[option].split(",") if text not in known]
+        found += [Difference(f"without {sign}{', '.join(missing)}", part=True)] if missing else []
+    seeds, asked = done["seed"].nunique(), len(preset["seeds"].split(","))
+    return [*found, *([Difference(f"{seeds} of {asked} seeds")] if seeds < asked else [])]
 
 
-def _methods_settings(runs: pd.DataFrame) -> str:
-    less = comparison.reductions(runs)
-    return f"REDUCED: {', '.join(less)}" if less else ""
-
-
-def _frozen_settings(runs: pd.DataFrame) -> str:
-    return reduced_estimators(frozen.with_arms(runs), SEEDS)
-
-
-def _shape_settings(runs: pd.DataFrame) -> str:
-    return reduced(runs).replace("reduced:", "REDUCED:")
+def _against(
+    kind: str, prepare: Callable[[pd.DataFrame], pd.DataFrame] = lambda runs: runs
+) -> Callable[[pd.DataFrame], list[Difference]]:
+    return lambda runs: differences(kind, prepare(runs))
 
 
 KINDS: dict[str, Kind] = {
-    "ladder": Kind("does training more blocks help?", story_trained.ladder, _shape_settings),
+    "ladder": Kind("does training more blocks help?", story_trained.ladder, _against("ladder")),
     "direction_quality": Kind(
-        "where does dfa's credit point?", story_trained.direction, _shape_settings
+        "where does dfa's credit point?", story_trained.direction, _against("direction_quality")
     ),
     "nonlinearity_ladder": Kind(
         "learned credit by depth, on made-up data",
         story_learned.nonlinear,
-        nonlinearity_settings,
+        nonlinearity_differences,
     ),
     "frozen_recovery": Kind(
         "do estimators find the gradient of a network that stands still?",
         story_learned.still,
-        _frozen_settings,
+        lambda runs: differences("frozen_recovery", *frozen.halves(frozen.with_arms(runs))),
     ),
     "online_scan": Kind(
-        "and of one that trains on their credit?", story_online.moving, reduced_estimators
+        "and of one that trains on their credit?",
+        story_online.moving,
+        _against("online_scan", online.with_cells),
     ),
     "method_comparison": Kind(
         "what is each rule worth at L=12, and what does it cost?",
         story_methods.methods,
-        _methods_settings,
+        _against("method_comparison", comparison.fully_trained),
+    ),
+    "depth_scan": Kind(
+        "who gains as blocks are added?",
+        story_depth.depths,
+        _against("depth_scan", comparison.fully_trained),
+    ),
+    "matched_controls": Kind(
+        "is it the depth, or parameters, embedding and scale?",
+        story_controls.matched,
+        _against("matched_controls", controls.with_controls),
     ),
     "credit_scale": Kind(
-        "how much of fa's lead is the brake?", story_methods.scale, _shape_settings
+        "how much of fa's lead is the brake?", story_methods.scale, _against("credit_scale")
     ),
 }
 """The chapters in order."""
@@ -152,20 +167,8 @@ def tell(reader: Reader, chosen: Mapping[str, str | None] | None = None) -> list
 
 
 def choose(reader: Reader, kind: str, run_id: str | None = None) -> tuple[str, str]:
-    """The parent to tell, "" for none, and a word on the others.
-
-    Raises:
-        CreditError: `run_id` is given and is not such an experiment.
-    """
-    parents = list(reader.parents(kind)["run_id"])
-    if not parents and run_id is None:
-        return "", ""
-    counts = {parent: len(finished(reader.runs(parent=parent))) for parent in parents}
-    own = run_id and choose_parent(reader, kind, run_id)
-    own = own or max(parents, key=lambda parent: counts[parent])  # the first of equals: the newest
-    others = [f"{p[:_SHORT]} ({counts[p]})" for p in parents if p != own and counts[p]]
-    why = "chosen by id" if run_id else "the newest" if own == parents[0] else "most finished runs"
-    return own, f"{why}; others (finished runs): {', '.join(others)}" if others else why
+    """`story_choice.choose` of a kind of the story."""
+    return story_choice.choose(reader, kind, KINDS[kind].differences, run_id)
 
 
 def load(reader: Reader, kind: str, parent: str) -> pd.DataFrame:
@@ -174,10 +177,9 @@ def load(reader: Reader, kind: str, parent: str) -> pd.DataFrame:
     if runs.empty:  # a parent that was just opened
         return runs
     if kind == "online_scan":
-        history = reader.history(runs["run_id"], online_staleness.KEYS)
-        return online_staleness.with_staleness(runs, history)
-    if kind == "method_comparison":
-        return cost.with_costs(runs, reader.history(runs["run_id"], cost.KEYS))
+        return online_staleness.load(reader, runs)
+    if kind in ("method_comparison", "depth_scan"):
+        return cost.load(reader, runs)
     return runs
 
 
@@ -202,9 +204,9 @@ def chapter(
     if not done:
         return Chapter(*start, MISSING, *origin, "", choice, "", ())
     try:
-        settings, claims = told.settings(runs), tuple(told.claims(runs))
+        settings, claims = words(told.differences(runs)), tuple(told.claims(runs))
     except CreditError as error:
         return Chapter(*start, "", *origin, "", choice, str(error), ())
     unfinished = f"{done} of {len(runs)} runs finished" if done < len(runs) else ""
-    settings = "; ".join(filter(None, (settings or "published", unfinished)))
+    settings = "; ".join(filter(None, (settings, unfinished)))
     return Chapter(*start, "", *origin, settings, choice, "", claims)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from credit.analysis import (
     cells,
+    copy_control,
     frozen,
     frozen_checks,
     nonlinearity_checks,
@@ -26,13 +27,12 @@ from credit.analysis.story_claim import (
     outcome,
     single,
 )
+from credit.analysis.story_copy import above_copy, copy_claim
 from credit.analysis.wording import short
 
 _ALPHA = 1.0
 _GAMMA = Unit("difference of Γ")
 _LEAD = Unit("lead over dfa of the same seed")
-_S1 = ("s1", "s1_inner")
-_PERCENT_LOST = Unit("share of Γ that is lost, %", 100, ".0f", " %")
 
 
 def nonlinear(runs: pd.DataFrame) -> list[Claim]:
@@ -136,13 +136,16 @@ def still(runs: pd.DataFrame) -> list[Claim]:
         CreditError: as `frozen.with_arms`.
     """
     named, found = finished(frozen.with_arms(runs)).copy(), frozen_checks.verdicts(runs)
-    clear, sizes, steps = [], [], []
+    clear, sizes, steps, copied = [], [], [], []
     places = frozen.networks(named)
+    learned = frozen_checks.estimators(named)
     for width, depth in places:
         here = pick(named, width=width, depth=depth)
         where = str(here["network"].iloc[0]) if len(places) > 1 else ""
         arms = frozen.in_order(here["arm"])
         base = pick(here, arm="dfa")
+        taught = [arm for arm in arms if arm in learned]
+        copied += [above_copy(arm, pick(here, arm=arm), detail=where) for arm in taught]
         for quantity in (*directions(depth), "rho"):
             more = {"kind": QUANTITIES[quantity], "detail": where}
             for arm in arms:
@@ -173,6 +176,11 @@ def still(runs: pd.DataFrame) -> list[Claim]:
             clear,
             _LEAD,
             bound,
+        ),
+        copy_claim(
+            "On a network that stands still",
+            outcome(found, [Want(copy_control.check_of(a), _rule_of(a)) for a in learned]),
+            copied,
         ),
         claim(
             "dfa has no direction",

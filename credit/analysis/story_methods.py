@@ -26,8 +26,6 @@ from credit.analysis.story_claim import (
 )
 from credit.analysis.wording import LEARNED
 
-_ORDERS = Unit("orders of magnitude of ‖g_L‖ over the floor", 1, "+.1f", " orders of magnitude")
-_COSINE = Unit("|cos| of credit and exact gradient", 1, ".3f")
 _TIMES = Unit("FLOPs of a step, as a multiple of bp's", 1, ".2f", "×")
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 
 from credit import audit
 from credit.analysis import (
+    copy_control,
     frozen_checks,
     online,
     online_checks,
+    online_choice,
 )
 from credit.analysis.cells import QUANTITIES, directions
 from credit.analysis.online_staleness import KINDS, LOST, column
@@ -30,10 +32,10 @@ from credit.analysis.story_claim import (
     of_cell,
     outcome,
 )
+from credit.analysis.story_copy import above_copy, copy_claim
 from credit.analysis.wording import LEARNED, short
 
 _LEAD = Unit("lead over dfa of the same seed")
-_S1 = ("s1", "s1_inner")
 _PERCENT_LOST = Unit("share of Γ that is lost, %", 100, ".0f", " %")
 
 
@@ -70,6 +72,7 @@ def moving(runs: pd.DataFrame) -> list[Claim]:
             named, learned, "test accuracy", "no estimator beats dfa's accuracy", ("gain",)
         ),
         _pays(named, learned),
+        _copied(named, learned, found),
         claim(
             "the vector field is behind dfa",
             (
@@ -108,6 +111,23 @@ def moving(runs: pd.DataFrame) -> list[Claim]:
             Limit(low=online_checks.STALE),
         ),
     ]
+
+
+def _copied(named: pd.DataFrame, learned: list[online.Cell], found: list[dict]) -> Claim:
+    """Of each arm the cell that is furthest above g_L passed back unchanged."""
+    best: dict[str, tuple[float, Point]] = {}
+    for cell in learned:
+        weight = "" if math.isnan(cell.tgw) else f"tgw {cell.tgw:g}"
+        label = f"{cell.arm} warm-up {cell.warmup:g}"
+        point = above_copy(label, _cell(named, cell), detail=weight)
+        least = min(point.values.values(), default=-math.inf)
+        if cell.arm not in best or least > best[cell.arm][0]:
+            best[cell.arm] = (least, point)
+    wants = [Want(copy_control.check_of(arm), online_checks.rule_of(arm)) for arm in best]
+    points = [point for _, point in best.values()]
+    return copy_claim(
+        "While the network trains, at the best of each one's cells,", outcome(found, wants), points
+    )
 
 
 def _none_clear(
@@ -154,7 +174,7 @@ def _none_clear(
         [point for _, point in best.values()],
         unit._replace(axis=", ".join(filter(None, (f"lead over dfa in {what}", least)))),
         Limit(high=bound),
-        _same_warmups(named) if "s1" in leads else "",  # once is enough
+        online_choice.same_warmups(named) if "s1" in leads else "",  # once is enough
     )
 
 
@@ -196,21 +216,6 @@ def _pays(named: pd.DataFrame, found: list[online.Cell]) -> Claim:
         POINTS,
         limit,
     )
-
-
-def _same_warmups(named: pd.DataFrame) -> str:
-    """A sentence on warm-ups that come to the same number of epochs, or ""."""
-    learned = named.loc[named["rule"].isin(LEARNED), ["warmup_ratio", "epochs"]]
-    by_epochs: dict[tuple[int, int], set[float]] = {}
-    for ratio, epochs in learned.drop_duplicates().itertuples(index=False):
-        by_epochs.setdefault((round(ratio * epochs), int(epochs)), set()).add(float(ratio))
-    parts = [
-        f"warm-ups {' and '.join(f'{ratio:g}' for ratio in sorted(own))} of {epochs} epochs are "
-        f"{warm} epochs alike, so that their cells repeat each other"
-        for (warm, epochs), own in by_epochs.items()
-        if len(own) > 1
-    ]
-    return f"{'; '.join(parts).capitalize()}." if parts else ""
 
 
 def _leads(named: pd.DataFrame, found: list[online.Cell]) -> list[Point]:

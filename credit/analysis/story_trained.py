@@ -26,7 +26,6 @@ from credit.analysis.wording import short
 
 _ORDERS = Unit("orders of magnitude of ‖g_L‖ over the floor", 1, "+.1f", " orders")
 _COSINE = Unit("|cos| of credit and exact gradient", 1, ".3f")
-_TIMES = Unit("FLOPs of a step, as a multiple of bp's", 1, ".2f", "×")
 
 
 def ladder(runs: pd.DataFrame) -> list[Claim]:

@@ -168,7 +168,8 @@ def curves(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
 
 def _wide(table: pd.DataFrame, state_n: bool) -> pd.DataFrame:
     rows = []
-    for rule, own in table.groupby("rule", sort=False):
+    for full_name, own in table.groupby("rule", sort=False):
+        rule = str(full_name).rpartition(":")[2]  # without the package it comes from
         records = own.sort_values("k").to_dict("records")
         ours = {
             f"k={r['k']}": _accuracy(r["mean"], r["sd"], r["n"] if state_n else None)

@@ -1,29 +1,20 @@
 """The toy LQ experiment as a figure: Γ and ρ by hidden state."""
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from credit.analysis.drawing import (
-    GREY,
-    NARROW,
-    OURS,
-    TEXT,
-    WIDE,
-    add_legend,
-    caption,
-    new_figure,
-    style_of,
-)
+from credit.analysis.drawing import AXES, GREY, entry, label_of, look, spread, style_of
+from credit.analysis.page import NARROW, TEXT, WIDE, finish, new_figure, zero_line
 from credit.analysis.selection import pick
 from credit.analysis.tables import seeds_text
 from credit.analysis.toy_lq import REFERENCES
 from credit.analysis.toy_lq_checks import FOUND
 from credit.analysis.wording import short
 from credit.errors import CreditError
+
+_SMALLER = {"capsize": 1.5}
 
 
 def toy_lq_figure(layers: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
@@ -38,39 +29,39 @@ def toy_lq_figure(layers: pd.DataFrame, title: str, width: float = WIDE) -> Figu
     """
     if layers.empty:
         raise CreditError("nothing to draw: the table has no rows, choose another experiment")
-    height, room = (3.6, width / 2) if width > NARROW else (5.8, width)
-    whole = f"{title}; {seeds_text(layers)}; reported: n/a"
-    found, panels = new_figure(whole, width, height, panels=2)
+    figure, panels = new_figure(title, width, 2.8 if width > NARROW else 4.8, panels=2)
+    variants = list(layers["variant"].unique())
     handles: list[Artist] = []
-    for axes, quantity, label in zip(
-        panels, ("alignment", "rho"), ("Γ, cosine with the exact costate", "ρ"), strict=True
-    ):
-        lines = [
-            _line(axes, pick(layers, variant=variant), variant, quantity)
-            for variant in layers["variant"].unique()
-            if variant not in REFERENCES or quantity == "alignment"
-        ]
+    for axes, quantity in zip(panels, ("alignment", "rho"), strict=True):
+        shown = [v for v in variants if v not in REFERENCES or quantity == "alignment"]
+        lines = [_line(axes, pick(layers, variant=v), v, quantity) for v in shown]
         handles = handles or lines
-        axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
-        axes.axhline(FOUND, color=GREY, linewidth=0.6, linestyle=":", zorder=1)
-        axes.set_ylabel(label, fontsize=TEXT)
-        axes.set_xlabel("l of h_l", fontsize=TEXT)
+        zero_line(axes)
+        zero_line(axes, FOUND, ":")
+        axes.set_ylabel(AXES[quantity], fontsize=TEXT)
+        axes.set_xlabel(AXES["layer"], fontsize=TEXT)
         axes.set_ylim(top=1.05)
-    caption(panels[0], "copy: the gradient at h_L, unchanged; ceiling: through LayerNorm", room)
-    caption(panels[1], f"error bars: sample sd; dotted: {short(FOUND)[:-2]}", room)
-    add_legend(found, handles, width)
-    return found
+    finish(
+        figure,
+        handles,
+        title,
+        "Γ: cosine of credit and exact costate, mean over samples",
+        "ρ: correlation of predicted and measured cost changes",
+        spread(seeds_text(layers)),
+        f"copy: the gradient at h_L, unchanged; ceiling: through LayerNorm; thin dotted: "
+        f"{short(FOUND)[:-2]}; nothing was reported",
+    )
+    return figure
 
 
 def _line(axes: Axes, own: pd.DataFrame, variant: str, quantity: str) -> Artist:
+    """Draw one variant; returns its legend entry."""
     if variant in REFERENCES:
         dashes = "--" if variant == "copy" else "-."
-        look: dict[str, Any] = {"color": GREY, "linestyle": dashes, "linewidth": 1}
-        return axes.plot(own["layer"], own[quantity], label=variant, **look)[0]
+        plain = {"color": GREY, "linestyle": dashes, "linewidth": 1}
+        axes.plot(own["layer"], own[quantity], **plain)
+        return entry(variant, **plain)
     rule, _, changed = variant.partition(" ")
-    color, marker = style_of(rule)
-    look = {"color": color, "marker": marker, **OURS, "markersize": 4}
-    if changed:
-        look |= {"linestyle": ":", "markerfacecolor": "white"}
-    sd = own[f"{quantity}_sd"]
-    return axes.errorbar(own["layer"], own[quantity], yerr=sd, label=variant, **look)  # pyright: ignore[reportReturnType]
+    mine = look(style_of(rule), int(bool(changed))) | _SMALLER
+    axes.errorbar(own["layer"], own[quantity], yerr=own[f"{quantity}_sd"], **mine)
+    return entry(f"{label_of(rule)} {changed}".strip(), **mine)

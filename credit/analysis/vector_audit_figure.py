@@ -1,37 +1,45 @@
-"""The vector audit as a figure: direction and accuracy by variant, a colour per depth."""
-
-from typing import Any
+"""The vector audit as a figure: direction and accuracy by variant, depth beside depth."""
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from credit.analysis.cells import QUANTITIES
 from credit.analysis.drawing import (
+    AXES,
     GREY,
+    MEANING,
+    Style,
+    entry,
+    hollow,
+    key,
+    look,
+    rule_entry,
+    spread,
+    style_of,
+)
+from credit.analysis.page import (
     NARROW,
-    OURS,
-    REPORTED,
     TEXT,
     WIDE,
-    Style,
-    add_legend,
     caption,
-    key,
+    finish,
+    name_ticks,
     new_figure,
+    zero_line,
 )
+from credit.analysis.published_vector import SOURCE
+from credit.analysis.selection import in_order as rules_in_order
 from credit.analysis.selection import pick
 from credit.analysis.tables import seeds_text
-from credit.analysis.vector_audit import EMPTY, in_order, sources
+from credit.analysis.vector_audit import CONTROLS, EMPTY, FIELD, SCALAR, in_order, sources
 from credit.analysis.vector_audit_checks import COLLAPSED
 from credit.analysis.wording import short
 from credit.errors import CreditError
 
-_DEPTHS = tuple(map(Style, ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), "osD^"))
-
 
 def vector_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figure:
-    """Γ, ρ and accuracy by variant, a colour per depth; reported values hollow.
+    """Γ, ρ and accuracy by variant, in its rule's colour, a fill per depth; reported values hollow.
 
     Args:
         table: of `vector_table`.
@@ -42,59 +50,52 @@ def vector_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
     """
     if table.empty:
         raise CreditError("nothing to draw: the table has no rows, choose another experiment")
-    height, room = (3.6, width / 4) if width > NARROW else (7.2, width)
-    figure, panels = new_figure(title, width, height, panels=3)
+    figure, panels = new_figure(title, width, 2.9 if width > NARROW else 6.8, panels=3)
     names = in_order(table["variant"])
     depths = sorted(table["depth"].unique())
-    handles: list[Any] = []
     for axes, quantity in zip(panels, ("alignment", "rho", "accuracy"), strict=True):
-        handles = [
-            _points(axes, pick(table, depth=depth), names, quantity, index, len(depths))
-            for index, depth in enumerate(depths)
-        ]
-        axes.set_xticks(
-            range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=TEXT
-        )
-        axes.set_xlim(-0.6, len(names) - 0.4)
-        axes.set_ylabel(QUANTITIES[quantity], fontsize=TEXT)
+        for index, depth in enumerate(depths):
+            shift = 0.5 * (index - (len(depths) - 1) / 2) / max(len(depths) - 1, 1) - 0.09
+            for row in pick(table, depth=depth).to_dict("records"):
+                _point(axes, row, quantity, names.index(row["variant"]) + shift, index)
+        name_ticks(axes, names)
+        axes.set_ylabel(AXES[quantity], fontsize=TEXT)
+    for axes in panels[:2]:
+        zero_line(axes)
     if EMPTY in names:
         place = names.index(EMPTY)
         panels[0].fill_between(
             [place - 0.5, place + 0.5], -COLLAPSED, COLLAPSED, color=GREY, alpha=0.15, linewidth=0
         )
-        caption(panels[0], f"shaded: collapsed, |Γ| < {short(COLLAPSED)[:-1]}", room)
-    caption(panels[1], "Γ and ρ: mean over l ≥ 1", room)
-    caption(panels[2], seeds_text(table), room)
+        caption(panels[0], f"shaded: collapsed, |Γ| < {short(COLLAPSED)[:-1]}")
+    rules = rules_in_order(map(_rule, names))
+    handles: list[Artist] = [rule_entry(rule, linewidth=0) for rule in rules]
+    handles += [
+        entry(f"L={depth}", **(look(Style(GREY, "o"), index) | {"linestyle": "none"}))
+        for index, depth in enumerate(depths)
+    ]
+    source = ""
     if sources(table):
-        handles.append(key("o", "reported by the experiment's authors"))
-    add_legend(figure, handles, width)
+        handles.append(key("o", "reported"))
+        source = f"hollow: {SOURCE}, means, on their teacher and data"
+    notes = (MEANING["deep"], MEANING["rho"], spread(seeds_text(table)), source)
+    finish(figure, handles, title, *notes)
     return figure
 
 
-def _points(
-    axes: Axes, own: pd.DataFrame, names: list[str], quantity: str, index: int, depths: int
-) -> Any:
-    """One depth's points in a panel, and what was reported right of them."""
-    look = _DEPTHS[index % len(_DEPTHS)]
-    shift = 0.5 * (index - (depths - 1) / 2) / max(depths - 1, 1) - 0.09
-    places = own["variant"].map(names.index) + shift
-    bars = axes.errorbar(
-        places,
-        own[quantity],
-        yerr=own[f"{quantity}_sd"],
-        color=look.color,
-        marker=look.marker,
-        linestyle="none",
-        label=f"L={own['depth'].iloc[0]}",
-        **OURS,
-    )
-    if f"reported_{quantity}" in own:
-        known = own[f"reported_{quantity}"].notna()
-        axes.errorbar(
-            places[known] + 0.18,
-            own.loc[known, f"reported_{quantity}"],
-            color=look.color,
-            marker=look.marker,
-            **REPORTED,
-        )
-    return bars
+def _rule(variant: str) -> str:
+    """The rule behind a variant's name."""
+    first = variant.partition(" ")[0].partition("+")[0]
+    if variant == "scalar":
+        return SCALAR
+    return FIELD if first in CONTROLS or (first[0] == "M" and first[1:].isdigit()) else variant
+
+
+def _point(axes: Axes, row: dict, quantity: str, place: float, index: int) -> None:
+    """One variant at one depth, and right of it what was reported."""
+    style = style_of(_rule(row["variant"]))
+    mine = look(style, index) | {"linestyle": "none"}
+    axes.errorbar([place], [row[quantity]], yerr=[row[f"{quantity}_sd"]], **mine)
+    reported = row.get(f"reported_{quantity}")
+    if reported is not None and pd.notna(reported):
+        axes.errorbar([place + 0.2], [reported], **hollow(style))

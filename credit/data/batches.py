@@ -90,7 +90,7 @@ def _batches(
     scale, shift = data.affine.to(dtype)
     step = len(seeds) * batch_size
     for place, y in zip(places.split(step), labels.split(step), strict=True):
-        x = _scaled(images.index_select(0, place), scale, shift)
+        x = scaled(images.index_select(0, place), scale, shift)
         yield x.view(*runs, -1, data.d_in), y.view(*runs, -1)
 
 
@@ -110,7 +110,7 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
-def _scaled(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def scaled(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """uint8 (n, C, H, W) -> (n, D) in the dtype of scale and shift, each (D,)."""
     x = images.flatten(1).to(scale.dtype)
     return torch.addcmul(shift, x, scale, out=x)
@@ -119,7 +119,7 @@ def _scaled(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 def normalise(images_uint8: Tensor, data: Dataset, dtype: torch.dtype) -> Tensor:
     """(x/255 - mean)/std, flattened in C, H, W order. uint8 (n, C, H, W) -> (n, D)."""
     scale, shift = data.affine.to(dtype)
-    return _scaled(images_uint8, scale, shift)
+    return scaled(images_uint8, scale, shift)
 
 
 def held_out(

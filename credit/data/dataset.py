@@ -3,6 +3,7 @@
 Shape legend: n images, C channels, H x W pixels, D = C*H*W input units.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,8 +72,12 @@ class Dataset:
 
     @cached_property
     def affine(self) -> Tensor:
-        """float64 (2, D): scale and shift with `(x/255 - mean)/std = x * scale + shift`."""
-        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float64)
-        pixels = self.d_in // len(self.mean)
-        rows = torch.stack([1 / (255 * std), -mean / std]).repeat_interleave(pixels, dim=1)
-        return rows.to(self.train_images.device)
+        """`affine` on the device."""
+        return affine(self.mean, self.std, self.d_in).to(self.train_images.device)
+
+
+def affine(mean: Sequence[float], std: Sequence[float], d_in: int) -> Tensor:
+    """float64 (2, D): scale and shift with `(x/255 - mean)/std = x * scale + shift`."""
+    means, stds = torch.tensor([mean, std], dtype=torch.float64)
+    pixels = d_in // len(mean)
+    return torch.stack([1 / (255 * stds), -means / stds]).repeat_interleave(pixels, dim=1)

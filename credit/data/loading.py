@@ -33,21 +33,23 @@ from credit.spec import check_names
 DIGITS_TRAIN = 1437
 
 
-class _Facts(NamedTuple):
+class Facts(NamedTuple):
+    """What preprocessing needs to know of a dataset; see `Dataset`."""
+
     mean: tuple[float, ...]
     std: tuple[float, ...]
     pad: int
     flip: bool
 
 
-_FACTS = {
-    "cifar10": _Facts((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), pad=4, flip=True),
-    "fashion_mnist": _Facts((0.2860,), (0.3530,), pad=4, flip=True),
-    "digits": _Facts((0.3054,), (0.3753,), pad=1, flip=False),
-    "teacher": _Facts((teacher.MEAN,), (teacher.STD,), pad=0, flip=False),
+FACTS = {
+    "cifar10": Facts((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), pad=4, flip=True),
+    "fashion_mnist": Facts((0.2860,), (0.3530,), pad=4, flip=True),
+    "digits": Facts((0.3054,), (0.3753,), pad=1, flip=False),
+    "teacher": Facts((teacher.MEAN,), (teacher.STD,), pad=0, flip=False),
 }
 
-NAMES = tuple(_FACTS)
+NAMES = tuple(FACTS)
 """The datasets there are; each has 10 classes."""
 _DOWNLOADED = ("cifar10", "fashion_mnist")
 ELSEWHERE = ("toy_lq",)
@@ -99,7 +101,7 @@ def load(
         order = torch.randperm(count, generator=generator(labels_seed, "labels"))
         tensors[1] = tensors[1][order]
         source += ", training labels permuted"
-    facts = _FACTS[name]
+    facts = FACTS[name]
     return Dataset(
         name,
         *(tensor.to(device) for tensor in tensors),

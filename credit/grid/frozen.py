@@ -91,6 +91,21 @@ def started_from(reader: Reader, run_id: str) -> RunSpec:
     Raises:
         CreditError: the store has no such run, or it has no network to start from.
     """
+    found = finished_network(reader, run_id)
+    if found.rule != "bp" or found.k < found.depth or found.random_labels:
+        raise CreditError(
+            f"run_id={run_id} ({reader.run(run_id).info.run_name}) is no network that backprop has "
+            "trained whole: name a finished run of rule=bp with k=depth and true labels"
+        )
+    return found
+
+
+def finished_network(reader: Reader, run_id: str) -> RunSpec:
+    """The spec of a finished run of one network.
+
+    Raises:
+        CreditError: the store has no such run, or it is none of these.
+    """
     run = reader.run(run_id)
     tags, params = run.data.tags, run.data.params
     if run.info.lifecycle_stage != "active":
@@ -111,13 +126,7 @@ def started_from(reader: Reader, run_id: str) -> RunSpec:
             f"run_id={run_id} ({run.info.run_name}) is {run.info.status}, not FINISHED: run its "
             "command again to finish it, or name another run"
         )
-    found = RunSpec.from_mapping({k: v for k, v in params.items() if k in field_types()})
-    if found.rule != "bp" or found.k < found.depth or found.random_labels:
-        raise CreditError(
-            f"run_id={run_id} ({run.info.run_name}) is no network that backprop has trained whole: "
-            "name a finished run of rule=bp with k=depth and true labels"
-        )
-    return found
+    return RunSpec.from_mapping({k: v for k, v in params.items() if k in field_types()})
 
 
 def on_network_of(given: Mapping[str, str], start: RunSpec) -> dict[str, str]:

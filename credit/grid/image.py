@@ -64,6 +64,12 @@ def credit_scale(chosen: Mapping[str, str]) -> list[RunSpec]:
         CreditError: an option is not valid, or a rule learns its credit and so has no reduction.
     """
     common = fields(chosen)
+    kinds = items("reductions", chosen["reductions"])
+    if "published" in kinds:
+        raise CreditError(
+            f"reductions={chosen['reductions']} has published, which stands for mean or sum, as "
+            "each rule was published, and is no third value: pass mean, sum, or both"
+        )
     common["k"] = str(depth_of(common))
     for rule in items("rules", chosen["rules"]):
         if rules.get(rule).learned:
@@ -77,7 +83,7 @@ def credit_scale(chosen: Mapping[str, str]) -> list[RunSpec]:
         )
         for seed in numbers("seeds", chosen["seeds"])
         for rule in items("rules", chosen["rules"])
-        for kind in items("reductions", chosen["reductions"])
+        for kind in kinds
         for eps in reals("epss", chosen["epss"])
     ]
 

@@ -2,8 +2,8 @@
 
 from bisect import bisect_left
 
-from credit.analysis.controls import SIZES, parameters
 from credit.errors import CreditError
+from credit.network_size import SIZES, parameters
 from credit.spec import RunSpec
 
 

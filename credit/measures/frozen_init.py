@@ -5,7 +5,7 @@ for d=256, L=4 on the first 256 CIFAR-10 test images: |f|/|h| ~ .10 per block,
 |h_L - h_0|/|h_0| = .196 +- .003, cos(h_L, h_0) = .981 +- .001.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from credit import network
 from credit.measures import vectors
+from credit.randomness import generator
 
 
 class Identity(NamedTuple):
@@ -46,6 +47,25 @@ def identity(params: network.Params, x: Tensor) -> list[Identity]:
         Identity(tuple(float(r[i]) for r in ratios), float(rel_dev[i]), float(cos[i]))
         for i in range(first.shape[0])
     ]
+
+
+def of_seeds(
+    shape: tuple[int, int, int, int],
+    seeds: Iterable[int],
+    x: Tensor,
+    alpha: float | None = None,
+) -> dict[int, Identity]:
+    """The identity of the network that each seed begins with, on inputs x (n, D).
+
+    Args:
+        shape: D, d, C, L.
+        alpha: share of tanh in phi; None for GELU.
+    """
+
+    def begun(seed: int) -> network.Params:
+        return network.init(*shape, generator(seed, "init"), x.dtype, alpha)
+
+    return {seed: identity(begun(seed), x)[0] for seed in seeds}
 
 
 def summary(networks: Sequence[Identity]) -> dict[str, float]:

@@ -24,7 +24,7 @@ def get(name: str) -> Rule:
         name: a module of this package, or `package.module:Rule` for a rule elsewhere.
 
     Raises:
-        CreditError: no such rule, or what is found there is not a Rule.
+        CreditError: no such rule, or what is found there is not a Rule or cannot be made.
     """
     module_name, colon, class_name = name.partition(":")
     if not colon:
@@ -33,11 +33,18 @@ def get(name: str) -> Rule:
         return module.RULE
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # importing runs the user's file: anything may come
-        raise CreditError(f"cannot load rule {name!r}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Rule)):
-        raise CreditError(f"{name!r} is not a rule: it must subclass credit.rules.Rule")
-    return found()
+        if isinstance(found, type) and issubclass(found, Rule):
+            return found()
+    except (Exception, SystemExit) as error:  # this runs the user's file: anything may come
+        cause = " ".join(str(error).split()) or type(error).__name__
+        module_name, class_name = module_name or "MODULE", class_name or "RULE"
+        raise CreditError(
+            f"cannot load rule {name!r}: {cause}; give it as package.module:Rule and mend it "
+            f'until python -c "from {module_name} import {class_name}; {class_name}()" works'
+        ) from error
+    raise CreditError(
+        f"{name!r} is not a rule: it must subclass credit.rules.Rule, name a class that does"
+    )
 
 
 def of(spec: RunSpec) -> Rule:

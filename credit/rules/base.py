@@ -43,7 +43,7 @@ class Trace(NamedTuple):
     error: Tensor  # (N, C), loss gradient at the logits: softmax(logits) - onehot(labels), reduced
     grad_out: Tensor  # (N, d), loss gradient at h_L; local, it needs no pass through the blocks
     hidden_grads: list[Tensor]  # g_0 .. g_L for rules with `reads_hidden_grads`, else empty
-    weights: network.Params  # of blocks and head, for rules that learn, else empty
+    weights: network.Params  # of blocks and head, for rules that ask for them, else empty
 
     @property
     def depth(self) -> int:
@@ -71,6 +71,8 @@ class Rule:
     """a_L is the true gradient g_L by construction."""
     reads_hidden_grads: ClassVar[bool] = False
     """`credit` is shown the exact g_0 .. g_L; only reference rules may."""
+    reads_weights: ClassVar[bool] = False
+    """`credit` is shown the weights of blocks and head, as rules that learn always are."""
     exact_products: ClassVar[bool] = False
     """It takes small differences of losses, which rounded products (bf16, tf32) drown."""
     surrogate: ClassVar[bool] = True

@@ -24,6 +24,7 @@ class TrackedBundle(TrackedStack):
     """A bundle on its way through training, with the MLflow runs it reports to."""
 
     saves_steps = False
+    classifies = False  # of a linear system there is no network: what trains is an estimator
 
     @property
     def bundle(self) -> Bundle:

@@ -7,11 +7,13 @@ training must not wait for the server.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
+from credit.figure_files import save
 from credit.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -45,9 +47,11 @@ def log_table(store: Store, run_id: str, frame: pd.DataFrame, name: str) -> None
 
 
 def log_figure(store: Store, run_id: str, figure: "Figure", name: str) -> None:
-    """Store a figure as `name`.png and `name`.svg."""
-    for kind in ("png", "svg"):
-        store.client.log_figure(run_id, figure, f"{name}.{kind}")
+    """Store a figure as `name`.png, `name`.svg and `name`.pdf."""
+    place = Path(name)
+    with TemporaryDirectory() as folder:
+        for file in save(figure, Path(folder) / place.name):
+            log_artifact_file(store, run_id, file, str(place.parent) if place.parent.name else None)
 
 
 def log_dataset(store: Store, run_id: str, info: Mapping[str, str]) -> None:

@@ -47,7 +47,12 @@ class Journal:
         self._keys: dict[int, frozenset[str]] = {}
         self._shared: dict[frozenset[str], frozenset[str]] = {}  # most steps have the same keys
         self._lock = threading.Lock()
-        self._load()
+        try:
+            self._load()
+        except OSError as error:
+            raise CreditError(
+                f"cannot read {self.path} ({error.strerror}): make it yours, it holds unsent values"
+            ) from error
 
     @property
     def steps(self) -> set[int]:
@@ -112,7 +117,8 @@ class Journal:
         if entries:
             with self._lock:
                 self._sent = entries[-1].end
-                self._sent_path.write_text(str(self._sent))
+                with contextlib.suppress(OSError):  # a full disk: then it is sent twice, no harm
+                    self._sent_path.write_text(str(self._sent))
                 self.pending -= sum(len(entry.metrics) for entry in entries)
 
     def sync(self) -> None:

@@ -169,6 +169,8 @@ def _record(run: Run, names: dict[str, str]) -> dict[str, Any]:
     inputs = run.inputs.dataset_inputs if run.inputs else []
     datasets = [{k: getattr(i.dataset, k) for k in ("name", "digest", "source")} for i in inputs]
     kept = {key: tags[key] for key in TAGS if key in tags}
+    if NOTE in kept:  # below it are links to runs of this store
+        kept[NOTE] = kept[NOTE].partition("\n\n")[0]
     if SOURCE in kept:
         kept[SOURCE] = Path(kept[SOURCE]).name
     if CONTINUED_BY in kept:

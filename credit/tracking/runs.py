@@ -31,6 +31,7 @@ from credit.tracking.marks import (
     same_value,
     search,
 )
+from credit.tracking.notes import note_tags
 from credit.tracking.rows import select
 from credit.tracking.store import Store
 
@@ -100,7 +101,6 @@ def open_parent(
         SCHEMA_TAG: SCHEMA,
         KIND: experiment_kind,
         SWEEP: sweep_hash,
-        NOTE: harmless(description),
         **owner_tags(),
     }
     if given:
@@ -111,6 +111,8 @@ def open_parent(
         if run is None:
             created = {**context_tags(), **tags}
             run = client.create_run(store.experiment_id, tags=created, run_name=name)
+    if NOTE not in run.data.tags:  # else what it came to so far, or what a person wrote
+        tags |= note_tags({}, harmless(description))
     run_id = run.info.run_id
     client.update_run(run_id, status="RUNNING", name=name)
     missing = {k: v for k, v in context_tags().items() if k not in run.data.tags}

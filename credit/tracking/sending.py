@@ -54,7 +54,8 @@ class Writer:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CreditError(
-                f"cannot create the journal folder {self._folder}: {error}"
+                f"cannot create the journal folder {self._folder} ({error.strerror}): make it "
+                "writable, or set CREDIT_STATE to another folder"
             ) from error
         self._interval = self._pause = interval_s
         self._journals: dict[str, Journal] = {}
@@ -131,6 +132,13 @@ class Writer:
                 journal.drop()
 
         self.then(run_id, end)
+
+    def forget(self, run_id: str) -> None:
+        """Leave a run to others: from now on this process sends nothing to it."""
+        with self._changed:
+            self._journals.pop(run_id, None)
+            self._actions.pop(run_id, None)
+            self.refused.pop(run_id, None)
 
     def sync(self, run_ids: Iterable[str]) -> None:
         """See that what was logged for these runs outlives a loss of power."""
@@ -228,6 +236,8 @@ class Writer:
         except Exception as error:
             if isinstance(error, AWAY) and not _is_final(error):
                 raise
+            if run_id not in self._journals:
+                return  # forgotten meanwhile
             # This run stays RUNNING, so that the next resume mends it; the other runs go on.
             self.refused[run_id] = str(error)
             _log.error(

@@ -74,12 +74,10 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
     MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `experiment`.
 
     Raises:
-        CreditError: the store does not answer or cannot be written, or the run, experiment or
-            CREDIT_STATE that the environment names is not there or cannot be used.
+        CreditError: the store does not answer or cannot be written, or the run or experiment
+            that the environment names is not there or cannot be used.
     """
     uri = tracking_uri()
-    if state := os.environ.get("CREDIT_STATE"):
-        _refuse_unwritable(state)
     path = sqlite_path(uri)
     with _first_writer(path) if path else contextlib.nullcontext():
         client = reach(uri)
@@ -107,17 +105,6 @@ def reach(uri: str) -> MlflowClient:
     except (*AWAY, ImportError) as error:  # a database whose driver is not installed
         raise _unreachable(uri, error) from error
     return client
-
-
-def _refuse_unwritable(state: str) -> None:
-    """Checkpoints and unsent values go there: a run must not find out that they cannot."""
-    folder = Path(state).resolve()
-    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise CreditError(
-            f"CREDIT_STATE={state} cannot be written ({there} is no folder of yours): name "
-            "another folder, or unset CREDIT_STATE"
-        )
 
 
 def is_http(uri: str) -> bool:

@@ -4,6 +4,7 @@ Everything that writes to MLflow is reached from here: `Writer` for metric value
 them, the functions that open and end runs, and those that upload artifacts.
 """
 
+from credit.tracking import notes, views
 from credit.tracking.artifacts import (
     log_artifact_file,
     log_dataset,
@@ -13,6 +14,7 @@ from credit.tracking.artifacts import (
     log_text,
     markdown,
 )
+from credit.tracking.models import has_network, log_network
 from credit.tracking.runs import (
     Busy,
     FoundRun,
@@ -41,18 +43,22 @@ __all__ = [
     "end_parent",
     "find_children",
     "finish",
+    "has_network",
     "leads",
     "log_artifact_file",
     "log_children",
     "log_dataset",
     "log_figure",
     "log_json",
+    "log_network",
     "log_results",
     "log_table",
     "log_text",
     "markdown",
+    "notes",
     "open_child",
     "open_parent",
     "open_store",
     "release",
+    "views",
 ]

@@ -197,7 +197,7 @@ class Lane:
             error=error[rows],
             grad_out=grad_out[rows],
             hidden_grads=[g[rows] for g in hidden_grads] if rule.reads_hidden_grads else [],
-            weights=weights if rule.learned else {},
+            weights=weights if rule.learned or rule.reads_weights else {},
         )
 
     def credits(

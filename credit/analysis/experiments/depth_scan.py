@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from credit.analysis import comparison, depth_scan, depth_scan_checks, tables
+from credit.analysis import appendix, comparison, depth_scan, depth_scan_checks, tables
 from credit.analysis.depth_scan_figure import depth_scan_figure
 from credit.analysis.results import Results
+from credit.analysis.selection import finished, pick
 from credit.tracking.reader import Reader
 
 
@@ -14,13 +15,30 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
     table = depth_scan.scan(timed, layers)
     wide = depth_scan.wide(table)
     title = f"Depth scan: {depth_scan.describe(timed)}"
+    verdicts = depth_scan_checks.verdicts(timed)
     return Results(
         title=f"{title}; {tables.seeds_text(table)}",
         table=table,
         wide=wide,
         figure=depth_scan_figure(table, title),
-        verdicts=depth_scan_checks.verdicts(timed),
+        verdicts=verdicts,
         notes=tuple(comparison.notes(timed)),
         more={"layers": layers, "seconds": depth_scan.seconds(table)},
         text=comparison.text(wide),
+        question="Does a rule's accuracy rise, stay or fall as residual blocks are added, all of "
+        "them trained?",
+        setup=appendix.setup(timed),
+        caption="Test accuracy and Γ (mean over h_1 … h_L) against the number of blocks L, a line "
+        f"per rule; where Γ is not valid nothing is drawn. {appendix.bars(table)}",
+        findings=(
+            *(
+                appendix.ranking(
+                    pick(table, depth=depth), ["rule"], "accuracy", f"accuracy at L={depth}"
+                )
+                for depth in sorted(table["depth"].unique())
+            ),
+            *appendix.findings("depth_scan", timed, verdicts),
+        ),
+        cells=finished(timed),
+        by=("rule", "depth"),
     )

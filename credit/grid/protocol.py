@@ -1,0 +1,42 @@
+"""Grid of the audit of one rule: its ladder beside bp's and the oracle's, and its controls."""
+
+from collections.abc import Mapping
+
+from credit import rules
+from credit.errors import CreditError
+from credit.grid.image import ladder, matched_controls
+from credit.grid.options import depth_of, distinct, fields, numbers
+from credit.spec import RunSpec
+
+BESIDE = ("bp", "oracle")
+"""What stands beside the rule: whether depth is of use at all, and what perfect credit reaches."""
+NO_CONTROLS = "none"
+
+
+def audit(chosen: Mapping[str, str]) -> list[RunSpec]:
+    """Rungs `ks` of the rule, bp and the oracle, and the rule's matched controls, on `seeds`.
+
+    The rungs are the ladder's runs and the controls those of `matched_controls`, wherever the
+    options say the same, so that what is there is not trained again.
+
+    Raises:
+        CreditError: an option is not valid, there is no such rule or more than one, or k = 0 or
+            k = depth is left out.
+    """
+    rule = chosen["rule"]
+    if "," in rule:
+        raise CreditError(
+            f"rule={rule!r} names several: an audit is of one, the ladder compares them (rules=...)"
+        )
+    rules.get(rule)
+    depth = depth_of(fields(chosen))
+    ks = chosen["ks"]
+    if ks != "all" and (left_out := {0, depth} - set(numbers("ks", ks))):
+        raise CreditError(
+            f"ks={ks} leaves out {', '.join(map(str, sorted(left_out)))}: an audit compares k=0 "
+            f"with k={depth}, pass both"
+        )
+    specs = ladder({**chosen, "rules": ",".join(dict.fromkeys((*BESIDE, rule)))})
+    if chosen["controls"] != NO_CONTROLS:
+        specs += matched_controls({**chosen, "rules": rule})
+    return distinct(specs)

@@ -1,0 +1,43 @@
+"""How large networks are: what a dataset makes of one, and how many parameters that is.
+
+Without torch, so that grids and analyses alike can count before anything is loaded.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Size(NamedTuple):
+    """What a dataset makes of a network."""
+
+    d_in: int
+    classes: int
+
+
+SIZES = {
+    "cifar10": Size(3072, 10),
+    "fashion_mnist": Size(784, 10),
+    "digits": Size(64, 10),
+    "teacher": Size(24, 10),
+}
+"""By dataset: runs do not say how many inputs and classes theirs has."""
+
+
+def parameters(config: Any, trained: bool = False) -> float:
+    """How many numbers the network of a run has, or how many of them train.
+
+    Args:
+        config: a run, as mapping or row: dataset, width, depth, terminal_norm; if `trained`, also
+            k, embed_trains and head_trains.
+
+    Returns:
+        nan where the dataset is not in SIZES.
+    """
+    if config["dataset"] not in SIZES:
+        return float("nan")
+    (d_in, classes), d = SIZES[config["dataset"]], int(config["width"])
+    embed, block = d_in * d + d, 2 * d * d + 4 * d
+    head = classes * d + classes + 2 * d * bool(config["terminal_norm"])
+    if not trained:
+        return float(embed + int(config["depth"]) * block + head)
+    blocks = int(config["k"]) * block
+    return float(blocks + embed * bool(config["embed_trains"]) + head * bool(config["head_trains"]))

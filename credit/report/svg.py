@@ -1,0 +1,58 @@
+"""A figure as inline SVG: no file beside it, no name that another figure of the page may have."""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from credit.figure_files import save
+
+_SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DROPPED = ("metadata", "style")
+
+
+def inline(figure: Figure, label: str, prefix: str) -> Markup:
+    """The figure as an `svg` element, safe to put into HTML as it is.
+
+    matplotlib's XML is parsed and written anew: what is text in it stays text.
+
+    Args:
+        label: what is read out in place of the figure.
+        prefix: begins every id, so that two figures on a page do not mix.
+    """
+    with TemporaryDirectory() as folder:
+        (file,) = save(figure, Path(folder) / "figure", ("svg",))
+        root = ElementTree.fromstring(_NO_XML.sub(" ", file.read_text(encoding="utf-8")))
+    elements = list(root.iter())
+    used = {name for element in elements for name in _references(element)}
+    for element in elements:
+        for child in list(element):
+            if child.tag.rpartition("}")[2] in _DROPPED:
+                element.remove(child)
+        own = element.attrib.pop("id", None)
+        if own in used:
+            element.set("id", f"{prefix}{own}")
+        if link := element.attrib.pop(_LINK, ""):
+            element.set("href", f"#{prefix}{link[1:]}" if link.startswith("#") else link)
+        for name, value in list(element.attrib.items()):
+            element.set(name, _REFERENCE.sub(rf"url(#{prefix}\1)", value))
+    for element in elements:
+        element.tag = element.tag.removeprefix(_SVG)
+    for name in ("width", "height"):  # the page's width decides
+        root.attrib.pop(name, None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    root.set("style", "stroke-linejoin:round;stroke-linecap:butt")  # of the style that was removed
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _references(element: ElementTree.Element) -> list[str]:
+    """Ids that an element refers to."""
+    found = [name for value in element.attrib.values() for name in _REFERENCE.findall(value)]
+    link = element.get(_LINK, "")
+    return [*found, link[1:]] if link.startswith("#") else found

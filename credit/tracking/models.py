@@ -1,0 +1,134 @@
+"""The final network of a run as an MLflow model, which its run and the UI's Models page show.
+
+MLflow's own `log_model` asks for the history of every metric of the run, logs all of the last step
+again and writes to the process-wide tracking URI; the same is said here with a client's few calls.
+"""
+
+import logging
+import tempfile
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow.pyfunc
+import numpy as np
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from credit import __version__
+from credit.spec import SCHEMA, RunSpec
+from credit.tracking.marks import SCHEMA_TAG, SPEC
+from credit.tracking.store import Store
+
+if TYPE_CHECKING:
+    from credit.serving import Sample
+
+NAME = "network"
+"""The same for all: `runs:/<run id>/network` names the model of a run."""
+LOADER = "credit.serving"
+ACCURACY = "accuracy/test"
+
+_log = logging.getLogger(__name__)
+
+
+def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample: "Sample") -> None:
+    """Log the network in `weights` as the model of a run. Repeating this leaves one model.
+
+    Args:
+        weights: the run's `weights.safetensors`, which the model holds a copy of.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    client = store.client
+    run = client.get_run(run_id)
+    try:
+        model = _found(store, run)
+    except MlflowException as error:
+        if error.error_code != "ENDPOINT_NOT_FOUND":
+            raise
+        _log.warning("run %s gets no model: its tracking server is older than MLflow 3", run_id)
+        return
+    if model is None:
+        model = client.create_logged_model(
+            run.info.experiment_id,
+            NAME,
+            source_run_id=run_id,
+            tags={SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash},
+            params=spec.to_params(),
+            model_type="classifier",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        _write(Path(folder) / NAME, model, spec, weights, sample)
+        client.log_model_artifacts(model.model_id, f"{folder}/{NAME}")
+    if values := client.get_metric_history(run_id, ACCURACY):
+        last = max(values, key=lambda value: value.step)
+        data = {"dataset_name": sample.name, "dataset_digest": sample.digest}
+        # with its own time and step the run's value stays one; the model's is another table
+        same = Metric(ACCURACY, last.value, last.timestamp, last.step, model.model_id, **data)
+        client.log_batch(run_id, metrics=[same])
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    linked = run.outputs.model_outputs if run.outputs else []
+    if model.model_id not in {output.model_id for output in linked}:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, spec.epochs)])
+
+
+def has_network(store: Store, run_id: str) -> bool:
+    """Whether the run has its model, and all of it."""
+    model = _found(store, store.client.get_run(run_id))
+    return model is not None and model.status == LoggedModelStatus.READY
+
+
+def _found(store: Store, run: Run) -> LoggedModel | None:
+    """The model of a run, whether or not it is whole."""
+    found = store.client.search_logged_models(
+        [run.info.experiment_id],
+        f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'",
+        max_results=1,
+    )
+    return found[0] if found else None
+
+
+def _write(folder: Path, model: LoggedModel, spec: RunSpec, weights: Path, sample: "Sample"):
+    """The model's files, in a new folder."""
+    mlflow.pyfunc.save_model(
+        str(folder),
+        loader_module=LOADER,
+        data_path=str(weights),
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            run_id=model.source_run_id,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+            signature=_signature(sample),
+            metadata={
+                "run": spec.name,
+                "dataset": sample.name,
+                "package": f"credit {__version__}, which must be installed where this is loaded",
+            },
+        ),
+        input_example=sample.images,
+        pip_requirements=list(_requirements()),
+    )
+
+
+def _signature(sample: "Sample") -> ModelSignature:
+    """Raw images in; classes and probabilities out."""
+    images = TensorSpec(np.dtype(np.uint8), (-1, *sample.images.shape[1:]))
+    outputs = Schema(
+        [
+            TensorSpec(np.dtype(np.int64), (-1,), "class"),
+            TensorSpec(np.dtype(np.float32), (-1, sample.classes), "probabilities"),
+        ]
+    )
+    return ModelSignature(inputs=Schema([images]), outputs=outputs)
+
+
+@lru_cache(maxsize=1)
+def _requirements() -> tuple[str, ...]:
+    """What the loader needs beside this package, which is on no index; local builds as released."""
+    names = ("mlflow", "numpy", "safetensors", "torch")
+    return tuple(f"{name}=={version(name).partition('+')[0]}" for name in names)

@@ -1,0 +1,125 @@
+"""Descriptions in the MLflow UI: of the experiment and of its parent runs, with what came out.
+
+The UI shows `mlflow.note.content` as Markdown. A description that a person has edited stays.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+
+from mlflow.entities import Metric, RunTag
+
+from credit.tracking.marks import CONTINUED_BY, KIND, NOTE, PARENT, search
+from credit.tracking.store import Store
+from credit.tracking.views import ANSWER, OVERVIEW, run_link, view_link
+
+NOTE_HASH = "mlflow.note.credit"
+"""Of the description that was written here: one that was edited since is left alone. The UI shows
+no tag that begins with `mlflow`."""
+COLOR, EXPERIMENT_KIND = "mlflow.runColor", "mlflow.experimentKind"
+FINISHED = "runs/finished"
+_HEAD = "| experiment | what came out |\n| --- | --- |\n"
+_LONGEST = 4950  # an experiment's tag has room for 5000 characters
+
+_EXPERIMENT = "\n\n".join(
+    (
+        "Does a learning rule that claims to train deep networks without backprop do it? "
+        "Answers inside.",
+        "Each line is an experiment that asks one question of several credit rules. *bp* is "
+        "backprop; *oracle* is perfect credit through the same local recipe that the other rules "
+        "use.",
+        "{rows}",
+        "[All results]({overview}) as a table. The page of an experiment has the answer, the "
+        "figure, the reasons and the numbers; its artifacts have the whole report.",
+        "**How to read it.** *accuracy/test* is a fraction of the test set. *alignment/deep* (Γ) "
+        "is the cosine of a rule's credit and the exact gradient: 1 for backprop, 0 for noise. "
+        "*rho/deep* (ρ) says how well the credit predicts the loss. *growth/max* above 50: the "
+        "network's scale runs away. *valid/reference* is 0 where the gradient is too small to "
+        "compare with. *k* is the number of trained blocks, counted from the last: the run "
+        "`dfa k4 s42` is rule dfa, k = 4, seed 42. Runs are nested under their experiment. In the "
+        "charts, *Group by → rule* gives one curve per rule.",
+    )
+)
+"""The first line is also the description in the list of experiments, where it is plain text."""
+
+
+def set_page(
+    store: Store, run_id: str, note: str, answer: str, metrics: Mapping[str, float]
+) -> None:
+    """Describe a parent run, unless a person has, and log what its row in the table shows."""
+    run = store.client.get_run(run_id)
+    tags = [
+        RunTag(ANSWER, answer),
+        *(RunTag(*tag) for tag in note_tags(run.data.tags, note).items()),
+    ]
+    now = int(time.time() * 1000)
+    changed = [
+        Metric(name, value, now, 0)
+        for name, value in metrics.items()
+        if run.data.metrics.get(name) != value
+    ]
+    store.client.log_batch(run_id, metrics=changed, tags=tags)
+
+
+def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:
+    """Give a parent's child runs the colours of their rules; a colour that is there stays."""
+    for run in search(store.client, [store.experiment_id], {PARENT: parent_id}):
+        color = colors.get(run.data.params.get("rule", ""))
+        if color and COLOR not in run.data.tags:
+            store.client.set_tag(run.info.run_id, COLOR, color)
+
+
+def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]]) -> None:
+    """Say on the experiment's page what it is, what came out and how it is read.
+
+    Args:
+        answers: as of `answered`; as many as there is room for are told.
+    """
+    overview, told = view_link(store, OVERVIEW), _HEAD
+    for run_id, (name, runs, line) in answers.items():
+        cell = line.replace("|", "\\|")
+        row = f"| [{name}]({run_link(store, run_id)}), {runs} runs | {cell} |\n"
+        if len(_EXPERIMENT.format(overview=overview, rows=told + row)) > _LONGEST:
+            break
+        told += row
+    note = _EXPERIMENT.format(overview=overview, rows=told)
+    tags = store.client.get_experiment(store.experiment_id).tags
+    new = {} if NOTE in tags and NOTE_HASH not in tags else note_tags(tags, note)
+    if EXPERIMENT_KIND not in tags:
+        new[EXPERIMENT_KIND] = "custom_model_development"
+    for key, value in new.items():
+        store.client.set_experiment_tag(store.experiment_id, key, value)
+
+
+def answered(store: Store, order: Sequence[str]) -> dict[str, tuple[str, int, str]]:
+    """The parents that have an answer and finished runs: name, finished runs and answer of each.
+
+    By kind in the given order, of a kind the newest first; none whose runs went to another parent.
+    """
+    filter = f"tags.`{ANSWER}` LIKE '%'"
+    runs = [
+        run
+        for run in search(store.client, [store.experiment_id], {}, filter)
+        if CONTINUED_BY not in run.data.tags and run.data.metrics.get(FINISHED)
+    ]
+    places = {kind: place for place, kind in enumerate(order)}
+    runs.sort(key=lambda run: places.get(run.data.tags.get(KIND, ""), len(places)))
+    return {
+        run.info.run_id: (
+            run.info.run_name or "",
+            int(run.data.metrics[FINISHED]),
+            run.data.tags[ANSWER],
+        )
+        for run in runs
+    }
+
+
+def note_tags(tags: Mapping[str, str], note: str) -> dict[str, str]:
+    """The tags that set a description; none where a person has edited the one that is there."""
+    if NOTE_HASH in tags and tags[NOTE_HASH] != _hash(tags.get(NOTE, "")):
+        return {}
+    return {NOTE: note, NOTE_HASH: _hash(note)}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

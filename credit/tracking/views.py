@@ -1,0 +1,244 @@
+"""Prepared views of the runs table and charts in the MLflow UI, and links to its pages.
+
+A saved view is an experiment tag, `mlflow.sharedViewState.<key>`, that the UI lists in its menu of
+views and opens by `viewStateShareKey=<key>`. The format is the UI's own, documented in its source
+only (of 3.16: `savedViewEnvelope.ts`, `ExperimentPageUIState.tsx`, `runs-charts.types.ts`), and an
+older UI gets none. A view that the UI does not understand is announced there, and the plain page
+opens; tests/test_ui.py opens them.
+"""
+
+import base64
+import contextlib
+import json
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from mlflow.version import VERSION
+from packaging.version import InvalidVersion, Version
+
+from credit.tracking.marks import PARENT
+from credit.tracking.store import Store, is_http
+
+VIEW = "mlflow.sharedViewState."
+ANSWER = "credit.answer"
+"""What a parent run came to, in one line."""
+OVERVIEW = "credit-results"
+WORKFLOW = "workflowType=machine_learning"
+"""Without it the UI opens its pages for language models."""
+SINCE = Version("3.16")
+"""The first MLflow with named views."""
+_METRICS = ("accuracy/test", "alignment/deep", "rho/deep", "growth/max", "valid/reference")
+
+
+def run_link(store: Store, run_id: str, path: str = "") -> str:
+    """A run's page, or one of its files, from any page of the UI."""
+    file = f"/artifacts/{quote(path)}" if path else ""
+    return f"#/experiments/{store.experiment_id}/runs/{run_id}{file}?{WORKFLOW}"
+
+
+def file_link(run_id: str, path: str) -> str:
+    """A run's file itself, as the source of an image."""
+    return f"get-artifact?path={quote(path)}&run_uuid={run_id}"
+
+
+def view_link(store: Store, key: str, charts: bool = False) -> str:
+    """A saved view: the table of its runs, or the table beside charts."""
+    mode = "&compareRunsMode=CHART" if charts else ""
+    return f"#/experiments/{store.experiment_id}/runs?{WORKFLOW}&viewStateShareKey={key}{mode}"
+
+
+def compare_link(store: Store, run_ids: Sequence[str]) -> str:
+    """The UI's comparison of some runs."""
+    runs, experiments = (quote(json.dumps(ids)) for ids in ([*run_ids], [str(store.experiment_id)]))
+    return f"#/compare-runs?runs={runs}&experiments={experiments}&{WORKFLOW}"
+
+
+def view_key(parent_id: str) -> str:
+    """The key of a parent run's view."""
+    return f"credit-{parent_id[:12]}"
+
+
+def save_runs_view(
+    store: Store,
+    parent_id: str,
+    name: str,
+    fields: Sequence[str],
+    across: str,
+    depth: int,
+    metrics: Sequence[str],
+) -> None:
+    """Save the view of a parent's child runs: useful columns, charts in sections by question.
+
+    Args:
+        fields: parameters that tell the runs apart.
+        across: the one that accuracy is drawn against, empty if none.
+        depth: the last hidden state's number, whose norms are shown.
+        metrics: those that the runs have.
+    """
+    columns = [_column("params", field) for field in fields]
+    columns += [_column("metrics", metric) for metric in _METRICS if metric in metrics]
+    sections, cards = _charts(across, depth, metrics)
+    state = _state(
+        filter=f"tags.`{PARENT}` = '{parent_id}'",
+        order=_column(
+            "metrics", "accuracy/test" if "accuracy/test" in metrics else "alignment/deep"
+        ),
+        columns=columns,
+        cards=cards,
+        sections=sections,
+        widths={_column("params", name): 80 for name in ("k", "seed")},
+    )
+    _save(store, view_key(parent_id), name, state)
+
+
+def save_overview(store: Store) -> None:
+    """Save the view of all parents that have an answer, newest first."""
+    columns = [_column("tags", ANSWER)]
+    columns += [_column("metrics", f"checks/{end}") for end in ("passed", "failed", "undefined")]
+    columns += [_column("params", name) for name in ("preset", "dataset", "epochs", "seeds")]
+    state = _state(
+        filter=f"tags.`{ANSWER}` LIKE '%'",
+        order="attributes.start_time",
+        columns=columns,
+        widths={_column("tags", ANSWER): 560},
+    )
+    _save(store, OVERVIEW, "Results: what every experiment came to", state)
+
+
+def drop_views(store: Store, keep: Sequence[str]) -> None:
+    """Delete the views of parents that are not among `keep`."""
+    tags = store.client.get_experiment(store.experiment_id).tags
+    kept = {f"{VIEW}{key}" for key in (OVERVIEW, *map(view_key, keep))}
+    for tag in tags:
+        if tag.startswith(f"{VIEW}credit-") and tag not in kept:
+            store.client.delete_experiment_tag(store.experiment_id, tag)
+
+
+def _column(kind: str, name: str) -> str:
+    return f"{kind}.`{name}`"
+
+
+def _charts(
+    across: str, depth: int, metrics: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Sections by question, and their charts; what the UI adds by itself comes folded below."""
+    last = f"h{depth:02d}"
+    questions = {
+        "1 Does it learn?": ("accuracy/test", "loss/train"),
+        "2 Where does its credit point?": ("alignment/deep", "rho/deep"),
+        "3 Is the network healthy?": ("growth/max", f"hidden_norm/{last}", f"grad_norm/{last}"),
+    }
+    sections, cards = [], []
+    for number, (name, keys) in enumerate(questions.items()):
+        section = f"part{number}"
+        sections.append(_section(section, name, True))
+        shown = [key for key in keys if key in metrics]
+        if across and shown and number < 2:
+            cards.append(
+                _card(len(cards), section, "SCATTER")
+                | {"xaxis": {"key": across, "type": "PARAM"}}
+                | {"yaxis": {"key": shown[0], "type": "METRIC"}, "runsCountToCompare": 500}
+                | {"displayName": f"{shown[0]} by {across}"}
+            )
+        cards += [_line(len(cards) + i, section, key) for i, key in enumerate(shown)]
+    families = sorted({key.rpartition("/")[0] for key in metrics if "/" in key})
+    for number, name in enumerate([*families, "Model metrics", "System metrics"]):
+        sections.append(_section(f"more{number}", name, False))
+    return sections, cards
+
+
+def _section(uuid: str, name: str, display: bool) -> dict[str, Any]:
+    return {"uuid": uuid, "name": name, "display": display, "isReordered": False}
+
+
+def _card(number: int, section: str, kind: str) -> dict[str, Any]:
+    return {"uuid": f"card{number}", "type": kind, "metricSectionId": section}
+
+
+def _line(number: int, section: str, key: str) -> dict[str, Any]:
+    log = "norm/" in key or key == "growth/max"
+    return _card(number, section, "LINE") | {
+        "metricKey": key,
+        "selectedMetricKeys": [key],
+        "scaleType": "log" if log else "linear",
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }
+
+
+def _state(
+    filter: str,
+    order: str,
+    columns: Sequence[str],
+    cards: Sequence[dict[str, Any]] | None = None,
+    sections: Sequence[dict[str, Any]] | None = None,
+    widths: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Every field that the UI reads, so that none is missing to a version that asks for it."""
+    return {
+        "searchFilter": filter,
+        "orderByKey": order,
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": [*columns],
+        "columnOrder": [*columns],
+        "columnWidths": dict(widths or {}),
+        "runsExpanded": {},
+        "runsPinned": [],
+        "runsHidden": [],
+        "runsVisibilityMap": {},
+        "runsHiddenMode": "SHOW_ALL",
+        **(
+            {"compareRunCharts": [*cards], "compareRunSections": [*(sections or ())]}
+            if cards
+            else {}
+        ),
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": True,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "autoRefreshEnabled": True,
+        "globalLineChartConfig": {
+            "xAxisKey": "step",
+            "lineSmoothness": 0,
+            "selectedXAxisMetricKey": "",
+        },
+        "chartsSearchFilter": "",
+    }
+
+
+def _save(store: Store, key: str, name: str, state: Mapping[str, Any]) -> None:
+    """Write a view; the time that the UI sorts by stays when nothing else has changed."""
+    if not _knows_views(store):
+        return
+    text = json.dumps(state, separators=(",", ":"))
+    packed = "deflate;" + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    tag, now = f"{VIEW}{key}", int(time.time() * 1000)
+    value = {"name": name, "createdAt": now, "updatedAt": now, "state": packed}
+    old = store.client.get_experiment(store.experiment_id).tags.get(tag, "")
+    if f'"state": "{packed}"' in old and json.loads(old).get("name") == name:
+        return
+    store.client.set_experiment_tag(store.experiment_id, tag, json.dumps(value))
+
+
+def _knows_views(store: Store) -> bool:
+    """Whether the UI of the store is one that has saved views: the server's, else the installed."""
+    version = VERSION
+    if is_http(store.uri):
+        with contextlib.suppress(requests.RequestException):
+            answer = requests.get(f"{store.uri.rstrip('/')}/version", timeout=5)
+            version = answer.text.strip() if answer.ok else version
+    try:
+        return Version(version) >= SINCE
+    except InvalidVersion:
+        return False

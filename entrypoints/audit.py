@@ -1,0 +1,159 @@
+"""The audit of one rule: the whole protocol on it, every verdict with its reason.
+
+Trains the rule's ladder beside bp's and the oracle's, and its matched controls; runs that a ladder
+of the same settings has left are not trained again. `rule` is one of ours or package.module:Rule,
+your own (docs/your_rule.md). Verdicts that fail are a result: the status is 0.
+
+With run_id nothing is trained: the run's final weights are measured again and judged.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+
+from credit import cli, grid, planning, rules, sweep
+from credit.data import load
+from credit.data.batches import held_out
+from credit.errors import CreditError
+from credit.measures.frozen_init import of_seeds, summary
+from credit.networks import labels_seed, shape_of
+from credit.presets import CONTROLS
+from credit.remeasuring import restored
+from credit.spec import RunSpec
+from credit.sweep import Sweep, resolve
+from credit.tracking.reader import connect
+from credit.tracking.store import open_store
+from credit.tracking.writer import log_results
+from credit.training import trial
+from credit.training.measuring import measure_held_out
+
+NONE = "none"
+IDENTITY_SAMPLES = 256
+"""Test images, the first in file order, on which untrained networks are compared with identity."""
+DEFAULTS = {
+    "preset": "published",
+    "rule": cli.PRESET,
+    "run_id": NONE,
+    "ks": cli.PRESET,
+    "controls": cli.PRESET,
+    "control_penalty": cli.PRESET,
+    "seeds": cli.PRESET,
+    **cli.spec_options(
+        *("rule", "k", "seed"),
+        *("penalty", "random_labels", "start", "embed_trains", "head_trains"),  # of the controls
+    ),
+}
+HELPS = {
+    **cli.spec_helps(),
+    "preset": f"where options left at '{cli.PRESET}' come from: "
+    + ", ".join(grid.PRESETS["audit"]),
+    "rule": "the rule to audit: a name, or package.module:Rule for your own",
+    "run_id": "a finished run to measure again and judge, in place of all training",
+    "ks": "trainable blocks, comma-separated, 0 and depth among them; all is 0 to depth",
+    "controls": f"comma-separated: {', '.join(CONTROLS[1:])}; none leaves them out",
+    "control_penalty": "lambda of the control with the residual-branch penalty",
+    "seeds": "seeds, comma-separated",
+}
+
+
+def main() -> None:
+    """Audit a rule, or a run."""
+    given = cli.options(__doc__, DEFAULTS, HELPS)
+    print(audit_run(given) if given["run_id"] != NONE else audit_rule(given))
+
+
+def audit_rule(given: Mapping[str, str]) -> str:
+    """Train what is missing, publish the audit on its parent run, and return its text."""
+    chosen = grid.settled("audit", given)
+    specs = [resolve(spec) for spec in grid.audit(chosen)]
+    deep = max(specs, key=lambda spec: spec.depth)
+    label = chosen["rule"].rpartition(":")[2]
+    store = open_store()
+    identity, source = examined(specs, deep)
+    epochs = sum(spec.epochs for spec in specs)
+    print(
+        f"audit of {label}: {len(specs)} runs, {epochs} run-epochs, less what is there already",
+        file=sys.stderr,
+    )
+    outcome = sweep.run(
+        Sweep(
+            kind="audit",
+            name=f"audit {label} {deep.dataset} d{deep.width} L{deep.depth}",
+            specs=specs,
+            params=grid.parent_params(chosen, specs),
+            description=f"Audit of the rule {chosen['rule']} on {deep.dataset}: ladder, direction "
+            f"and controls. d={deep.width}, L={deep.depth}, {deep.epochs} epochs.",
+        ),
+        store,
+    )
+    log_results(store, outcome.parent_id, identity, source)
+    from credit import publish  # here: it takes a second to load, and training comes first
+
+    failed = [f"credit: {name} failed: {reason}" for name, reason in outcome.failures.items()]
+    return "\n".join([publish.publish(store, outcome.parent_id), *failed])
+
+
+def examined(specs: Sequence[RunSpec], deep: RunSpec) -> tuple[dict[str, float], dict[str, str]]:
+    """See that the runs can be trained, and how near to the identity their networks begin.
+
+    Returns:
+        the metrics of `frozen_init`, and what the tracking store calls the data.
+
+    Raises:
+        CreditError: there is not enough memory, or the rule fails on a few samples.
+    """
+    data = load(deep.dataset, train_samples=deep.train_samples)
+    shape = partial(shape_of, data=data)
+    trial.check_states(specs, shape)
+    planning.check(specs, shape, planning.memory_free(deep.device))
+    trial.check_credits(specs, shape, finite=True)
+    x, _ = held_out(data, torch.float32, n=min(IDENTITY_SAMPLES, len(data.test_labels)))
+    alpha = None if deep.activation == "gelu" else deep.alpha
+    networks = of_seeds(shape(deep), sorted({spec.seed for spec in specs}), x, alpha)
+    source = {"name": data.name, "digest": data.digest, "source": data.source}
+    return summary(list(networks.values())), source
+
+
+def audit_run(given: Mapping[str, str]) -> str:
+    """The protocol on a finished run's final weights, as text. Nothing is trained or logged.
+
+    Raises:
+        CreditError: there is no such run or nothing to measure of it, its rule's code is another
+            by now, or an option does not go with run_id.
+    """
+    run_id = given["run_id"]
+    for name, value in given.items():
+        if name != "run_id" and value != DEFAULTS[name]:
+            raise CreditError(
+                f"{name}={value} does not go with run_id, whose run says what it is: leave out "
+                f"{name} or run_id"
+            )
+    reader = connect()
+    spec = grid.finished_network(reader, run_id)
+    run = reader.run(run_id)
+    rules.get(spec.rule)
+    if ":" in spec.rule and run.data.tags["credit.spec_hash"] != spec.spec_hash:
+        raise CreditError(
+            f"run_id={run_id} ({spec.name}) was trained by other code than {spec.rule} has now: "
+            "restore that file, or audit what it is now with rule="
+        )
+    here = spec.replace(device="cpu")
+    data = load(spec.dataset, train_samples=spec.train_samples, labels_seed=labels_seed(spec))
+    stack, _ = restored(reader, run_id, here, data)
+    (report,) = measure_held_out(stack, data)
+    from credit.analysis import protocol_run, protocol_text
+
+    beside = protocol_run.siblings(reader.runs(), spec)
+    ids = [{"rule": rule, "seed": spec.seed, "ids": own} for rule, own in beside.ids.items()]
+    return protocol_text.report(
+        spec.rule,
+        protocol_run.checks(spec, report.metrics, beside),
+        ids=ids,
+        notes=protocol_run.notes(spec, report.metrics, run.data.metrics, beside),
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

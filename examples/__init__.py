@@ -1,0 +1,1 @@
+"""Rules that live outside the package, as yours do."""

@@ -1,0 +1,132 @@
+"""docs/your_rule.md, as a reader follows it: every block is executed as it stands, in order.
+
+In a copy of the checkout with an empty home (`test_documents`); trainings are made short by options
+added behind. And the example, which keeps the contract of every rule.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from credit import network, rules
+from credit.rules import Trace
+from tests.reference import ResMLP, hidden_gradients
+from tests.test_documents import ROOT, commands, newcomer, run, shortened  # noqa: F401
+from tests.test_rules import X, Y, trace_of, used_params
+
+DOCUMENT = ROOT / "docs" / "your_rule.md"
+EXAMPLE = "examples.sign_symmetric:SignSymmetric"
+AUDITED = re.compile(r"^\w+: D1 .*, D2 .*, direction .*, D3 .*; \d+ of \d+ checks pass$", re.M)
+
+
+def all_blocks() -> list[tuple[str, str]]:
+    """Language and text of every block, in order."""
+    return re.findall(r"^```(sh|python)\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def file_of(block: str) -> tuple[str, str]:
+    """The file that a Python block is, from its first line, and the rest."""
+    first, rest = block.split("\n", 1)
+    found = re.match(r"# ([\w/]+\.py)", first)
+    assert found, f"does not say which file it is: {first}"
+    return found[1], rest.lstrip("\n")
+
+
+@pytest.mark.slow
+def test_the_document_leads_to_verdicts(newcomer):  # noqa: F811
+    checkout, env = newcomer
+    printed = []
+    for language, block in all_blocks():
+        if language == "python":
+            name, text = file_of(block)
+            if not (checkout / name).exists():
+                (checkout / name).write_text(text)
+            continue
+        script = "\n".join(c if "--run_id" in c else shortened(c) for c in commands(block))
+        printed.append(run(f". .venv/bin/activate\n{script}", checkout, env))
+    verdicts = [text for text in printed if AUDITED.search(text)]
+    assert len(verdicts) == 4, printed
+    assert "PassBack" in verdicts[0] and "Broadcast" in verdicts[1]
+    assert "SignSymmetric" in verdicts[2] and "measured again" in verdicts[3]
+    assert re.search(r"D3 depth\s+(pass|fail|undefined)", verdicts[3])
+    assert re.search(r"^\d+ passed", printed[-1], re.M), printed[-1]
+
+
+def test_the_document_shows_the_example_as_it_is():
+    files = dict(file_of(block) for language, block in all_blocks() if language == "python")
+    assert files["examples/sign_symmetric.py"] == (ROOT / "examples/sign_symmetric.py").read_text()
+
+
+def test_the_document_names_every_check_as_the_screen_does():
+    from credit.analysis.protocol_text import FORMS
+
+    text = DOCUMENT.read_text()
+    for form in FORMS.values():
+        if not form.name.startswith(" "):  # of the check above it
+            assert f"| {form.name} |" in text
+
+
+@pytest.mark.parametrize("name", [EXAMPLE])
+def test_the_conformance_suite_of_all_rules_passes_on_the_example(name):
+    options = "-q -n 0 -p no:cacheprovider tests/test_rules.py -k SignSymmetric"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options.split()],
+        cwd=ROOT,
+        env={**os.environ, "CREDIT_RULES": name},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) >= 15, done.stdout[-1000:]
+
+
+# ------------------------------------------------------------------ the example itself
+
+
+def example_trace(params: network.Params, n: int = len(X)) -> Trace:
+    return trace_of(rules.get(EXAMPLE), params, X[:n], Y[:n])
+
+
+def test_with_weights_that_are_their_own_signs_it_is_backprop():
+    params = used_params()
+    for name, weight in params.items():
+        if name.endswith(("fc1.weight", "fc2.weight")):
+            params[name] = 0.3 * weight.sign()
+    exact = hidden_gradients(ResMLP.from_params(params), X, Y)
+    for a, g in zip(rules.get(EXAMPLE).credit({}, example_trace(params)), exact, strict=True):
+        torch.testing.assert_close(a, g, rtol=1e-10, atol=1e-13)
+
+
+def test_it_sees_no_more_of_the_block_weights_than_signs_and_norms():
+    """Sizes permuted within a matrix, signs left where they are: h_L being the same, so is a_l."""
+    params, other = used_params(), used_params()
+    source = torch.Generator().manual_seed(0)
+    for name, weight in params.items():
+        if name.endswith(("fc1.weight", "fc2.weight")):
+            order = torch.randperm(weight.numel(), generator=source)
+            sizes = weight.abs().flatten()[order].view_as(weight)
+            other[name] = sizes * weight.sign()
+    rule = rules.get(EXAMPLE)
+    trace = example_trace(params)
+    first = rule.credit({}, trace)
+    # the way back is a function of the slopes as well: those of `params` in both
+    forward = network.block_forward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "block_forward", lambda _, b, h: forward(params, b, h))
+        second = rule.credit({}, trace._replace(weights=other))
+    for a, b in zip(first, second, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
+    exact = hidden_gradients(ResMLP.from_params(params), X, Y)
+    assert (first[0] - exact[0]).norm() > 0.05 * exact[0].norm()
+
+
+def test_its_name_is_short_where_people_read_it():
+    from credit.spec import RunSpec
+
+    assert RunSpec(rule=EXAMPLE, k=2).name == "SignSymmetric k2 s42"
+    assert not re.search(r"[\[\],]", EXAMPLE)
