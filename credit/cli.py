@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from credit.errors import CreditError
-from credit.spec import RunSpec, check_names, field_types
+from credit.spec import SETTLED_FIELDS, RunSpec, check_names, field_types
 from credit.tracked_stack import Stopped
 
 PRESET = "preset"
@@ -103,4 +103,4 @@ def spec_helps() -> dict[str, str]:
 
 def spec_options(*without: str) -> dict[str, str]:
     """Every RunSpec field but those of `without`, left to the preset."""
-    return {name: PRESET for name in field_types() if name not in without}
+    return {name: PRESET for name in field_types() if name not in SETTLED_FIELDS.union(without)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from credit import measures
+from credit import measures, rule_source, rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.grid.options import items
@@ -79,8 +79,14 @@ def restored(
     """A finished run as it was after its last step, from its checkpoint.
 
     Raises:
-        CreditError: it has none, or one that is not whole.
+        CreditError: it has none, or one that is not whole, or its rule's code is another by now.
     """
+    rules.get(spec.rule)
+    if spec.rule_code != rule_source.digest(spec.rule):
+        raise CreditError(
+            f"run {run_id} ({spec.name}) was trained by other code than {spec.rule} has now: "
+            "restore that file, or audit what it is now with rule="
+        )
     try:
         header = checkpoint.read_header(reader.artifact(run_id, LAST))
     except CreditError as error:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from credit import rules
 from credit.errors import CreditError
 
+NONE = "none"
 _DIGITS = 16
 
 
@@ -25,17 +26,17 @@ def digest(name: str) -> str:
     has loaded it: an edit counts from the next one on.
 
     Returns:
-        nothing for rules of this package, whose changes git tells, and for rules that cannot be
+        "none" for rules of this package, whose changes git tells, and for rules that cannot be
         loaded.
     """
     module, colon, _ = name.partition(":")
     if not colon:
-        return ""
+        return NONE
     try:
         rules.get(name)
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (CreditError, OSError, TypeError, SyntaxError):  # no such file, or no source of it
-        return ""
+        return NONE
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]

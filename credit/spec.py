@@ -56,8 +56,12 @@ MEMBER_FIELDS = LEARNED_FIELDS | {
     "credit_reduction",
     "alpha",
     "start",
+    "rule_code",
 }
 """Fields in which the runs of one stack may differ; in all others they must agree."""
+
+SETTLED_FIELDS = frozenset({"rule_code"})
+"""Fields that no option sets: `sweep.resolve` does."""
 
 
 def _knob(
@@ -88,6 +92,7 @@ class RunSpec:
         one_of=("cifar10", "fashion_mnist", "digits", "teacher", "toy_lq"),
     )
     rule: str = _knob("bp", "credit rule: a name, or package.module:Rule")
+    rule_code: str = _knob("none", "digest of the code of a rule from outside the package")
     k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
     seed: int = _knob(42, "names every random stream of the run", at_least=0)
     width: int = _knob(256, "units per hidden state, d", at_least=1)
@@ -222,17 +227,12 @@ class RunSpec:
         Fields at their default are left out, so that a knob added later, whose default is what was
         done before, leaves the names of existing runs as they are. Changing a default needs a new
         SCHEMA.
-        The code of a rule from outside the package counts, too.
         """
-        from credit.rule_source import digest  # here, because rules need this module
-
         changed = {
             f.name: format_value(getattr(self, f.name))
             for f in dataclasses.fields(self)
             if getattr(self, f.name) != f.default
         }
-        if code := digest(self.rule):
-            changed["rule_source"] = code
         text = json.dumps({"schema": SCHEMA, **changed}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from credit import rules
+from credit import rule_source, rules
 from credit.errors import CreditError
 from credit.networks import Networks
 from credit.run_queue import Queue, claims_lock
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.state import drop_leftovers, make_writable, state_folder
 from credit.tracked_stack import FLUSH_SECONDS, hash_of, progress, stop_on_signals
-from credit.tracking.store import AWAY, shown
+from credit.tracking.store import AWAY, quick_http, shown
 from credit.tracking.writer import (
     Store,
     Writer,
@@ -66,6 +66,7 @@ def resolve(spec: RunSpec) -> RunSpec:
     changes: dict[str, object] = {
         name: getattr(RunSpec, name) for name in LEARNED_FIELDS - knobs
     }  # what the rule does not read, it does not claim
+    changes["rule_code"] = rule_source.digest(spec.rule)
     if "warmup_ratio" in knobs and not warmup_epochs(spec.warmup_ratio, spec.epochs):
         changes["warmup_ratio"] = 0.0  # what rounds to none is none
     if spec.activation != "phi":
@@ -144,7 +145,8 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
             status = "FINISHED"
             return outcome
         finally:
-            with contextlib.suppress(*AWAY):  # it is then found stale; the error above says more
+            hurry = contextlib.nullcontext() if status == "FINISHED" else quick_http()
+            with contextlib.suppress(*AWAY), hurry:  # it is found stale; the error above says more
                 end_parent(store, parent_id, status)
 
 

@@ -150,7 +150,8 @@ class TrackedStack:
                     failures[record.row] = record.failure
                     self.writer.finish(self.run_ids[record.row], "FAILED", record.failure)
             done = records[0].epoch
-            bar.set_postfix_str(f"{self._summary(records)}, epoch {done}/{epochs}")
+            shown = f"{self._summary(records)}, epoch {done}/{epochs}"
+            bar.set_postfix_str(shown, refresh=False)  # shown as often as the bar is
             due = PATIENCE.asked_to_stop or time.monotonic() - saved_at >= CHECKPOINT_SECONDS
             if done == epochs or due:
                 save()

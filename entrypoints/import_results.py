@@ -3,9 +3,11 @@
 A folder of several exports is imported whole.
 """
 
+import sys
 from pathlib import Path
 
-from credit import cli
+from credit import cli, publish
+from credit.errors import CreditError
 from credit.tracking.portable import import_into
 from credit.tracking.store import open_store
 
@@ -21,6 +23,11 @@ def main() -> None:
     for export in exports:
         done = import_into(store, export)
         print(f"{done.created} runs imported from {export}, {done.skipped} were already there")
+        for parent in done.parents:  # report, page and views are made of what is here now
+            try:
+                publish.publish(store, parent)
+            except CreditError as error:  # its runs are there all the same
+                print(f"credit: no report for run {parent}: {error}", file=sys.stderr)
     print(store.ui_command)
 
 

@@ -2,10 +2,10 @@
 
 from credit import cli
 from credit.experiment import conduct
-from credit.spec import RunSpec
+from credit.spec import SETTLED_FIELDS, RunSpec
 from credit.sweep import Sweep, resolve
 
-DEFAULTS = RunSpec().to_params()
+DEFAULTS = {n: v for n, v in RunSpec().to_params().items() if n not in SETTLED_FIELDS}
 
 
 def main() -> int:

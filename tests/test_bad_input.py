@@ -483,7 +483,12 @@ STORE = [
 
 RUNS = [
     Case("report", "", "the tracking store has no 'ladder' experiment: run one first"),
-    Case("report", "--kind nosuch", "unknown kind 'nosuch': choose from boundary_ablation,"),
+    Case("audit", f"{QUICK} --rule nosuch", f"unknown rule 'nosuch': {ALL_RULES}"),
+    Case("audit", f"{QUICK} --rule dfa --ks 1,2", "ks=..."),
+    Case("audit", f"{QUICK} --rule dfa --controls nosuch", "unknown control 'nosuch': ..."),
+    Case("audit", f"--run_id {ABSENT}", f"no run '{ABSENT}' in sqlite:...: {RUN_IDS}"),
+    Case("audit", "--run_id x --rule dfa", "rule=dfa does not go with run_id, ..."),
+    Case("report", "--kind nosuch", "unknown kind 'nosuch': choose from audit, boundary_ablation,"),
     Case("report", f"--parent {ABSENT}", f"no run '{ABSENT}' in sqlite:...: {RUN_IDS}"),
     Case("report", "--parent {parent}", "run {parent} has no child runs: ...", empty_parent),
     Case(

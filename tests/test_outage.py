@@ -107,8 +107,9 @@ def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_i
     server, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    monkeypatch.setattr(sweep, "FLUSH_SECONDS", 3.0)
-    monkeypatch.setattr(tracked_stack, "FLUSH_SECONDS", 3.0)
+    patient = tracked_stack.FLUSH_SECONDS
+    for module in (sweep, tracked_stack):
+        monkeypatch.setattr(module, "FLUSH_SECONDS", 3.0)
     real = tracked_stack.train
 
     def cut_off(stack, data, start, on_step):
@@ -122,6 +123,8 @@ def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_i
     with pytest.raises(CreditError, match=r"are not sent: .* is away; they are kept in"):
         train(specs)
     server.start()
+    for module in (sweep, tracked_stack):
+        monkeypatch.setattr(module, "FLUSH_SECONDS", patient)
     steps = []
 
     def watched(stack, data, start, on_step):

@@ -95,7 +95,7 @@ def by_name(reader: Reader) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_round_trip_keeps_everything(exported, other, tmp_path):
-    assert import_into(other, exported) == (4, 0)
+    assert import_into(other, exported)[:2] == (4, 0)
     (old, old_history), (new, new_history) = by_name(first(tmp_path)), by_name(connect())
     pd.testing.assert_frame_equal(old.loc[:, SAME], new.loc[:, SAME])
     pd.testing.assert_frame_equal(old_history, new_history)
@@ -143,13 +143,13 @@ def test_export_again_gives_the_same_files(exported, tmp_path):
 def test_second_import_creates_nothing(exported, other):
     import_into(other, exported)
     before = by_name(connect())
-    assert import_into(other, exported) == (0, 4)
+    assert import_into(other, exported)[:2] == (0, 4)
     for old, new in zip(before, by_name(connect()), strict=True):
         pd.testing.assert_frame_equal(old, new)
 
 
 def test_import_into_the_store_it_came_from_creates_nothing(exported):
-    assert import_into(open_store(), exported) == (0, 4)
+    assert import_into(open_store(), exported)[:2] == (0, 4)
 
 
 def test_interrupted_import_is_completed_by_the_next(exported, other):
@@ -157,7 +157,7 @@ def test_interrupted_import_is_completed_by_the_next(exported, other):
     whole = by_name(connect())[1]
     child = next(iter(connect().runs()["run_id"]))
     other.client.update_run(child, status="RUNNING")  # as if killed just before its end
-    assert import_into(other, exported) == (1, 3)
+    assert import_into(other, exported)[:2] == (1, 3)
     pd.testing.assert_frame_equal(by_name(connect())[1], whole)
     assert connect().run(child).info.status in ("FINISHED", "KILLED")
 
@@ -166,7 +166,7 @@ def test_import_leaves_a_run_that_a_sweep_continues_alone(exported, other):
     import_into(other, exported)
     killed = find_children(other, [SPECS[2].spec_hash])[SPECS[2].spec_hash]
     open_child(other, killed.parent_id or "", SPECS[2], killed)
-    assert import_into(other, exported) == (0, 4)
+    assert import_into(other, exported)[:2] == (0, 4)
     assert connect().run(killed.run_id).info.status == "RUNNING"
 
 
@@ -184,7 +184,7 @@ def test_an_import_can_be_exported_further(exported, other, tmp_path, _empty_sto
     old, new = (json.loads((folder / "runs.json").read_text()) for folder in (exported, again))
     assert old == new
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    assert import_into(open_store(), again) == (0, 4)  # home again: all there already
+    assert import_into(open_store(), again)[:2] == (0, 4)  # home again: all there already
 
 
 def damage(folder: Path, change) -> None:

@@ -168,17 +168,15 @@ def test_what_is_shown_is_text(ladder):
         store.client.set_tag(run_id, NOTE, name)
         store.client.set_tag(run_id, REASON, name)
     store.client.update_run(parent, name="".join(HOSTILE[:4]))
-    for name in HOSTILE[4:]:
-        store.client.set_tag(ids[-1], REASON, name)
-        publish.publish(store, parent, strict=True)
-        found = Page(report_of(store, parent))
-        assert not {"script", "img", "b"} & set(found.tags)
-        assert not [n for _, n, _ in found.attributes if n.startswith("on")]
-        words = found.words
-        for own in (*HOSTILE[:3], name):
-            assert " ".join(visible(own).split()) in words
-        assert "{{ 7 * 7 }}" in words
-        assert not re.search(r"[\x00-\x08\x1b\u202e]", words)
+    store.client.set_tag(ids[-1], REASON, " ".join(HOSTILE[4:]))
+    publish.publish(store, parent, strict=True)
+    found = Page(report_of(store, parent))
+    assert not {"script", "img", "b"} & set(found.tags)
+    assert not [n for _, n, _ in found.attributes if n.startswith("on")]
+    words = found.words
+    for own in HOSTILE:
+        assert " ".join(visible(own).split()) in words
+    assert not re.search(r"[\x00-\x08\x1b\u202e]", words)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -101,7 +101,7 @@ def test_a_run_that_starts_elsewhere_needs_a_finished_run_of_that_kind():
 
 
 def test_permuted_labels_are_a_seeds_own():
-    spec = RunSpec(**{**BASE, "random_labels": True})
+    spec = RunSpec(**{**BASE, "k": 2, "random_labels": True})
     other = spec.replace(seed=spec.seed + 1)
     assert spec.stack_key != other.stack_key
     true = [s.replace(random_labels=False) for s in (spec, other)]

@@ -1,5 +1,6 @@
 """The story: claims on frames worked out by hand, what is missing, and which parent is told."""
 
+import hashlib
 import math
 import statistics
 
@@ -571,7 +572,8 @@ def test_the_store_decides_which_parent_is_told(tracking_store):
 def parent_of(store, preset: str, seeds: tuple[int, ...], finished: bool = True, **fields) -> str:
     """A parent of direction_quality: dfa without and with the penalty."""
     params = {"preset": preset, "seeds": ",".join(map(str, seeds))}
-    parent = open_parent(store, preset, "direction_quality", params, f"{preset}{seeds}{fields}")
+    sweep_hash = hashlib.sha256(f"{preset}{seeds}{fields}".encode()).hexdigest()[:12]
+    parent = open_parent(store, preset, "direction_quality", params, sweep_hash)
     for seed in seeds:
         for penalty in (0.0, 0.01):
             given = {"penalty": penalty, "seed": seed, "credit_reduction": "sum", **fields}

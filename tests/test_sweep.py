@@ -277,6 +277,7 @@ def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypa
     assert_complete_histories(resumed, epochs=60)
 
 
+@pytest.mark.slow
 def test_where_every_checkpoint_is_bad_the_user_decides(monkeypatch):
     process = start_process()
     wait_for_checkpoint(process)
@@ -317,6 +318,7 @@ def wait_for_checkpoint(process: subprocess.Popen, generations: int = 1) -> None
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_a_killed_process_is_continued_bit_for_bit(number, monkeypatch, tmp_path):
     process = start_process()
@@ -338,6 +340,7 @@ def test_a_killed_process_is_continued_bit_for_bit(number, monkeypatch, tmp_path
     assert_equal_weights(found, weights(run(grid(epochs=60))))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
     """A new store starts from scratch, although checkpoints of an older one may lie around."""
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)

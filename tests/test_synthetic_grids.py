@@ -158,7 +158,7 @@ def test_the_parent_logs_what_was_asked_for_where_the_runs_differ():
     assert (logged["alphas"], logged["field_alphas"], logged["preset"]) == ("0,1", "1", "quick")
     given = chosen("boundary_ablation", preset="quick", dataset="digits")
     logged = grid.parent_params(given, grid.boundary_ablation(given))
-    assert (logged["code"], logged["tgw"], logged["warmup_ratio"]) == ("eT", "1.0", "0.05")
+    assert (logged["code"], logged["tgw"], logged["warmup_ratio"]) == ("eT", "1.0", "0.25")
 
 
 @pytest.mark.slow

@@ -292,6 +292,7 @@ def test_a_bad_option_is_one_line(tracking_store):
     assert "train_samples=0: trajectories" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_small_experiment_is_trained_and_published(tracking_store):
     words = (
         "--preset quick --width 8 --depth 3 --epochs 2 --train_samples 256 --batch_size 64 "

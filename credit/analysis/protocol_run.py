@@ -14,7 +14,7 @@ from credit import audit
 from credit.analysis.audits import sample_floor
 from credit.analysis.protocol import BESIDE, label
 from credit.analysis.selection import ACCURACY, IRRELEVANT, OWN, finished, pick
-from credit.spec import RunSpec, field_types, format_value
+from credit.spec import SETTLED_FIELDS, RunSpec, field_types, format_value
 
 UNRELATED = IRRELEVANT | {
     *("measure_samples", "stale_steps", "directions", "direction_eps"),
@@ -48,8 +48,6 @@ def siblings(runs: pd.DataFrame, spec: RunSpec) -> Siblings:
             for name in OWN:
                 own = pick(own, **{name: getattr(spec, name)})
         for row in own.to_dict("records"):
-            if ":" in rule and row["spec_hash"] != _spec(row).spec_hash:
-                continue  # of other code
             accuracy.setdefault(rule, {})[int(row["k"])] = float(row[ACCURACY])
             ids.setdefault(rule, {})[int(row["k"])] = str(row["run_id"])
     return Siblings(accuracy, ids)
@@ -119,12 +117,9 @@ def _command(spec: RunSpec) -> str:
     changed: Sequence[str] = [
         f"--{name} {format_value(getattr(spec, name))}"
         for name in field_types()
-        if name not in own | IRRELEVANT and getattr(spec, name) != getattr(default, name)
+        if name not in own | IRRELEVANT | SETTLED_FIELDS
+        and getattr(spec, name) != getattr(default, name)
     ]
     rules = ",".join(dict.fromkeys((*BESIDE, spec.rule)))
     words = [f"--rules {rules}", f"--ks 0,{spec.depth}", f"--seeds {spec.seed}", *changed]
     return f"They are trained by: python -m entrypoints.ladder {' '.join(words)}"
-
-
-def _spec(row: Mapping[str, Any]) -> RunSpec:
-    return RunSpec(**{name: row[name] for name in field_types()})

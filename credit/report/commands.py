@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 
 from credit.presets import PRESETS
-from credit.spec import RunSpec
+from credit.spec import SETTLED_FIELDS, RunSpec
 from credit.tracking.marks import same_value
 
 _OTHERS = {"run_id": "none"}
@@ -38,6 +38,7 @@ def changed(kind: str, params: Mapping[str, str], preset: str) -> dict[str, tupl
     return {
         name: (value, usual.get(name, ""))
         for name, value in params.items()
+        if name not in SETTLED_FIELDS
         # what is neither an option nor a field is a constant that the experiment logs
         if name != "preset" and (not presets or name in known)
         if name not in usual or not same_value(value, usual[name])

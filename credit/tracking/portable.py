@@ -50,10 +50,11 @@ _BATCH = 1000
 
 
 class Imported(NamedTuple):
-    """How many runs an import created, and how many the store already had."""
+    """How many runs an import created, how many the store already had, and the new parents."""
 
     created: int
     skipped: int
+    parents: tuple[str, ...]
 
 
 def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
@@ -147,7 +148,8 @@ def import_into(store: Store, folder: Path | str) -> Imported:
         if named := children.get(record["run_id"]):
             log_children(store, run_id, [new_ids[child] for child in named if child in new_ids])
         store.client.set_terminated(run_id, record["status"], record["end"])
-    return Imported(len(todo), len(records) - len(todo))
+    parents = [new_ids[r["run_id"]] for r in todo if r["parent_id"] is None]
+    return Imported(len(todo), len(records) - len(todo), tuple(parents))
 
 
 def _inside(folder: Path, name: str) -> Path:

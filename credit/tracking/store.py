@@ -99,7 +99,7 @@ def reach(uri: str) -> MlflowClient:
     # The Writer says once that the store is away; urllib3 would at each attempt.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     try:
-        with _quick_http():
+        with quick_http():
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except (*AWAY, ImportError) as error:  # a database whose driver is not installed
@@ -192,7 +192,7 @@ def _first_writer(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quick_http() -> Iterator[None]:
+def quick_http() -> Iterator[None]:
     """MLflow's HTTP patience cut to seconds, except where the user has set it."""
     added = {name: value for name, value in _QUICK.items() if name not in os.environ}
     os.environ.update(added)
