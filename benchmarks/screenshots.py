@@ -29,7 +29,7 @@ from credit.tracking.reader import connect
 from credit.tracking.store import Store, is_http, open_store, reach
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page  # pyright: ignore[reportMissingImports]
 
 FOLDER = Path(__file__).parent.parent / "docs" / "ui"
 WIDTH = 1400
@@ -152,7 +152,7 @@ def browser() -> Iterator[Any]:
         CreditError: Playwright or the browser is not installed.
     """
     try:
-        from playwright.sync_api import Error, sync_playwright
+        from playwright.sync_api import Error, sync_playwright  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise CreditError("Playwright is missing: pip install 'credit[screenshots]'") from error
     path = next(filter(None, map(shutil.which, CHROMIUMS)), None)

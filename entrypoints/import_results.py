@@ -19,15 +19,16 @@ def main() -> None:
     """Read the folder into the store."""
     folder = Path(cli.options(__doc__, DEFAULTS, HELPS)["folder"])
     exports = sorted(path.parent for path in folder.glob("*/runs.json")) or [folder]
-    store = open_store()
+    store, parents = open_store(), []
     for export in exports:
         done = import_into(store, export)
         print(f"{done.created} runs imported from {export}, {done.skipped} were already there")
-        for parent in done.parents:  # report, page and views are made of what is here now
-            try:
-                publish.publish(store, parent)
-            except CreditError as error:  # its runs are there all the same
-                print(f"credit: no report for run {parent}: {error}", file=sys.stderr)
+        parents += done.parents
+    for parent in parents:  # report, page and views: of all runs, which several exports may hold
+        try:
+            publish.publish(store, parent)
+        except CreditError as error:  # its runs are there all the same
+            print(f"credit: no report for run {parent}: {error}", file=sys.stderr)
     print(store.ui_command)
 
 
