@@ -105,7 +105,7 @@ def _single(store: Store, runs: pd.DataFrame, report: str) -> str:
     """One line on a single run, and where to look."""
     run = runs.iloc[0]
     line = f"{run['name']}: {run['status']}"
-    if run["status"] == "FINISHED":
+    if run["status"] == "FINISHED" and "accuracy/test" in run:
         line += f", test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
     lines = ["", line, *([report] if report else []), f"run id {run['run_id']}", store.ui_command]
     return "\n".join(lines)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from credit import cli, publish
-from credit.errors import CreditError
 from credit.tracking.portable import import_into
 from credit.tracking.store import open_store
 
@@ -24,11 +23,15 @@ def main() -> None:
         done = import_into(store, export)
         print(f"{done.created} runs imported from {export}, {done.skipped} were already there")
         parents += done.parents
-    for parent in parents:  # report, page and views: of all runs, which several exports may hold
+    for parent in dict.fromkeys(parents):  # of all its runs, which several exports may hold
         try:
             publish.publish(store, parent)
-        except CreditError as error:  # its runs are there all the same
-            print(f"credit: no report for run {parent}: {error}", file=sys.stderr)
+        except Exception as error:  # a file of an export may hold anything; its runs are there
+            print(
+                f"credit: no report for run {parent} ({type(error).__name__}: {error}): when that "
+                f"is mended, python -m entrypoints.report --parent {parent}",
+                file=sys.stderr,
+            )
     print(store.ui_command)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from credit.analysis import published
 from credit.analysis.audits import sample_floor
 from credit.analysis.selection import configuration, finished, in_order, metric, pick
+from credit.errors import CreditError
 from credit.tracking.reader import Reader
 
 OK, AT_FLOOR, UNKNOWN = "ok", "reference_at_floor", "not measured"
@@ -16,10 +17,18 @@ _NAN = float("nan")
 
 def layer_tables(reader: Reader, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The per-layer diagnostics of every finished run, by run id: raw values and their status."""
-    return {
-        run_id: pd.read_csv(reader.artifact(run_id, "diagnostics/layers.csv"))
-        for run_id in finished(runs)["run_id"]
-    }
+    return {run_id: _layer_table(reader, run_id) for run_id in finished(runs)["run_id"]}
+
+
+def _layer_table(reader: Reader, run_id: str) -> pd.DataFrame:
+    path = reader.artifact(run_id, "diagnostics/layers.csv")
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, OSError) as error:  # pandas' own are ValueErrors
+        raise CreditError(f"diagnostics/layers.csv of run {run_id} is no table: {error}") from error
+    if "layer" not in table:
+        raise CreditError(f"diagnostics/layers.csv of run {run_id} has no column 'layer'")
+    return table
 
 
 def direction(runs: pd.DataFrame, layers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

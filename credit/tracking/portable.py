@@ -45,16 +45,18 @@ from credit.tracking.marks import (
 from credit.tracking.reader import Reader, read_children
 from credit.tracking.runs import log_children
 from credit.tracking.store import Store
+from credit.tracking.views import ANSWER
 
 _BATCH = 1000
 
 
 class Imported(NamedTuple):
-    """How many runs an import created, how many the store already had, and the new parents."""
+    """How many runs an import created, how many the store already had, and parents to publish."""
 
     created: int
     skipped: int
     parents: tuple[str, ...]
+    """Those with new runs, and those that no page was made of yet."""
 
 
 def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
@@ -148,7 +150,13 @@ def import_into(store: Store, folder: Path | str) -> Imported:
         if named := children.get(record["run_id"]):
             log_children(store, run_id, [new_ids[child] for child in named if child in new_ids])
         store.client.set_terminated(run_id, record["status"], record["end"])
-    parents = [new_ids[r["run_id"]] for r in todo if r["parent_id"] is None]
+    changed = {r["parent_id"] or r["run_id"] for r in todo}
+    parents = [
+        new_ids[r["run_id"]]
+        for r in records
+        if r["parent_id"] is None
+        and (r["run_id"] in changed or ANSWER not in here[r["run_id"]].data.tags)
+    ]
     return Imported(len(todo), len(records) - len(todo), tuple(parents))
 
 
