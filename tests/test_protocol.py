@@ -412,3 +412,17 @@ def test_the_command_line_ends_with_one_line(tracking_store):
 
 def test_the_options_left_to_the_preset_are_the_scripts():
     assert {k for k, v in defaults_of("audit").items() if v != cli.PRESET} == {"preset", "run_id"}
+
+
+def test_the_code_of_a_rule_is_where_its_class_stands_and_what_it_derives_from(
+    tmp_path, monkeypatch
+):
+    def digest(factor: int) -> str:
+        written(tmp_path, monkeypatch, ONE.format(factor=factor, comment=""), "inner")
+        text = "from inner import Mine\n\nclass Own(Mine):\n    pass\n"
+        written(tmp_path, monkeypatch, text, "outer")
+        return rule_source.digest("outer:Own")
+
+    first = digest(1)
+    assert len(first) == 16 and digest(2) != first and digest(1) == first
+    assert rule_source.digest("outer:Mine") not in (rule_source.NONE, first)
