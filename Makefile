@@ -2,7 +2,7 @@
 #
 # Variables: PYTHON (python3), VENV (.venv), PORT (5000), WORKERS (2, test processes), ARGS (further
 # options of the ladder), PARENT and KIND (of the report: a run id, else the latest of that kind).
-# RULE of the audit (a name, or package.module:Rule; else the example's).
+# RULE of the audit (a name, or package.module:Rule).
 # From the environment: CREDIT_DATA (data folder), MLFLOW_TRACKING_URI (tracking store).
 
 PYTHON  ?= python3

@@ -1,6 +1,7 @@
 """The pages of a published experiment in the MLflow UI: its run's, and those of all its runs."""
 
 import sys
+from dataclasses import fields, is_dataclass
 
 import pandas as pd
 
@@ -8,8 +9,9 @@ from credit.analysis import story
 from credit.analysis.answer import answer, counts, page
 from credit.analysis.drawing import style_of
 from credit.analysis.results import Results
-from credit.analysis.selection import IRRELEVANT, finished, in_order
-from credit.spec import field_types
+from credit.analysis.selection import IRRELEVANT, OWN, finished, in_order, pick
+from credit.analysis.wording import LEARNED
+from credit.spec import LEARNED_FIELDS, RunSpec, field_types
 from credit.tracking.marks import CONTINUED_BY
 from credit.tracking.store import AWAY, Store, shown
 from credit.tracking.writer import notes, views
@@ -52,9 +54,9 @@ def _show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> s
         f"[Curves of all {len(runs)} runs]({views.view_link(store, key, charts=True)})",
         f"[Table of runs]({views.view_link(store, key)})",
     ]
-    if len(chosen := one_per_rule(runs)) > 1:
+    if chosen := one_per_rule(runs):
         compared = views.compare_link(store, list(chosen.values()))
-        links.append(f"[Compare {', '.join(chosen)}]({compared})")
+        links.append(f"[Compare {notes.plain(', '.join(chosen))}]({compared})")
     links.append(f"[Other experiments]({views.view_link(store, views.OVERVIEW)})")
     text = page(found, views.file_link(parent_id, "figure.svg"), links)
     notes.set_colors(store, parent_id, {rule: style_of(rule).color for rule in set(runs["rule"])})
@@ -68,15 +70,62 @@ def _show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> s
     name = f"{parent.info.run_name}, {parent.info.run_id[:4]}"
     views.save_runs_view(store, parent_id, name, fields, across, int(max(runs["depth"])), metrics)
     views.save_overview(store)
-    answers = notes.answered(store, list(story.KINDS))
-    views.drop_views(store, keep=[parent_id, *answers])
-    notes.describe_experiment(store, answers)
+    parents = notes.with_answer(store)
+    views.drop_views(store, keep=[parent_id, *(run.info.run_id for run in parents)])
+    notes.describe_experiment(store, notes.answered(parents, list(story.KINDS)))
     return f"charts  {store.ui_link.partition('#')[0]}{views.view_link(store, key, charts=True)}"
 
 
 def one_per_rule(runs: pd.DataFrame) -> dict[str, str]:
-    """Rule -> a finished run of it: all blocks trained, the first seed, else the newest."""
+    """Rule -> a finished run of it, all with the same settings; empty where no two rules have any.
+
+    Of the settings that rules share: all blocks trained, the most rules, RunSpec's defaults, the
+    first seed. Controls are not compared: random labels, a penalty, a part that does not train, a
+    start from another network.
+    """
     done = finished(runs)
-    done = done.sort_values(["k", "seed", "started"], ascending=[False, True, False])
-    first = dict(zip(done["rule"][::-1], done["run_id"][::-1], strict=True))
-    return {rule: str(first[rule]) for rule in in_order(first)[:_MOST_COMPARED]}
+    plain = ~done["random_labels"] & (done["penalty"] == 0) & (done["start"] == "none")
+    done = done.loc[plain & done["embed_trains"] & done["head_trains"]]
+    common = [name for name in field_types() if name not in OWN | IRRELEVANT | {"rule"}]
+    best, chosen = (), {}
+    for values, own in done.groupby(common, sort=False):
+        config = dict(zip(common, values, strict=True))
+        alike, seed = _alike(own), config["seed"]
+        others = sum(config[n] != getattr(RunSpec, n) for n in common if n not in ("k", "seed"))
+        partly = config["k"] != config["depth"]
+        rank = (partly, -len(alike), others, -config["depth"], seed != RunSpec.seed, seed)
+        if len(alike) > 1 and (not best or rank < best):
+            best, chosen = rank, alike
+    return chosen
+
+
+def _alike(runs: pd.DataFrame) -> dict[str, str]:
+    """A run per rule, with the same knobs in all rules that read them, as most of them have."""
+    from credit import rules  # here: it loads torch
+
+    reads = {rule: _knobs(rule, pick(runs, rule=rule)) for rule in set(runs["rule"])}
+    for name in sorted(LEARNED_FIELDS):
+        readers = runs.loc[[name in reads[rule] for rule in runs["rule"]]]
+        if readers.empty:
+            continue
+        has = readers.groupby(name)["rule"].nunique()
+        value = min(has.index, key=lambda v: (-has[v], v != getattr(RunSpec, name), str(v)))
+        runs = runs.loc[(runs[name] == value) | ~runs.index.isin(readers.index)]
+    chosen = {}
+    for rule in in_order(runs["rule"])[:_MOST_COMPARED]:
+        own = pick(runs, rule=rule).sort_values(["credit_reduction", "started"])
+        if len(set(own["credit_reduction"])) > 1 and rule in rules.available():
+            usual = pick(own, credit_reduction=rules.get(rule).published_reduction)
+            own = own if usual.empty else usual
+        chosen[rule] = str(own["run_id"].iloc[-1])
+    return chosen
+
+
+def _knobs(rule: str, runs: pd.DataFrame) -> set[str]:
+    """The knobs that a rule reads; of a rule from elsewhere, those that are set."""
+    if rule in LEARNED:
+        from credit import rules
+
+        made = rules.get(rule)
+        return {field.name for field in fields(made)} if is_dataclass(made) else set()
+    return {name for name in LEARNED_FIELDS if set(runs[name]) != {getattr(RunSpec, name)}}

@@ -12,14 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import tenacity
 from filelock import FileLock
-from tenacity import (
-    RetryError,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_delay,
-    wait_exponential,
-)
 from tqdm import tqdm
 
 from credit.errors import CreditError
@@ -83,6 +77,7 @@ class Queue:
         self._work, self._store, self._parent_id = work, store, parent_id
         self._writer, self._state = writer, state
         self._from_scratch: set[str] = set()
+        self._claimed: dict[str, str] = {}  # runs that this process has opened and not trained
         self._told: set[str] = set()
         self._lock = claims_lock(store, state)
 
@@ -94,18 +89,27 @@ class Queue:
                 `PATIENCE_SECONDS`, or a value could not be sent.
             Stopped: by a signal.
         """
-        while self._open:
-            taken = self._take(bar)
-            if taken is None:
-                time.sleep(POLL_SECONDS)
-                continue
-            tracked, start = taken
-            for key, reason in tracked.train(start, bar).items():
-                self.failures[label(self._open[key])] = reason
-            for spec, run_id in zip(tracked.stack.specs, tracked.run_ids, strict=True):
-                self.run_ids[spec.spec_hash] = run_id
-                del self._open[spec.spec_hash]
-            del tracked, taken  # the next stack needs the memory
+        try:
+            while self._open:
+                self._train_next(bar)
+        except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
+            for run_id in self._claimed.values():
+                self._writer.finish(run_id, "KILLED", "stopped before it was trained")
+            raise
+
+    def _train_next(self, bar: tqdm) -> None:
+        """Train a stack; wait a little if none is free. Its memory is free on return."""
+        taken = self._take(bar)
+        if taken is None:
+            time.sleep(POLL_SECONDS)
+            return
+        tracked, start = taken
+        for key, reason in tracked.train(start, bar).items():
+            self.failures[label(self._open[key])] = reason
+        for spec, run_id in zip(tracked.stack.specs, tracked.run_ids, strict=True):
+            self.run_ids[spec.spec_hash] = run_id
+            del self._open[spec.spec_hash]
+            self._claimed.pop(spec.spec_hash, None)
 
     def _take(self, bar: tqdm) -> tuple[TrackedStack, int] | None:
         """The next stack, claimed, and the epochs it has done; None if none is free now."""
@@ -127,6 +131,7 @@ class Queue:
             if old.status in ("FINISHED", "FAILED"):
                 self.run_ids[key] = old.run_id
                 del self._open[key]
+                self._claimed.pop(key, None)
         if settled := before - len(self._open):
             self._tell("there", f"{settled} of {before} runs are already there")
 
@@ -165,10 +170,6 @@ class Queue:
             )
         except Busy:  # another host was faster; what is ours by now is taken again
             return None
-        except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
-            for run_id in ids.values():
-                self._writer.finish(run_id, "KILLED", "stopped before it was trained")
-            raise
         return tracked, start
 
     def _opened(self, spec: RunSpec, old: FoundRun | None, ids: dict[str, str]) -> None:
@@ -182,7 +183,7 @@ class Queue:
             tries += 1
             source = self._work.source(spec)
             with PATIENCE.until_asked():  # a signal must not part the run from its id
-                ids[spec.spec_hash] = open_child(
+                ids[spec.spec_hash] = self._claimed[spec.spec_hash] = open_child(
                     self._store, self._parent_id, spec, old, source, self._writer.then
                 )
 
@@ -199,6 +200,7 @@ class Queue:
         time.sleep(min(max(SETTLE_SECONDS, 2 * took), 10 * SETTLE_SECONDS))
         lost = patiently(self._store, lambda: contested(self._store, ids))
         for key in lost:
+            self._claimed.pop(key, None)
             self._writer.forget(ids[key])
             if key not in found:
                 release(self._store, ids[key])
@@ -233,14 +235,14 @@ def patiently(store: Store, action: Callable[[], T]) -> T:
         CreditError: it is away for PATIENCE_SECONDS.
     """
     try:
-        for attempt in Retrying(
-            retry=retry_if_exception_type(AWAY),
-            wait=wait_exponential(max=10),
-            stop=stop_after_delay(PATIENCE_SECONDS),
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(AWAY),
+            wait=tenacity.wait_exponential(max=10),
+            stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
         ):
             with attempt:
                 return action()
-    except RetryError as error:
+    except tenacity.RetryError as error:
         raise CreditError(
             f"{shown(store.uri)} has been away for {PATIENCE_SECONDS:.0f} s: what is trained is "
             "kept on disk, run the same command again"

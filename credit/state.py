@@ -8,7 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from mlflow.entities import ViewType
+
 from credit.errors import CreditError
+from credit.spec import SCHEMA
+from credit.tracking.marks import SCHEMA_TAG, SPEC
 from credit.tracking.store import AWAY, project_root, sqlite_path
 from credit.tracking.writer import Store, find_children
 from credit.training import checkpoint
@@ -48,9 +52,9 @@ def make_writable(state: Path) -> None:
 def drop_leftovers(store: Store, state: Path) -> None:
     """Remove checkpoints, and weights to upload, of runs that are finished, failed or deleted.
 
-    A file goes only if the store has just answered that nothing is left to do for any run in it.
-    One that cannot be read stays, for its owner to judge; so do journals, which are small and hold
-    what may be nowhere else.
+    A file goes only if the store has just answered so of every run in it: one that the store does
+    not know may be of another store, which had this address before. One that cannot be read stays,
+    for its owner to judge; so do journals, which are small and hold what may be nowhere else.
     """
     for path in state.glob("stacks/.*.partial"):  # of a process that was killed while it wrote
         with contextlib.suppress(OSError):
@@ -63,12 +67,29 @@ def drop_leftovers(store: Store, state: Path) -> None:
     hashes = {spec.spec_hash for header in headers for spec in header.specs}
     try:
         found = find_children(store, hashes) if hashes else {}
+        settled = {key for key, run in found.items() if run.status in ("FINISHED", "FAILED")}
+        done = [
+            header
+            for header in headers
+            if all(
+                key in settled or (key not in found and _is_deleted(store, key))
+                for key in (spec.spec_hash for spec in header.specs)
+            )
+        ]
     except AWAY:
         return
-    left = {key for key, run in found.items() if run.status not in ("FINISHED", "FAILED")}
-    for header in headers:
-        if left.isdisjoint(spec.spec_hash for spec in header.specs):
-            if header.path.is_relative_to(state / "final"):
-                shutil.rmtree(header.path.parent.parent, ignore_errors=True)
-            else:
-                header.path.unlink(missing_ok=True)
+    for header in done:
+        if header.path.is_relative_to(state / "final"):
+            shutil.rmtree(header.path.parent.parent, ignore_errors=True)
+        else:
+            header.path.unlink(missing_ok=True)
+
+
+def _is_deleted(store: Store, spec_hash: str) -> bool:
+    """Whether the store has a deleted run of this hash."""
+    wanted = f"tags.`{SPEC}` = '{spec_hash}' and tags.`{SCHEMA_TAG}` = '{SCHEMA}'"
+    return bool(
+        store.client.search_runs(
+            [store.experiment_id], wanted, run_view_type=ViewType.DELETED_ONLY, max_results=1
+        )
+    )

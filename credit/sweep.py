@@ -16,7 +16,7 @@ import torch
 from credit import rule_source, rules
 from credit.errors import CreditError
 from credit.networks import Networks
-from credit.run_queue import Queue, claims_lock
+from credit.run_queue import Queue, claims_lock, patiently
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.state import drop_leftovers, make_writable, state_folder
 from credit.tracked_stack import FLUSH_SECONDS, hash_of, progress, stop_on_signals
@@ -127,7 +127,7 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
         status = "KILLED"
         try:
             with Writer(store, state / "journal") as writer:
-                if leads(store, parent_id):
+                if patiently(store, lambda: leads(store, parent_id)):
                     writer.watch(parent_id)  # its heartbeat
                 outcome = _train_all(specs, work, store, parent_id, writer, state)
                 del work  # a second stage loads its own data
@@ -139,8 +139,9 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
                         outcome.run_ids | second.run_ids,
                         outcome.failures | second.failures,
                     )
-            log_children(store, parent_id, outcome.run_ids.values())
-            adopt(store, parent_id, outcome.run_ids.values())
+            run_ids = list(outcome.run_ids.values())
+            patiently(store, lambda: log_children(store, parent_id, run_ids))
+            patiently(store, lambda: adopt(store, parent_id, run_ids))
             drop_leftovers(store, state)
             status = "FINISHED"
             return outcome

@@ -115,9 +115,8 @@ class TrackedStack:
             self._finish(failures, layers)
         except BaseException as error:
             reason = "stopped" if isinstance(error, Stopped) else f"{type(error).__name__}: {error}"
-            for row, run_id in enumerate(self.run_ids):
-                if row not in failures:
-                    self.writer.finish(run_id, "KILLED", reason)
+            for run_id in self.run_ids:  # what has ended, or is about to, keeps its end
+                self.writer.finish(run_id, "KILLED", reason)
             raise
         return {self.stack.specs[row].spec_hash: reason for row, reason in failures.items()}
 
@@ -174,7 +173,10 @@ class TrackedStack:
         return f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
 
     def _finish(self, failures: dict[int, str], layers: dict[int, list[dict]]) -> None:
-        """Upload weights, model and layer table, end the runs, then drop the stack's checkpoint."""
+        """Upload weights, model and layer table, end the runs, then drop the stack's checkpoint.
+
+        A signal or an error may end this anywhere: the checkpoint goes when every end is accepted.
+        """
         spec = self.stack.specs[0]
         for row, run_id in enumerate(self.run_ids):
             reason = self.stack.non_finite(row)

@@ -34,7 +34,7 @@ IDENTITY_SAMPLES = 256
 """Test images, the first in file order, on which untrained networks are compared with identity."""
 DEFAULTS = {
     "preset": "published",
-    "rule": cli.PRESET,
+    "rule": NONE,
     "run_id": NONE,
     "ks": cli.PRESET,
     "controls": cli.PRESET,
@@ -49,7 +49,7 @@ HELPS = {
     **cli.spec_helps(),
     "preset": f"where options left at '{cli.PRESET}' come from: "
     + ", ".join(grid.PRESETS["audit"]),
-    "rule": "the rule to audit: a name, or package.module:Rule for your own",
+    "rule": "the rule to audit, needed without run_id: a name, or package.module:Rule for your own",
     "run_id": "a finished run to measure again and judge, in place of all training",
     "ks": "trainable blocks, comma-separated, 0 and depth among them; all is 0 to depth",
     "controls": f"comma-separated: {', '.join(CONTROLS[1:])}; none leaves them out",
@@ -59,8 +59,17 @@ HELPS = {
 
 
 def main() -> None:
-    """Audit a rule, or a run."""
+    """Audit a rule, or a run.
+
+    Raises:
+        CreditError: neither is named.
+    """
     given = cli.options(__doc__, DEFAULTS, HELPS)
+    if given["rule"] == given["run_id"] == NONE:
+        raise CreditError(
+            "nothing to audit is named: pass --rule (dfa, or my_rule:MyRule, docs/your_rule.md), "
+            "or --run_id of a finished run"
+        )
     print(audit_run(given) if given["run_id"] != NONE else audit_rule(given))
 
 

@@ -483,6 +483,7 @@ STORE = [
 
 RUNS = [
     Case("report", "", "the tracking store has no 'ladder' experiment: run one first"),
+    Case("audit", "", "nothing to audit is named: pass --rule ..."),
     Case("audit", f"{QUICK} --rule nosuch", f"unknown rule 'nosuch': {ALL_RULES}"),
     Case("audit", f"{QUICK} --rule dfa --ks 1,2", "ks=..."),
     Case("audit", f"{QUICK} --rule dfa --controls nosuch", "unknown control 'nosuch': ..."),

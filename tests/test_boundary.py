@@ -272,20 +272,29 @@ def test_tgw(gammas, status, label):
     assert "over tgw=0,0.25,1,4" in found["reason"]
 
 
+WARMUPS = (0, 0.05, 0.2, 0.5)
+FALLS, RISES = (0.50, 0.45, 0.46, 0.40), (0.55, 0.60, 0.58, 0.65)  # steps back within the slack
+
+
 @pytest.mark.parametrize(
-    ("last", "status", "label"),
+    ("gammas", "accuracies", "status", "label"),
     [
-        ((0.45, 0.57), "pass", "Γ falls, accuracy rises"),
-        ((0.46, 0.57), "fail", "Γ stays, accuracy rises"),
-        ((0.45, 0.56), "fail", "Γ falls, accuracy stays"),
-        ((0.30, 0.40), "fail", "Γ falls, accuracy falls"),
-        ((0.60, 0.50), "fail", "Γ rises, accuracy falls"),
+        (FALLS, RISES, "pass", "Γ falls, accuracy rises"),
+        ((0.50, 0.49, 0.48, 0.46), RISES, "fail", "Γ stays, accuracy rises"),
+        (FALLS, (0.55, 0.56, 0.56, 0.56), "fail", "Γ falls, accuracy stays"),
+        (FALLS, (0.60, 0.58, 0.55, 0.50), "fail", "Γ falls, accuracy falls"),
+        ((0.40, 0.45, 0.44, 0.60), (0.60, 0.58, 0.55, 0.50), "fail", "Γ rises, accuracy falls"),
+        (FALLS, (0.297, 0.276, 0.219, 0.345), "fail", "Γ falls, accuracy is non-monotone"),
+        ((0.50, 0.30, 0.35, 0.30), RISES, "fail", "Γ is non-monotone, accuracy rises"),
+        (FALLS, (0.60, 0.70, 0.60, 0.61), "fail", "Γ falls, accuracy is non-monotone"),
     ],
 )
-def test_warmup(last, status, label):
-    found = verdict(EXPECTED | {Setting("eT", 1, 0.5): last}, "warmup")
+def test_warmup(gammas, accuracies, status, label):
+    pairs = zip(WARMUPS, gammas, accuracies, strict=True)
+    own = {Setting("deltaL", 1, w): (gamma, accuracy) for w, gamma, accuracy in pairs}
+    found = verdict(EXPECTED | own, "warm deltaL")
     assert (found["status"], found["label"]) == (status, label)
-    assert verdict(EXPECTED | {Setting("eT", 1, 0.5): last}, "warm deltaL")["status"] == "pass"
+    assert verdict(EXPECTED | own, "warmup")["status"] == "pass"
 
 
 def test_verdicts_are_undefined_where_something_is_missing():

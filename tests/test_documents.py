@@ -132,14 +132,15 @@ def run(script: str, checkout: Path, env: dict[str, str]) -> str:
 @pytest.mark.slow
 def test_the_readme_does_what_it_says(newcomer):
     checkout, env = newcomer
-    printed = []
+    printed, kept = [], []  # what a shell keeps from block to block
     for block in blocks("README.md", "sh"):
-        script = []
+        script = [*kept]
         for command in commands(block):
             if command in SERVERS:
                 printed.append(answered(command, checkout, env))
             elif command not in ELSEWHERE and "your.module" not in command:
                 script.append(shortened(command))
+                kept += [command] * command.startswith((". ", "export "))
         printed.append(run("\n".join(script), checkout, env))
     assert any("D3" in text for text in printed), "no command printed a verdict"
     assert any("workflowType=machine_learning" in text for text in printed), "no link to the UI"

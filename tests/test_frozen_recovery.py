@@ -48,6 +48,8 @@ CHECKS = [
 NETWORKS = ((256, 4), (256, 6), (512, 4))
 COPY = (0.03, 0.01)  # Γ of g_L passed back unchanged, and that of l < L
 GONE = "REDUCED: without d=256 L=6, d=512 L=4"
+RELATIVE = {"sigma_relative": True, "estimator_relative": True}  # as published
+UNITS = "sigma_relative=false for true, estimator_relative=false for true"
 ACCURACY = {42: 0.61, 123: 0.62, 456: 0.63}
 
 
@@ -164,14 +166,14 @@ def test_table_by_hand():
         "estimator parameters": "331 k",
         "block evaluations": "4",
         "FLOP per step": "2.5 GFLOP",
-        "settings": GONE,
+        "settings": f"{GONE}, {UNITS}",
     }
     reported = frozen.wide(table)["Γ reported"].tolist()
     assert reported == [".006", ".287", ".115", "", ".364", "", ""]
     assert len(frozen.sources(table)) == 1
     assert frozen.describe(runs) == (
         "cifar10, bp for 100 epochs, then frozen; estimators: all samples, 100 epochs in batches "
-        f"of 128, estimator_layers 1; {GONE}"
+        f"of 128, estimator_layers 1; {GONE}, {UNITS}"
     )
 
 
@@ -223,13 +225,13 @@ def test_reported_values_of_other_networks_do_not_stand_there():
 
 
 def test_a_reduced_run_is_labelled():
-    runs = frame(seeds=(42,), ours={"epochs": 20, "train_samples": 5000})
+    runs = frame(seeds=(42,), ours={"epochs": 20, "train_samples": 5000, **RELATIVE})
     label = f"{GONE}, 20 of 100 epochs, 5000 of 50000 samples, 1 of 3 seeds"
     assert frozen.describe(runs).endswith(f"; {label}")
     table = frozen.table(runs)
     assert set(table["settings"]) == {label}
     assert set(frozen.wide(table)["settings"]) == {label}
-    assert "settings" not in frozen.wide(frozen.table(frame(networks=NETWORKS)))
+    assert "settings" not in frozen.wide(frozen.table(frame(networks=NETWORKS, ours=RELATIVE)))
 
 
 def test_what_is_expected_passes():
@@ -327,8 +329,21 @@ def test_a_rule_must_be_above_the_gradient_passed_back_unchanged():
     high.loc[at(high, "M4"), "copy/deep_inner"] = 0.97
     found = verdicts(high)
     assert found["M4 > state_bridge"]["status"] == "pass"
-    assert found["M4 > copy"]["status"] == "fail"
-    assert "no room for that in M4 in d=256 L=4: Γ decides nothing" in found["M4 > copy"]["reason"]
+    own = found["M4 > copy"]
+    assert (own["status"], own["label"], own["value"]) == ("undefined", "no room", None)
+    assert "no room for +.050 in M4 in d=256 L=4 (.970): Γ decides nothing" in own["reason"]
+
+
+def test_a_network_without_room_neither_passes_nor_fails_beside_another():
+    runs = frame(networks=((256, 4), (512, 4)))
+    wide = at(runs, "M4") & (runs["width"] == 512)
+    runs.loc[wide, "copy/deep_inner"] = 0.96
+    found = verdicts(runs)["M4 > copy"]  # the other passes, but every network is asked for
+    assert (found["status"], found["label"]) == ("undefined", "no room")
+    runs.loc[at(runs, "M4") & ~wide, "copy/deep_inner"] = 0.5
+    found = verdicts(runs)["M4 > copy"]
+    assert (found["status"], found["label"]) == ("fail", "not more than the skip path")
+    assert "not judged: the copy leaves no room for +.050 in M4 in d=512" in found["reason"]
 
 
 def test_every_network_must_be_above_the_copy():
@@ -366,9 +381,10 @@ def test_one_block_has_nothing_between():
 
 def test_references_that_are_shorter_say_so():
     label = "REDUCED: references: 6 of 100 epochs, references: 20000 of 50000 samples"
-    runs = frame(networks=NETWORKS, theirs={"epochs": 6, "train_samples": 20000})
+    theirs = {"epochs": 6, "train_samples": 20000}
+    runs = frame(networks=NETWORKS, ours=RELATIVE, theirs=theirs)
     assert frozen.describe(runs).endswith(f"; {label}")
-    few = frame({arm: VALUES[arm] for arm in ("dfa", "M4")}, NETWORKS)
+    few = frame({arm: VALUES[arm] for arm in ("dfa", "M4")}, NETWORKS, ours=RELATIVE)
     assert frozen.describe(few).endswith(
         "; REDUCED: without state_bridge, credit_eT, credit_deltaL, M8, M16"
     )
@@ -472,7 +488,7 @@ def test_published_and_shown_by_the_notebook(tracking_store):
     finish(store, parent)
     text = publish(store, parent)
     assert "reported: by the experiment's authors (ResMLP d=256 L=4" in text
-    assert f"{GONE}, 1 of 3 seeds" in text
+    assert f"{GONE}, {UNITS}, 1 of 3 seeds" in text
     assert "331 k" in text
     reader = connect(tracking_store)
     stored = pd.read_csv(reader.artifact(parent, "table.csv"))

@@ -462,7 +462,8 @@ def test_frozen_recovery_trains_references_and_then_what_learns_on_them(tracking
 @pytest.mark.slow
 def test_the_online_scan_takes_its_best_cell_to_further_seeds(tracking_store):
     words = "--width 8 --depth 2 --warmups 0 --tgws 1,4 --arms dfa,state_bridge,credit_eT"
-    done = call("online_scan", *SMALL.split(), *words.split(), "--seeds", "42,7")
+    words += " --seeds 42,7 --stale_steps 2"
+    done = call("online_scan", *SMALL.split(), *words.split())
     assert done.returncode == 0, done.stderr
     reader = connect()
     (parent,) = reader.parents("online_scan")["run_id"]

@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tracking_store")]
 KILLS, MOST_KILLS = 50, 100
 IN_EACH = 3
 """So many kills at least in each of `TIMES`; there are more than KILLS where luck wants it so."""
-EPOCHS, SEEDS = 40, 8
+EPOCHS, SEEDS = 40, 16
 RULES = (("bp", 2), ("dfa", 1), ("credit_bridge", 2))
 
 PHASES = ["starting", "parent", "between", "child", "step", "training", "checkpoint", "finishing"]

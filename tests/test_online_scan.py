@@ -40,7 +40,8 @@ BEST_CELL = "credit_eT warm-up 0.2 tgw 4"
 KEPT = {"now": 0.5, "steps": 0.4, "epoch": 0.3, "fresh": 0.45}  # Γ of l < L is half of it
 CHECKS = ["S1 < 0", "eT S1 > 0", "order", "stale", "stale eT", "stale deltaL", "stale"]
 CHECKS += ["baseline", *(f"{arm} > copy" for arm in VALUES)]
-GONE = "REDUCED: without bp, oracle, 30 of 100 epochs"
+UNITS = "sigma_relative=false for true, estimator_relative=false for true"
+GONE = f"REDUCED: without bp, oracle, 30 of 100 epochs, {UNITS}"
 EPOCHS = (10, 20, 30)
 
 
@@ -203,7 +204,7 @@ def test_wide_table_by_hand():
     assert "settings" not in online.wide(online.table(whole))
     few = whole[~(at(whole, "credit_eT warm-up 0 tgw 4") | (whole["seed"] != 42))]
     assert online.describe(few).endswith(
-        "; REDUCED: without credit_eT warm-up 0 tgw 4, the best cell on 1 of 3 seeds"
+        f"; REDUCED: without credit_eT warm-up 0 tgw 4, {UNITS}, the best cell on 1 of 3 seeds"
     )
 
 
@@ -333,6 +334,13 @@ def test_the_best_cell_of_an_arm_must_be_above_the_copy():
     found = verdict(runs, "vector_field > copy")
     assert (found["status"], found["value"]) == ("fail", pytest.approx(0.01))
     assert found["label"] == "not more than the skip path"
+    full = runs.copy()
+    full.loc[at(runs, "vector_field warm-up 0 tgw 1"), "copy/deep_inner"] = 0.982
+    found = verdict(full, "vector_field > copy")  # that cell does not decide, the others do
+    assert found["status"] == "fail" and "not judged: the copy leaves no room" in found["reason"]
+    full.loc[at(runs, "vector_field"), "copy/deep_inner"] = 0.982
+    found = verdict(full, "vector_field > copy")
+    assert (found["status"], found["label"], found["value"]) == ("undefined", "no room", None)
     runs.loc[at(runs, "vector_field warm-up 0 tgw 1"), "copy/deep_inner"] = math.nan
     found = verdict(runs, "vector_field > copy")  # that cell could be the one that is above
     assert (found["status"], found["label"]) == ("undefined", "not measured")

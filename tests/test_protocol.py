@@ -411,7 +411,17 @@ def test_the_command_line_ends_with_one_line(tracking_store):
 
 
 def test_the_options_left_to_the_preset_are_the_scripts():
-    assert {k for k, v in defaults_of("audit").items() if v != cli.PRESET} == {"preset", "run_id"}
+    own = {k for k, v in defaults_of("audit").items() if v != cli.PRESET}
+    assert own == {"preset", "rule", "run_id"}
+
+
+def test_no_preset_names_a_rule_and_none_is_trained_without_one(tracking_store):
+    assert not any("rule" in options for options in grid.PRESETS["audit"].values())
+    done = call("audit", "--preset", "quick", "--dataset", "digits")
+    assert done.returncode == 1 and not done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("credit: nothing to audit is named: pass --rule")
+    assert "--run_id" in line and connect().runs().empty and connect().parents("audit").empty
 
 
 def test_the_code_of_a_rule_is_where_its_class_stands_and_what_it_derives_from(

@@ -1,17 +1,20 @@
 """In what runs are not the published ones: by experiment, on runs of the presets themselves."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import pandas as pd
 import pytest
 from test_entrypoints import defaults_of
 
-from credit import grid
+from credit import grid, rules
 from credit.analysis import comparison, controls, frozen, online, reduction
-from credit.analysis.designs import DESIGNS
+from credit.analysis.designs import DESIGNS, READ, REDUCTIONS
+from credit.analysis.selection import ORDER
+from credit.errors import CreditError
 from credit.presets import PRESETS
-from credit.spec import RunSpec
+from credit.spec import LEARNED_FIELDS, RunSpec, field_types
 from credit.sweep import resolve
 
 NAMED: dict[str, Callable[[pd.DataFrame], tuple[pd.DataFrame, ...]]] = {
@@ -67,18 +70,20 @@ def test_published_runs_are_published(kind):
         (
             "method_comparison",
             "reduced",
-            "REDUCED: 10 of 100 epochs, 20000 of 50000 samples, 1 of 3 seeds",
+            "REDUCED: 10 of 100 epochs, 20000 of 50000 samples, warmup_ratio=0.1 for 0.05, "
+            "1 of 3 seeds",
         ),
         (
             "depth_scan",
             "reduced",
-            "REDUCED: 10 of 100 epochs, 5000 of 50000 samples, 1 of 3 seeds",
+            "REDUCED: 10 of 100 epochs, 5000 of 50000 samples, warmup_ratio=0.1 for 0.05, "
+            "1 of 3 seeds",
         ),
         (
             "depth_scan",
             "quick",
             "REDUCED: d=64 for 512, without L=6, 8, 12, 4 of 100 epochs, 5000 of 50000 samples, "
-            "estimator_width=64 for 256, 1 of 3 seeds",
+            "warmup_ratio=0.25 for 0.05, estimator_width=64 for 256, 1 of 3 seeds",
         ),
         (
             "frozen_recovery",
@@ -165,3 +170,99 @@ def test_other_data_is_named():
 
 def test_every_design_belongs_to_a_preset():
     assert set(DESIGNS) <= set(PRESETS)
+
+
+@functools.cache
+def published(kind: str) -> pd.DataFrame:
+    return runs_of(specs_of(kind))
+
+
+ANOTHER = {
+    "dataset": "digits",
+    "rule": "fa",
+    "activation": "phi",
+    "alpha": 0.5,
+    "code": "deltaL_hL",
+    "warmup_ratio": 0.9,
+    "ema": 0.5,
+    "start": "0123456789abcdef",
+    "device": "cuda:1",
+    "precision": "bf16",
+    "rule_code": "fedcba",
+}
+
+
+def otherwise(runs: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The runs with another value of a field in each of them."""
+    if name == "credit_reduction":
+        return runs.assign(**{name: runs[name].map({"mean": "sum", "sum": "mean"})})
+    if name in ANOTHER:
+        return runs.assign(**{name: ANOTHER[name]})
+    return runs.assign(**{name: ~runs[name] if field_types()[name] is bool else runs[name] + 1})
+
+
+@pytest.mark.parametrize("name", list(field_types()))
+def test_no_field_changes_unsaid(name):
+    for kind in DESIGNS:
+        runs = published(kind)
+        read = any(name in READ.get(rule, ()) for rule in runs["rule"].unique())
+        free = name in reduction.FREE or (name in LEARNED_FIELDS and not read)
+        if kind == "credit_scale" and name == "credit_reduction":
+            free = True  # each run for its like
+        try:
+            label = said(kind, otherwise(runs, name))
+        except CreditError as error:
+            label = f"refused: {error}"
+        assert (label == reduction.PUBLISHED) == free, f"{kind} with another {name}: {label}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label"),
+    [
+        ("penalty", 0.01, "penalty=0.01 for 0.0"),
+        ("random_labels", True, "random_labels=true for false"),
+        ("embed_trains", False, "embed_trains=false for true"),
+        ("head_trains", False, "head_trains=false for true"),
+        ("credit_reduction", "sum", "credit_reduction=sum for mean"),
+        ("terminal_norm", False, "terminal_norm=false for true"),
+        ("start", "0123456789abcdef", "start=0123456789abcdef for none"),
+    ],
+)
+def test_a_ladder_that_is_another_one_is_changed(name, value, label):
+    assert said("ladder", published("ladder").assign(**{name: value})) == f"CHANGED: {label}"
+
+
+def test_what_a_control_is_belongs_to_it():
+    runs, kind = published("matched_controls"), "matched_controls"
+    old = runs.copy()
+    old.loc[old["random_labels"], "augment"] = True
+    assert said(kind, old) == "CHANGED: augment=true for false"
+    bare = runs.copy()
+    bare.loc[bare["penalty"] > 0, "penalty"] = 0.1
+    assert said(kind, bare) == "CHANGED: penalty=0.1 for 0.01"
+    deeper = runs.copy()
+    deeper.loc[deeper["depth"] == 1, ["depth", "k"]] = 2
+    assert said(kind, deeper) == "CHANGED: depth=2 for 1"
+    more = runs.loc[runs["k"] == 0].assign(k=2)
+    assert said(kind, pd.concat([runs, more.loc[more["embed_trains"]]])) == "published"
+    both = runs.loc[runs["random_labels"]].assign(penalty=0.01)
+    assert said(kind, pd.concat([runs, both])) == "published"  # a row of its own, by its name
+
+
+def test_references_are_judged_too():
+    runs = published("frozen_recovery")
+    theirs = runs["start"] == "none"
+    other = runs.copy()
+    other.loc[theirs, "lr"] = 0.01
+    assert said("frozen_recovery", other) == "CHANGED: references: lr=0.01 for 0.001"
+    other = runs.copy()
+    other.loc[~theirs & (runs["rule"] == "vector_field"), "shuffle"] = True
+    assert said("frozen_recovery", other) == "CHANGED: shuffle=true for false"
+
+
+def test_what_rules_read_and_reduce_is_what_they_say():
+    for rule in ORDER:
+        found = rules.get(rule)
+        declared = {f.name for f in dataclasses.fields(found)} if found.learned else set()
+        assert READ.get(rule, frozenset()) == declared & LEARNED_FIELDS
+        assert REDUCTIONS[rule] == found.published_reduction

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pytest
@@ -17,8 +18,10 @@ from matplotlib.figure import Figure
 
 from credit import cli, grid, publish
 from credit.analysis import appendix
+from credit.analysis.controls import with_controls
 from credit.analysis.results import Results
 from credit.errors import CreditError
+from credit.measures import perturbation, validity
 from credit.presets import PRESETS
 from credit.report import caveats, commands, controls, glossary, page
 from credit.report.grid import MOST_COLUMNS, Link, of_frame, of_rows, parts
@@ -28,8 +31,9 @@ from credit.report.svg import inline
 from credit.spec import RunSpec
 from credit.sweep import Sweep, resolve, run
 from credit.tracking.artifacts import visible
-from credit.tracking.marks import NOTE, REASON
-from credit.tracking.reader import connect
+from credit.tracking.marks import COMMIT, DIRTY, NOTE, REASON
+from credit.tracking.portable import import_into
+from credit.tracking.reader import Reader, connect
 from credit.tracking.store import open_store
 from credit.tracking.writer import Store
 from tests import test_analysis
@@ -280,29 +284,84 @@ def test_on_a_server_runs_are_links(server, monkeypatch):
     assert pages == {base + run_id for run_id in ids}
 
 
-@pytest.mark.parametrize("kind", [name for name in PRESETS if name != "audit"])
-def test_the_command_asks_for_the_same_runs(kind):
-    def made(options: dict[str, str]) -> tuple[list[RunSpec], dict[str, str]]:
-        chosen = grid.settled(kind, options)
-        found = [resolve(spec) for spec in getattr(grid, kind)(chosen)]
-        if kind == "frozen_recovery":
-            found += [resolve(spec) for spec in grid.frozen_arms(chosen, found)]
-        return found, grid.parent_params(chosen, found)
+def made(kind: str, options: dict[str, str]) -> tuple[list[RunSpec], dict[str, str]]:
+    """The runs of an experiment with these options, and what its parent logs."""
+    chosen = grid.settled(kind, options)
+    found = [resolve(spec) for spec in getattr(grid, kind)(chosen)]
+    if kind == "frozen_recovery":
+        found += [resolve(spec) for spec in grid.frozen_arms(chosen, found)]
+    return found, grid.parent_params(chosen, found)
 
+
+def typed(kind: str, line: str) -> list[str]:
+    """Spec hashes of the runs that a command asks for."""
+    python, flag, module, *words = shlex.split(line.replace("\\\n", " "))
+    assert (python, flag, module) == ("python", "-m", f"entrypoints.{kind}")
+    assert len(words) < 24  # not the whole list
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module, *words])
+        found, _ = made(kind, cli.options(None, defaults_of(kind), {}))
+    return [spec.spec_hash for spec in found]
+
+
+def frame(found: list[RunSpec]) -> pd.DataFrame:
+    return pd.DataFrame([dataclasses.asdict(spec) for spec in found])
+
+
+@pytest.mark.parametrize("kind", PRESETS)
+def test_the_command_asks_for_the_same_runs(kind):
     defaults = defaults_of(kind)
     for preset in PRESETS[kind]:
         given = {"preset": preset, "epochs": "3"}
         given |= {"dataset": "digits"} if "dataset" in defaults else {}
-        wanted, params = made({**defaults, **given})
-        python, flag, module, *words = shlex.split(
-            commands.command(kind, params).replace("\\\n", " ")
-        )
-        assert (python, flag, module) == ("python", "-m", f"entrypoints.{kind}")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", [module, *words])
-            again, _ = made(cli.options(None, defaults, {}))
-        assert [spec.spec_hash for spec in again] == [spec.spec_hash for spec in wanted]
-        assert len(words) < 24  # not the whole list
+        rules = ("bp", "dfa", "examples.sign_symmetric:SignSymmetric") if kind == "audit" else ("",)
+        for rule in rules:
+            wanted, params = made(kind, {**defaults, **given, **({"rule": rule} if rule else {})})
+            line = commands.command(kind, params, frame(wanted))
+            assert typed(kind, line) == [spec.spec_hash for spec in wanted]
+            assert "--credit_reduction" not in line or ":" in rule
+
+
+@pytest.mark.parametrize("reduction", ["published", "mean", "sum"])
+def test_a_command_names_the_reduction_only_where_it_was_asked_for(reduction):
+    given = {**defaults_of("ladder"), "credit_reduction": reduction}
+    wanted, params = made("ladder", given)
+    params["credit_reduction"] = "mean"  # bp's, as parents logged it once
+    line = commands.command("ladder", params, frame(wanted))
+    assert typed("ladder", line) == [spec.spec_hash for spec in wanted]
+    assert ("--credit_reduction" in line) == (reduction != "published")
+
+
+def test_an_option_that_a_preset_has_got_since_is_as_the_runs_have_it():
+    given = {**defaults_of("method_comparison"), "sigma_relative": "false", "device": "cpu"}
+    wanted, params = made("method_comparison", given)
+    del params["sigma_relative"], params["device"]
+    line = commands.command("method_comparison", {**params, "preset": "gone"}, frame(wanted))
+    assert "--preset" not in line and "--sigma_relative false" in line
+    assert typed("method_comparison", line) == [spec.spec_hash for spec in wanted]
+
+
+STAGED = ("online_scan", "frozen_recovery")  # name further runs when the first are done
+CHANGED = ("matched_controls", "method_comparison")
+"""Random labels with augmentation and warm-ups of no epoch, which are set up in another way now."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", sorted(p.parent for p in ROOT.glob("results/*/runs.json")))
+def test_the_commands_of_the_results_ask_for_their_runs(folder, tracking_store):
+    import_into(open_store(), folder)
+    reader, kind = connect(), folder.name
+    (parent,) = reader.parents(kind).to_dict("records")
+    runs = reader.runs(parent=parent["run_id"])
+    line = commands.command(kind, parent["params"], runs)
+    assert "--credit_reduction" not in line
+    asked, there = set(typed(kind, line)), set(runs["spec_hash"])
+    if kind in CHANGED:
+        warm = runs["rule"].str.contains("bridge") & (runs["warmup_ratio"] * runs["epochs"] < 1)
+        there = set(runs.loc[~runs["random_labels"] & ~warm, "spec_hash"])
+        assert there and len(asked) == len(runs)
+    assert there <= asked or (kind == "online_scan" and asked <= there)
+    assert kind in (*STAGED, *CHANGED) or asked == there
 
 
 def test_a_command_quotes_what_a_shell_would_run():
@@ -330,6 +389,8 @@ def test_caveats_by_hand():
     ]
     (other,) = caveats.reduced("ladder", {"preset": "published", "epochs": "3"})
     assert "epochs = 3 (published: 100)" in other
+    (audit,) = caveats.reduced("audit", {"preset": "quick", "rule": "my:Rule", "controls": "none"})
+    assert audit == "The settings are those of the published experiment."
 
 
 def test_settings_by_hand():
@@ -352,6 +413,89 @@ def test_controls_by_hand():
     ceiling, floor = controls.sentences(runs, ("rule", "k"))
     assert ceiling.startswith("bp: ") and "test accuracy .650, Γ .500" in ceiling
     assert floor.startswith("dfa: ") and "test accuracy .350" in floor
+
+
+def test_a_reference_is_what_it_reaches_without_any_control():
+    rows = [
+        {"accuracy": 0.6, "k": 4},
+        {"accuracy": 0.2, "k": 0},
+        {"accuracy": 0.1, "k": 4, "random_labels": True, "augment": False},
+        {"accuracy": 0.3, "k": 4, "penalty": 0.01},
+        {"accuracy": 0.15, "k": 0, "embed_trains": False},
+        {"accuracy": 0.4, "k": 1, "depth": 1},
+    ]
+    runs = pd.DataFrame(test_analysis.row(rule="bp", **row) for row in rows)
+    named = with_controls(runs)
+    (ceiling,) = controls.sentences(named, ("rule", "control"))
+    assert "test accuracy .600." in ceiling
+    (bare,) = controls.sentences(named.iloc[1:], ("rule", "control"))
+    assert bare.startswith("bp: ") and "Here" not in bare
+
+
+class Tables:
+    """A reader of one layer table."""
+
+    def __init__(self, path: Path, table: pd.DataFrame) -> None:
+        table.to_csv(path, index=False)
+        self.path = path
+
+    def artifact(self, run_id: str, name: str) -> Path:
+        return self.path
+
+
+def test_the_calibration_is_judged_over_valid_layers(tmp_path):
+    assert validity.OK == controls.OK and perturbation.RESOLVED == controls.RESOLVED
+    table = pd.DataFrame(
+        {
+            "status": ["reference_at_floor", "ok", "ok"],
+            "alignment_g": [0.2, 1.0, 1.0],
+            "alignment_neg_g": [-0.2, -1.0, -0.99],
+            "alignment_random": [0.5, 0.04, -0.03],
+            "rho_status": ["ok", "unresolved", "unresolved"],
+            "rho_g": [1.0, 0.5, 0.5],
+            "nudge_status": ["ok", "ok", "ok"],
+            "nudge_g": [0.1, -0.1, -0.2],
+            "nudge_neg_g": [0.1, 0.1, 0.0],
+        }
+    )
+    runs = pd.DataFrame([{"run_id": "a", "width": 256, "measure_samples": 1024}])
+    reader = cast(Reader, Tables(tmp_path / "layers.csv", table))
+    found = controls.calibration(reader, runs)
+    assert found is not None and found.columns[2] == "asked for"
+    assert [(*row[:3], *row[-2:]) for row in found.rows] == [
+        ("a = g", "Γ", "1 ± 0.001", "2 of 3", "pass"),
+        ("a = −g", "Γ", "−1 ± 0.001", "2 of 3", "fail"),
+        ("random", "Γ", "0 ± 0.05", "2 of 3", "pass"),
+        ("a = g", "ρ", "1 ± 0.1", "0 of 3", "undefined"),
+        ("a = g", "nudge", "below 0", "2 of 3", "pass"),
+        ("a = −g", "nudge", "above 0", "2 of 3", "fail"),
+    ]
+    few = controls.calibration(reader, runs.assign(width=8, measure_samples=16))
+    assert few is not None and few.rows[2][2] == "0 ± 0.354"  # 4 / sqrt(128), by chance
+
+
+def test_what_is_known_of_the_code_is_said(ladder):
+    store, parent = ladder
+    reader = connect(store.uri)
+    ids = reader.children(parent)
+    tags = (("a" * 40, "true"), ("", "false"), ("", ""), ("", ""))
+    for run_id, (commit, dirty) in zip(ids, tags, strict=True):
+        store.client.set_tag(run_id, COMMIT, commit)
+        store.client.set_tag(run_id, DIRTY, dirty)
+    store.client.set_tag(parent, DIRTY, "true")
+    said = " ".join(caveats.code(origin_of(reader, parent, ids)))
+    assert "In 1 runs the code differed" in said and "2 runs do not say whether the code" in said
+    assert "3 runs do not say which version" in said and "When the parent run was opened" in said
+    store.client.set_tag(parent, DIRTY, "")
+    assert "The parent run does not say" in " ".join(caveats.code(origin_of(reader, parent, ids)))
+    publish.publish(store, parent, strict=True)
+    words = Page(report_of(store, parent)).words
+    assert f"{'a' * 40} (1); 3 do not name theirs" in words and "git checkout" not in words
+
+
+def test_checks_that_came_later_are_named():
+    found = [{"check": c} for c in ("D1", "beyond a copy", "M4 > copy", "M4 > copy", "M4 > dfa")]
+    assert page.late(found) == ["beyond a copy", "M4 > copy"]
 
 
 def test_the_order_is_told_with_what_is_missing():

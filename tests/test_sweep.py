@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file, save_file
 
 from credit import run_queue, state, sweep, tracked_stack
@@ -21,6 +23,7 @@ from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
 from credit.tracking.reader import connect
 from credit.tracking.store import Store, open_store
+from credit.tracking.writer import Busy, Writer, finish, open_child, open_parent
 from credit.training import checkpoint
 from credit.training.loop import train
 from tests.test_checkpoint import small_disk
@@ -260,9 +263,16 @@ def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypa
     wait_for_checkpoint(process, generations=2)
     while len(connect().runs()) < len(grid()):
         assert process.poll() is None
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        there = list(Path(os.environ["CREDIT_STATE"]).glob("*/stacks/*[0-9a-f].safetensors"))
+        if there:  # else it is between its two renames
+            break
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
     process.kill()
     process.communicate()
-    (path,) = Path(os.environ["CREDIT_STATE"]).glob("*/stacks/*[0-9a-f].safetensors")
+    (path,) = there
     if damage == "truncated":
         os.truncate(path, path.stat().st_size // 2)
     elif damage == "foreign":
@@ -407,6 +417,138 @@ def test_a_signal_before_training_leaves_no_run_running(at, monkeypatch):
     assert set(runs["status"]) == set(connect().parents()["status"]) == {"KILLED"}
     monkeypatch.setattr(run_queue, "open_child", real)
     assert set(made) < set(run(grid()).run_ids.values())
+
+
+def test_what_is_claimed_beside_another_process_does_not_stay_running(monkeypatch):
+    """The other one is faster with the second run; a signal comes before the next look."""
+    made = []
+
+    def contended(*args):
+        if made:
+            raise Busy("another process was faster")
+        made.append(open_child(*args))
+        return made[-1]
+
+    def signalled(_: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(run_queue, "open_child", contended)
+    clock = SimpleNamespace(sleep=signalled, monotonic=time.monotonic)
+    monkeypatch.setattr(run_queue, "time", clock)
+    with pytest.raises(tracked_stack.Stopped, match="SIGTERM"):
+        run(grid()[:2])
+    assert list(connect().runs()["run_id"]) == made
+    assert set(connect().runs()["status"]) == set(connect().parents()["status"]) == {"KILLED"}
+
+
+@pytest.mark.parametrize("at", ["full disk", "upload", "flush", "accepted", "dropped"])
+def test_a_stop_while_runs_end_leaves_the_ended_ones_ended(at, monkeypatch):
+    """And of the others the checkpoint stays: the same command trains nothing twice."""
+    specs, starts, saved = grid()[:3], [], []
+    save_run, flush, previous = checkpoint.save_run, Writer.flush, checkpoint.previous
+
+    def noted(stack, data, start, on_step):
+        starts.append(start)
+        return train(stack, data, start, on_step)
+
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def saving(*args):
+        saved.append(args)
+        if len(saved) == 2:
+            if at == "full disk":
+                raise CreditError("cannot write: free space")
+            stop()
+        save_run(*args)
+
+    def flushing(writer, timeout_s=60.0):
+        before, saved[:] = len(saved), [None] * 9  # at the first time only
+        if at == "flush" and before < 9:
+            stop()
+        unsent = flush(writer, timeout_s)
+        if at == "accepted" and before < 9:
+            stop()
+        return unsent
+
+    def dropping(path):
+        if not path.exists():
+            stop()
+        return previous(path)
+
+    monkeypatch.setattr(tracked_stack, "train", noted)
+    with monkeypatch.context() as patched:
+        if at in ("full disk", "upload"):
+            patched.setattr(checkpoint, "save_run", saving)
+        elif at == "dropped":
+            patched.setattr(checkpoint, "previous", dropping)
+        else:
+            patched.setattr(Writer, "flush", flushing)
+        with pytest.raises((CreditError, tracked_stack.Stopped), match=r"cannot write|SIGTERM"):
+            run(specs)
+    early = at in ("full disk", "upload")
+    expected = ["FINISHED", "KILLED", "KILLED"] if early else ["FINISHED"] * 3
+    assert sorted(connect().runs()["status"]) == expected
+    folder = sweep.state_folder(open_store())
+    assert len(list(folder.glob("stacks/*.safetensors"))) == (at != "dropped")
+    outcome = run(specs)
+    assert starts == ([0, 4] if early else [0]), "epochs were trained again"
+    assert set(connect().runs()["status"]) == {"FINISHED"} and len(connect().runs()) == 3
+    assert len(weights(outcome)) == 3
+    assert_complete_histories(outcome, epochs=4)
+    left = [*folder.glob("stacks/*"), *folder.glob("final/*"), *folder.glob("journal/*")]
+    assert not left
+
+
+def test_a_store_that_does_not_answer_once_ends_no_sweep(monkeypatch):
+    failed = []
+
+    def blip(name: str):
+        real = getattr(sweep, name)
+
+        def action(*args):
+            if name not in failed:
+                failed.append(name)
+                raise MlflowException("no answer")
+            return real(*args)
+
+        monkeypatch.setattr(sweep, name, action)
+
+    for name in ("leads", "log_children", "adopt"):
+        blip(name)
+    no_wait = run_queue.tenacity.wait_none()
+    monkeypatch.setattr(run_queue.tenacity, "wait_exponential", lambda **_: no_wait)
+    run(grid()[:1])
+    assert failed == ["leads", "log_children", "adopt"]
+    assert set(connect().parents()["status"]) == {"FINISHED"}
+
+
+def test_checkpoints_of_runs_that_a_store_does_not_know_stay(monkeypatch, tmp_path):
+    """They are of another store at this address: it may come back."""
+
+    def breaking(stack, data, start, on_step):
+        for records in train(stack, data, start, on_step):
+            yield records
+            raise Broken
+
+    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(tracked_stack, "train", breaking)
+    with pytest.raises(Broken):
+        run(grid()[:1])
+    folder = sweep.state_folder(open_store())
+    path = next(folder.glob("stacks/*[0-9a-f].safetensors"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    other, spec = open_store(), sweep.resolve(grid()[0])
+    state.drop_leftovers(other, folder)
+    assert path.exists()
+    child = open_child(other, open_parent(other, "name", "ladder", {}, "abc"), spec)
+    for status in ("RUNNING", "KILLED"):
+        other.client.update_run(child, status=status)
+        state.drop_leftovers(other, folder)
+        assert path.exists()
+    finish(other, child, "FAILED")
+    state.drop_leftovers(other, folder)
+    assert not path.exists()
 
 
 def test_checkpoints_go_when_their_runs_are_deleted_and_not_before(monkeypatch, tmp_path):

@@ -405,6 +405,38 @@ def test_resume_without_journal_asks_the_server(asked, opened, tmp_path):
     assert steps_of(opened, child) == [1, 2, 3, 4]
 
 
+def test_asking_for_the_steps_of_another_process_s_run_sends_nothing(opened, tmp_path, monkeypatch):
+    child = open_child(opened, parent_of(opened), SPEC)
+    opened.client.set_tag(child, "credit.heartbeat", "1")
+    Journal(tmp_path, child).append(1, 1000, values_at(1))  # not sent before its process died
+    monkeypatch.setattr(sending, "HEARTBEAT_S", 0)
+    with Writer(opened, tmp_path, interval_s=0.05) as writer:
+        assert writer.known_steps(child) == {1}
+        assert writer.unsent == 0
+        time.sleep(0.3)
+    assert steps_of(opened, child) == [] and heartbeat_of(opened, child) == 1
+    with Writer(opened, tmp_path) as writer:
+        assert writer.known_steps(child) == {1}
+        writer.log(child, 2, values_at(2))
+    assert steps_of(opened, child) == [1, 2]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_first_end_of_a_run_counts(waits, opened, tmp_path):
+    one, other = (open_child(opened, parent_of(opened), SPEC.replace(seed=s)) for s in (1, 2))
+    with Writer(opened, tmp_path) as writer:
+        for run_id, ends in ((one, ("FINISHED", "KILLED")), (other, ("KILLED", "FINISHED"))):
+            writer.log(run_id, 1, values_at(1))
+            writer.finish(run_id, ends[0])
+            if waits:
+                assert writer.flush(30) == 0
+            writer.finish(run_id, ends[1], "stopped")
+        assert writer.flush(30) == 0
+    assert opened.client.get_run(one).info.status == "FINISHED"
+    assert opened.client.get_run(other).info.status == "KILLED"
+    assert [path.stem for path in tmp_path.glob("*.jsonl")] == [other]
+
+
 def test_what_a_killed_process_left_is_sent_once_by_the_next(opened, tmp_path):
     child = open_child(opened, parent_of(opened), SPEC)
     code = f"""

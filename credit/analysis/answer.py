@@ -4,74 +4,206 @@ Everything is made from `Results`; nothing of it is written by hand.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from credit.analysis.appendix import tally, who
 from credit.analysis.results import Results
 from credit.tracking.artifacts import harmless, markdown
 
-_MOST = 4400
-"""Characters of a page: an export refuses texts above 5000, and links are added."""
-_LONGEST_ANSWER = 230
+_MOST = 4600
+"""Characters of a page: an export refuses texts above 5000, and its links may grow elsewhere."""
+_LONGEST_ANSWER = 330
+_LONGEST_REDUCED = 90
+_LONGEST_ROW = 420
 _BRACKETS = re.compile(r" \((?:[^()]|\([^()]*\))*\)")
 """The numbers of a claim."""
-_WORDS = ("climbs", "flat", "falls")
+_SHOWN = re.compile(r"; shown is [^.;]*")
+"""What a claim says of its numbers."""
+_REDUCED = re.compile(r"\b(?:REDUCED|CHANGED): [^;]*")
+_WORDS = ("climbs", "rises", "flat", "stays", "falls")
+_COPY = " > copy"
+"""How the checks of the copy control end: has a rule found more than the skip path gives away?"""
+_BOUNDARY = {
+    "eT_hL": "h_L beside eT",
+    "deltaL_hL": "h_L beside deltaL",
+    "tgw": "over tgw",
+    "warmup": "over warm-ups",
+    "warm deltaL": "over warm-ups with deltaL",
+}
+"""What the checks of the boundary ablation vary."""
 
 
 def answer(found: Results) -> str:
-    """The experiment's outcome in one line.
+    """The experiment's outcome in one line, with its seeds and in what it is reduced.
 
-    Of a ladder by how much each rule climbs or falls, of a direction where it points; else its
-    claims without their numbers; without claims how what was compared ranks, and the checks.
+    The experiment's own answer if it has one; else its claims without their numbers; without
+    claims how what was compared ranks, and the checks. Only these are shortened.
     """
-    by_check: dict[str, list[dict[str, Any]]] = {}
-    for verdict in found.verdicts:
-        by_check.setdefault(verdict["check"], []).append(verdict)
-    if "shape" in by_check:
-        text = _shapes(by_check["shape"])
-    elif "direction" in by_check and by_check.keys() <= {"D1", "D2", "direction"}:
-        text = _directions(by_check["direction"])
+    if found.answer:
+        lines = [found.answer]
     else:
         ranked, claims = _said(found)
-        lines = [_BRACKETS.sub("", line) for line in claims]
-        lines = lines or [*tally(found.verdicts)[:1], *ranked] or [found.title]
-        text = lines[0]
-        for line in lines[1:]:
-            if len(text) + len(line) < _LONGEST_ANSWER:
-                text = f"{text} {line}"
-    return _cut(harmless(" ".join(text.split())), _LONGEST_ANSWER)
+        decided = [line for line in claims if not line.startswith("Undecided")] or claims
+        lines = [_SHOWN.sub("", _BRACKETS.sub("", line)) for line in decided]
+        if copies := copy_line(found.verdicts):
+            lines = [line for line in lines if "passed back unchanged" not in line]
+            lines.insert(1, copies)
+        lines = lines if claims else [*tally(found.verdicts)[:1], *ranked]
+    end = f" ({qualifiers(found)})"
+    most = _LONGEST_ANSWER - len(end)
+    first, *rest = [" ".join(line.split()) for line in lines or [found.title]]
+    text = first
+    for line in rest:
+        if len(text) + len(line) < most:
+            text = f"{text} {line}"
+    return harmless(_cut(text, most) + end)
+
+
+def qualifiers(found: Results) -> str:
+    """Over how many seeds, and in what the runs are less than the published ones."""
+    low, high = 0, 0
+    if found.cells is not None and found.by and len(found.cells):
+        sizes = [len(own) for _, own in found.cells.groupby([*found.by], dropna=False)]
+        low, high = min(sizes), max(sizes)
+    parts = [f"n = {low}" if low == high else f"n = {low} to {high}"]
+    if less := _REDUCED.search(found.title):
+        text = less.group()
+        shown, *others = text.split(", ")
+        for other in others:
+            if len(shown) + len(other) > _LONGEST_REDUCED:
+                shown += ", …"
+                break
+            shown += f", {other}"
+        parts.append(_cut(shown, _LONGEST_REDUCED + 3))
+    return "; ".join(parts)
+
+
+def trends(start: str, verdicts: Sequence[dict[str, Any]]) -> str:
+    """By how much each rule's accuracy rises or falls: the checks called shape.
+
+    Args:
+        start: of what it is a change, "From no to all blocks trained".
+    """
+    shapes = [verdict for verdict in verdicts if verdict["check"] == "shape"]
+    known = [v for v in shapes if v["label"] in _WORDS and v["value"] is not None]
+    parts = []
+    for word in _WORDS:
+        own = sorted((v for v in known if v["label"] == word), key=lambda v: -v["value"])
+        if own:
+            names = ", ".join(f"{v['rule']} {100 * v['value']:+.1f}" for v in own)
+            parts.append(f"{word}: {names} points")
+    if missing := [v["rule"] for v in shapes if v not in known]:
+        parts.append(f"undefined: {', '.join(missing)}")
+    return f"{start}, accuracy {'; '.join(parts)}." if parts else ""
+
+
+def directions(verdicts: Sequence[dict[str, Any]]) -> str:
+    """Where each rule's credit points at the middle layer."""
+    parts = [
+        f"{who(v)} {v['label'] or v['status']}"
+        + ("" if v["value"] is None else f" (|cos| {v['value']:.2f})")
+        for v in verdicts
+        if v["check"] == "direction"
+    ]
+    return f"Direction of the credit at the middle layer: {'; '.join(parts)}." if parts else ""
+
+
+def boundary(verdicts: Sequence[dict[str, Any]]) -> str:
+    """What the code, its weight and the warm-up do to a credit bridge; empty if unknown."""
+    parts = []
+    for v in verdicts:
+        if v["check"] == "deltaL leads" and v["status"] != "undefined":
+            lead = "leads" if v["status"] == "pass" else "does not lead"
+            parts.append(f"deltaL {lead} the other codes in Γ")
+        elif v["check"] in _BOUNDARY and v["label"]:
+            label = f"Γ {v['label']}" if v["check"] == "tgw" else v["label"]
+            parts.append(
+                f"{_BOUNDARY[v['check']]}: {label.replace('Γ no trend', 'Γ has no trend')}"
+            )
+    return f"Credit bridge: {'; '.join(parts)}." if parts else ""
+
+
+def copy_line(verdicts: Sequence[dict[str, Any]]) -> str:
+    """How many are beyond g_L passed back unchanged; empty where that was not judged."""
+    known = [v for v in verdicts if v["check"].endswith(_COPY) and v["status"] != "undefined"]
+    if not known:
+        return ""
+    beyond = sum(v["status"] == "pass" for v in known)
+    if not beyond:
+        return f"But none of {len(known)} is beyond the skip path (copy control)."
+    but = "" if beyond == len(known) else "But only "
+    return f"{but}{beyond} of {len(known)} are beyond the skip path (copy control)."
 
 
 def page(found: Results, figure: str, links: Sequence[str]) -> str:
     """The description of a parent run: answer, question, figure, links, reasons, table.
 
-    A table that is too long for it is left to the run's files.
+    What is to be kept in mind, how many checks pass and the title with its reductions are always
+    there; other sections are shortened by rows, and say so.
 
     Args:
         figure: address of the figure, empty if there is none.
         links: Markdown, shown side by side.
     """
-    parts = [f"**{answer(found)}**", harmless(found.question)]
-    parts.append(" · ".join(links))
+    top = [f"**{answer(found)}**", harmless(found.question), " · ".join(links)]
     if figure and found.figure is not None:
-        parts.append(f"![figure]({figure})")
-    size = sum(map(len, parts))
+        top.append(f"![figure]({figure})")
     ranked, claims = _said(found)
-    rest = [
-        ("Why", _bullets(claims)),
-        ("Numbers", markdown(found.wide)),
-        ("Checks", _checks(found.verdicts)),
-        ("More", _bullets([*ranked, *found.notes])),
-        ("Keep in mind", _bullets(found.caveats)),
+    head, *rows = _lines(markdown(found.wide), 2)
+    sections = [
+        _Section("Why", "", _bullets(claims)),
+        _Section("Numbers", head if rows else "", rows),
+        _Section("Checks", *_checks(found.verdicts)),
+        _Section("More", "", _bullets([*ranked, *found.notes])),
     ]
-    for heading, text in rest:
-        part = f"**{heading}**\n\n{text}" if text else ""
-        if part and size + len(part) < _MOST:
-            parts.append(part)
-            size += len(part)
-    parts.append(harmless(found.title))
+    kept = _Section("Keep in mind", "", _bullets(found.caveats)).whole
+    last = [kept, harmless(found.title)]
+    room = _MOST - sum(len(part) + 2 for part in [*top, *last])
+    parts = [*top, *_fitted(sections, room), *last]
     return "\n\n".join(part for part in parts if part)
+
+
+class _Section(NamedTuple):
+    """A part of a page that can be shortened by rows."""
+
+    heading: str
+    first: str
+    """What stays: the head of a table, a count."""
+    rows: list[str]
+
+    @property
+    def whole(self) -> str:
+        return self.shown(len(self.rows))
+
+    def shown(self, count: int) -> str:
+        """With so many rows, and how many more there are."""
+        if not (self.first or self.rows):
+            return ""
+        lines = [line for line in (self.first, *self.rows[:count]) if line]
+        if left := len(self.rows) - count:
+            if self.first.startswith("|"):
+                lines = [*lines, ""] if count else []
+            lines.append(f"… {left} more in the report")
+            if not self.first.startswith("|"):
+                lines[-1] = f"- {lines[-1]}"
+        return "\n".join([f"**{self.heading}**", "", *lines])
+
+    def within(self, room: int) -> str:
+        """With as many rows as there is room for."""
+        counts = range(len(self.rows), 0, -1)
+        return next((s for n in counts if len(s := self.shown(n)) <= room), self.shown(0))
+
+
+def _fitted(sections: Sequence[_Section], room: int) -> list[str]:
+    """The sections in their order; what small ones leave over goes to the larger ones."""
+    left = [section for section in sections if section.whole]
+    shown = {}
+    for section in sorted(left, key=lambda section: len(section.whole)):
+        text = section.within(room // (len(left) - len(shown)) - 2)
+        shown[section.heading] = text
+        room -= len(text) + 2
+    return [shown[section.heading] for section in left]
 
 
 def _said(found: Results) -> tuple[list[str], list[str]]:
@@ -91,48 +223,26 @@ def counts(verdicts: Sequence[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def _shapes(verdicts: Sequence[dict[str, Any]]) -> str:
-    known = [v for v in verdicts if v["label"] in _WORDS]
-    parts = []
-    for word in _WORDS:
-        own = sorted((v for v in known if v["label"] == word), key=lambda v: -v["value"])
-        if own:
-            names = _and(f"{v['rule']} {100 * v['value']:+.1f}" for v in own)
-            parts.append(f"{word}: {names} points")
-    missing = [v["rule"] for v in verdicts if v not in known]
-    if missing:
-        parts.append(f"undefined: {_and(missing)}")
-    return f"From no to all blocks trained, accuracy {'; '.join(parts)}."
-
-
-def _directions(verdicts: Sequence[dict[str, Any]]) -> str:
-    parts = [
-        f"{who(v)} {v['label'] or v['status']}"
-        + ("" if v["value"] is None else f" (|cos| {v['value']:.2f})")
-        for v in verdicts
-    ]
-    return f"Direction of the credit at the middle layer: {'; '.join(parts)}."
-
-
-def _checks(verdicts: Sequence[dict[str, Any]]) -> str:
+def _checks(verdicts: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
     """How many pass, and the reason of each that does not."""
-    failing = [v for v in verdicts if v["status"] != "pass"]
-    lines = [
-        f"**{who(v)}** {v['check']}: {v['status']}, {harmless(_cut(v['reason'], 200))}"
-        for v in failing
+    rows = [
+        f"- **{harmless(who(v))}** {harmless(v['check'])}: {v['status']}, "
+        f"{harmless(_cut(' '.join(v['reason'].split()), 200))}"
+        for v in verdicts
+        if v["status"] != "pass"
     ]
-    first = tally(verdicts)[:1]
-    return _bullets([*first, *lines], safe=True)
+    return "\n".join(_bullets(tally(verdicts)[:1])), rows
 
 
-def _bullets(lines: Sequence[str], safe: bool = False) -> str:
-    clean: Callable[[str], str] = str if safe else harmless
-    return "\n".join(f"- {clean(' '.join(line.split()))}" for line in lines)
+def _bullets(lines: Sequence[str]) -> list[str]:
+    return [f"- {harmless(_cut(' '.join(line.split()), _LONGEST_ROW))}" for line in lines]
+
+
+def _lines(table: str, head: int) -> list[str]:
+    """The head of a Markdown table, then its rows."""
+    lines = table.splitlines()
+    return ["\n".join(lines[:head]), *lines[head:]]
 
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rsplit(' ', 1)[0]} …"
-
-
-def _and(parts: Any) -> str:
-    return ", ".join(parts)

@@ -47,7 +47,11 @@ ACCURACY_MARGIN = audit.DEPTH_MARGIN
 TREND_MARGIN = audit.POOR
 """Least change of Γ over a sweep that counts: .05, what the protocol calls no direction."""
 STEP_SLACK = 0.02
-"""How far Γ may fall from one value to the next in a sweep in which it grows: seeds scatter."""
+"""How far Γ may go back from one value to the next in a sweep with a trend: seeds scatter.
+
+Accuracy may go back by ACCURACY_MARGIN."""
+NON_MONOTONE = "is non-monotone"
+"""Said of a sweep that goes both ways."""
 
 
 def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -159,21 +163,25 @@ def _grows(runs: pd.DataFrame, sweep: Variation | None) -> Verdict:
 def _trades(runs: pd.DataFrame, sweep: Variation | None, check: str) -> Verdict:
     if sweep is None:
         raise Undecided("warmup_ratio was not varied")
-    turns, parts = [], []
+    turns, ways, parts = [], set(), []
     for kind in _kinds(runs):
         means, _ = _course(runs, sweep, kind)
         turns.append(round(means[-1] - means[0], 12))
+        ways.add(_way(means, TREND_MARGIN, STEP_SLACK))
         listed = _listed(means, sweep)
         parts.append(f"{QUANTITIES[kind]} is {listed}: {short(turns[-1], '+')}")
     accuracies, seeds = _course(runs, sweep, "accuracy")
     gain = round(accuracies[-1] - accuracies[0], 12)
-    ways = {_word(turn, TREND_MARGIN) for turn in turns}
-    words = ways.pop() if len(ways) == 1 else "has no one trend", _word(gain, ACCURACY_MARGIN)
+    words = (
+        ways.pop() if len(ways) == 1 else "has no one trend",
+        _way(accuracies, ACCURACY_MARGIN, ACCURACY_MARGIN),
+    )
     label = f"Γ {words[0]}, accuracy {words[1]}"
     reason = (
-        f"{label}: {'; '.join(parts)} (a change from {short(TREND_MARGIN)}); "
-        f"accuracy {' '.join(map(short, accuracies))}: {100 * gain:+.1f} points (a change from "
-        f"{100 * ACCURACY_MARGIN:g}); {seeds}"
+        f"{label}: {'; '.join(parts)} (a change from {short(TREND_MARGIN)}, without a step back of "
+        f"more than {short(STEP_SLACK)}); accuracy {' '.join(map(short, accuracies))}: "
+        f"{100 * gain:+.1f} points (a change from {100 * ACCURACY_MARGIN:g}, without a step back "
+        f"of more); {seeds}"
     )
     ok = words == ("falls", "rises")
     found = Verdict(check, status(ok), max(turns), -TREND_MARGIN, reason, label)
@@ -191,8 +199,16 @@ def _listed(means: Sequence[float], sweep: Variation) -> str:
     return f"{' '.join(map(short, means))} over {sweep.field}={values}"
 
 
-def _word(change: float, margin: float) -> str:
-    return "rises" if change >= margin else "falls" if change <= -margin else "stays"
+def _way(means: Sequence[float], margin: float, slack: float) -> str:
+    """Which way a quantity goes along a sweep, if it does so without a step back of over slack."""
+    change = round(means[-1] - means[0], 12)
+    steps = [round(b - a, 12) for a, b in itertools.pairwise(means)]
+    up, down = max(steps) > slack, min(steps) < -slack
+    if change >= margin:
+        return NON_MONOTONE if down else "rises"
+    if change <= -margin:
+        return NON_MONOTONE if up else "falls"
+    return NON_MONOTONE if up and down else "stays"
 
 
 def _kinds(runs: pd.DataFrame) -> tuple[str, ...]:

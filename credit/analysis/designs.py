@@ -13,13 +13,23 @@ import pandas as pd
 Cell = tuple[str, ...]
 
 
+Run = Mapping[str, Any]
+Given = Callable[[Mapping[str, str], Run], dict[str, Any]]
+
+
+def _trained(_: Mapping[str, str], run: Run) -> dict[str, Any]:
+    """Every block trains."""
+    return {"k": run["depth"]}
+
+
 class Design(NamedTuple):
     """What the published runs of one kind are, beyond the fields of their preset."""
 
     columns: Mapping[str, str]  # which name a cell, and what stands before their values
     cells: Callable[[Mapping[str, str], pd.DataFrame], list[Cell]]
-    varied: frozenset[str] = frozenset()  # fields in which cells differ
+    varied: frozenset[str] = frozenset()  # further fields that name a cell, or differ in it
     shapes: frozenset[tuple[int, int]] = frozenset()  # further networks, as (width, depth)
+    given: Given = _trained  # fields that the grid gives a run, whatever the preset
 
 
 def text_of(value: Any) -> str:
@@ -76,6 +86,27 @@ def _controls(preset: Mapping[str, str], _: pd.DataFrame) -> list[Cell]:
     return [*found, ("bp", "frozen embedding")]  # one run serves every rule
 
 
+def _standing(_: Mapping[str, str], run: Run) -> dict[str, Any]:
+    """Nothing of the network trains, which `frozen.with_arms` has named."""
+    still = {"k": 0, "embed_trains": False, "head_trains": False, "warmup_ratio": 0.0}
+    return {**still, "start": "reference"}
+
+
+def _controlled(preset: Mapping[str, str], run: Run) -> dict[str, Any]:
+    """What makes the controls that a run is, as `controls.with_controls` names them."""
+    changes: dict[str, dict[str, Any]] = {
+        "k=L": {},
+        "shallow": {"depth": 1},
+        "random labels": {"random_labels": True, "augment": False},
+        "penalty": {"penalty": float(preset["control_penalty"])},
+        "frozen embedding": {"embed_trains": False},
+    }
+    found: dict[str, Any] = {"k": 0 if run["control"] == "frozen embedding" else run["depth"]}
+    for name in str(run["control"]).split("+"):
+        found |= changes[name] if name in changes else {"k": int(name.removeprefix("k="))}
+    return found
+
+
 DESIGNS: dict[str, Design] = {
     "ladder": Design({"rule": "", "k": "k="}, _rungs, shapes=frozenset({(512, 2)})),
     "direction_quality": Design({"rule": "", "penalty": "λ="}, _product("rules", "penalties")),
@@ -83,13 +114,42 @@ DESIGNS: dict[str, Design] = {
     "depth_scan": Design(
         {"rule": "", "depth": "L="}, _product("rules", "depths"), frozenset({"depth"})
     ),
-    "frozen_recovery": Design({"network": "", "arm": ""}, _still, frozenset({"width", "depth"})),
-    "online_scan": Design({"arm": "", "warmup": "warm-up ", "weight": "tgw "}, _online),
-    "matched_controls": Design({"rule": "", "control": ""}, _controls, frozenset({"augment"})),
+    "frozen_recovery": Design(
+        {"network": "", "arm": ""},
+        _still,
+        frozenset({"width", "depth", "code", "field_directions"}),
+        given=_standing,
+    ),
+    "online_scan": Design(
+        {"arm": "", "warmup": "warm-up ", "weight": "tgw "},
+        _online,
+        frozenset({"code", "warmup_ratio", "tgw", "terminal_weight"}),
+    ),
+    "matched_controls": Design({"rule": "", "control": ""}, _controls, given=_controlled),
     "credit_scale": Design(
         {"rule": "", "credit_reduction": "", "credit_eps": "eps="},
         _product("rules", "reductions", "epss"),
-        frozenset({"credit_eps"}),
     ),
 }
 """By kind of experiment. Of the ladder d=512, L=2 is published, too."""
+
+_LEARNED = frozenset(
+    {
+        *("code", "warmup_ratio", "estimator_width", "estimator_depth", "estimator_lr"),
+        *("estimator_every", "estimator_layers"),
+    }
+)
+READ: dict[str, frozenset[str]] = {
+    "state_bridge": _LEARNED | {"estimator_relative"},
+    "credit_bridge": _LEARNED | {"tgw", "tau", "sigma", "sigma_relative", "draws", "ema"},
+    "vector_field": _LEARNED
+    | {
+        *("field_directions", "field_eps", "one_sided", "terminal_weight", "shuffle"),
+        "estimator_relative",
+    },
+}
+"""Which of `spec.LEARNED_FIELDS` a rule reads; no others do. Rules themselves need torch."""
+REDUCTIONS = {"bp": "mean", "oracle": "mean", "fa": "mean", "dfa": "sum"} | dict.fromkeys(
+    READ, "sum"
+)
+"""What credit_reduction=published is of each rule."""

@@ -2,7 +2,8 @@
 
 The protocol's own (`credit.audit`: D1, D2, direction, D3, shape, share of the oracle's gain), the
 matched controls' (`controls_checks`), and three that say whether these can be read as they are.
-Fixed before any number was seen:
+These three were added after first numbers had been seen. NEAR and BEYOND are chosen, not derived;
+what calibration asks follows from what its credits are, but for the room of EXACT and CHANCE:
 
 - frozen init: in an untrained network cos(h_L, h_0) is at least NEAR, so that the frozen blocks of
   k = 0 do little, and D3 compares with a network that has none in effect.
@@ -32,6 +33,8 @@ from credit.audit import Verdict
 
 NEAR = 0.9
 BEYOND = 0.02
+ADDED = ("frozen init", "beyond a copy", "calibration")
+"""Checks whose thresholds were set after the first runs."""
 EXACT = 1e-3
 """How far Γ of a = g may be from 1."""
 CHANCE = 4.0

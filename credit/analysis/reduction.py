@@ -1,24 +1,35 @@
 """In what the runs of an experiment are not the published ones: one answer for every kind of them.
 
 Runs are set beside the `published` preset of their experiment: the dataset and the network, the
-cells that its table has a row for (rules, arms, controls, depths, ...), the training, the width and
-depth of estimators, and the seeds of every cell. Only finished runs are there. How finely a run is
-measured, and the units and weights of an estimator's loss, are not judged here.
+cells that its table has a row for (rules, arms, controls, depths, ...), every field of the runs but
+FREE, and the seeds of every cell. Only finished runs are there. A field that names a cell differs
+from cell to cell, and one that a rule does not read says nothing. Of the control that is shallower
+the width is not judged, which follows from that of the others.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from credit.analysis.designs import DESIGNS, Cell, Design, text_of
+from credit.analysis.designs import DESIGNS, READ, REDUCTIONS, Cell, Design, text_of
 from credit.analysis.selection import finished
-from credit.analysis.wording import LEARNED
 from credit.presets import PRESETS
-from credit.spec import RunSpec, field_types, format_value, parse_value
+from credit.spec import LEARNED_FIELDS, RunSpec, field_types, format_value, parse_value
 
 PUBLISHED = "published"
 """What is said of runs that differ in nothing."""
+
+FREE = {
+    "seed": "seeds are counted, cell by cell",
+    "rule_code": "the digest of a rule from outside the package, which sets nothing",
+    "device": "where, not what, was computed",
+    "measure_every": "how often is measured; tables show the last epoch",
+    "measure_samples": "how finely is measured",
+    "directions": "how finely is measured",
+    "stale_steps": "a measurement more, which changes no other",
+}
+"""Fields that may be anything in published runs, and why."""
 
 
 class Difference(NamedTuple):
@@ -67,13 +78,14 @@ def differences(
         return [Difference("no finished run", part=True)]
     wanted = design.cells(preset, done)
     found = [*_shape(preset, design, done), *_missing(design, wanted, done)]
-    found += _training(preset, done, design.varied)
+    found += _training(preset, done, design)
     if references is not None and len(references):
         theirs = {
+            **preset,
             "epochs": preset["reference_epochs"],
             "train_samples": preset["reference_samples"],
         }
-        own = _training(theirs, references, frozenset())
+        own = _training(theirs, references, DESIGNS["method_comparison"])
         found += [one._replace(text=f"references: {one.text}") for one in own]
     return [*found, *_seeds(kind, preset, design, wanted, done)]
 
@@ -108,9 +120,7 @@ def _missing(design: Design, wanted: Sequence[Cell], done: pd.DataFrame) -> list
     return [Difference(text, part=True) for text in parts]
 
 
-def _training(
-    preset: Mapping[str, str], runs: pd.DataFrame, varied: frozenset[str]
-) -> list[Difference]:
+def _training(preset: Mapping[str, str], runs: pd.DataFrame, design: Design) -> list[Difference]:
     found, epochs = [], int(_wanted(preset, "epochs"))
     own = sorted(set(runs["epochs"].astype(int)))
     if own != [epochs]:
@@ -123,24 +133,32 @@ def _training(
         found.append(
             Difference(f"{shown} of {_CIFAR} samples" if cifar else f"the first {shown} samples")
         )
-    learned = runs.loc[runs["rule"].isin(LEARNED)]
-    sizes = _others(preset, learned, _ESTIMATOR, lambda own, wanted: own < wanted)
-    recipe = [name for name in _RECIPE if name not in varied]
-    return [*found, *sizes, *_others(preset, runs, recipe, lambda own, wanted: False)]
+    return [*found, *_fields(preset, runs, design)]
 
 
-def _others(
-    preset: Mapping[str, str],
-    runs: pd.DataFrame,
-    names: Iterable[str],
-    less: Callable[[Any, Any], bool],
-) -> list[Difference]:
+def _fields(preset: Mapping[str, str], runs: pd.DataFrame, design: Design) -> list[Difference]:
+    """Every field that is not judged elsewhere, by what the preset or the grid gives its run."""
+    others: dict[tuple[str, Any], set[Any]] = {}
+    common = {name: _wanted(preset, name) for name in field_types()}
+    free = {*FREE, *_ELSEWHERE, *design.columns, *design.varied}
+    for run in runs.to_dict("records"):
+        rule, given = str(run["rule"]), design.given(preset, run)
+        unread = LEARNED_FIELDS - READ.get(rule, frozenset())
+        reduction = REDUCTIONS.get(rule, run["credit_reduction"])
+        wanted = {name: value for name, value in common.items() if name not in free} | given
+        for name, value in wanted.items():
+            if name in unread or name in design.columns or run[name] == value:
+                continue
+            if name == "credit_reduction":
+                if run[name] in (value, reduction):
+                    continue
+                value = reduction
+            others.setdefault((name, value), set()).add(run[name])
+    order = list(field_types())
     found = []
-    for name in names:
-        wanted = _wanted(preset, name)
-        if others := [v for v in sorted(runs[name].unique().tolist()) if v != wanted]:
-            text = f"{name}={'/'.join(map(format_value, others))} for {format_value(wanted)}"
-            found.append(Difference(text, less(others[0], wanted)))
+    for (name, value), own in sorted(others.items(), key=lambda item: order.index(item[0][0])):
+        text = f"{name}={'/'.join(map(format_value, sorted(own)))} for {format_value(value)}"
+        found.append(Difference(text, name in _LESS and min(own) < value))
     return found
 
 
@@ -187,5 +205,5 @@ def _wanted(preset: Mapping[str, str], name: str) -> Any:
 
 _CIFAR = 50_000
 _LISTED = 3  # cells that are named one by one
-_ESTIMATOR = ("estimator_width", "estimator_depth")
-_RECIPE = ("batch_size", "lr", "weight_decay", "clip", "credit_eps", "augment", "precision")
+_LESS = ("estimator_width", "estimator_depth")  # of which fewer is less, not only otherwise
+_ELSEWHERE = ("dataset", "width", "depth", "rule", "epochs", "train_samples")

@@ -42,3 +42,5 @@ class Results(NamedTuple):
     """The finished runs that the table is made of, with the columns `by`."""
     by: tuple[str, ...] = ()
     """Columns of `cells`: runs that agree in them differ in their seed only and make one number."""
+    answer: str = ""
+    """What came out, in one sentence; empty where the claims among the findings say it."""

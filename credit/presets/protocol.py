@@ -1,9 +1,11 @@
-"""Presets of the audit of one rule: the ladder's own, so that it finds the ladder's runs."""
+"""Presets of the audit of one rule: the ladder's own, so that it finds the ladder's runs.
+
+None names a rule: which one is audited is said each time.
+"""
 
 from credit.presets.image import IMAGE
 
 _AUDIT = {
-    "rule": "examples.sign_symmetric:SignSymmetric",
     "controls": "shallow,random_labels,penalty,frozen_embedding",
     "control_penalty": "0.01",
 }
@@ -22,4 +24,3 @@ PROTOCOL: dict[str, dict[str, dict[str, str]]] = {
         "quick": {**_of("ladder", "quick"), **_AUDIT},
     }
 }
-"""The example's rule stands for the one to be named."""

@@ -18,6 +18,9 @@ _LISTED = 8
 _RESOLVED = frozenset({"device", "credit_reduction", "start"})
 """Options that are resolved to the machine or the rule, and say nothing of the experiment."""
 
+_SUBJECT = {"audit": {"rule", "controls"}}
+"""By experiment, options that say what it is about and are nobody's published setting."""
+
 
 def caveats(runs: pd.DataFrame, found: Results, origin: Origin) -> list[str]:
     """Every caveat that holds: of the experiment, its size, its seeds, its runs, its code."""
@@ -38,7 +41,8 @@ def reduced(kind: str, params: Mapping[str, str]) -> list[str]:
     """In which options the runs are not the published experiment."""
     if "published" not in PRESETS.get(kind, {}):
         return []
-    other = {k: v for k, v in changed(kind, params, "published").items() if k not in _RESOLVED}
+    left_out = _RESOLVED.union(_SUBJECT.get(kind, ()))
+    other = {k: v for k, v in changed(kind, params, "published").items() if k not in left_out}
     if not other:
         return ["The settings are those of the published experiment."]
     words = {("train_samples", "0"): "all"}
@@ -132,6 +136,12 @@ def code(origin: Origin) -> list[str]:
         said.append(f"{unknown} runs do not say which version of the code made them.")
     if origin.changed:
         said.append(f"In {origin.changed} runs the code differed from the commit that they name.")
+    if origin.unsaid:
+        said.append(f"{origin.unsaid} runs do not say whether the code was changed.")
+    if origin.parent_changed:
+        said.append("When the parent run was opened the code differed from the commit it names.")
+    elif origin.parent_changed is None:
+        said.append("The parent run does not say whether the code was changed.")
     if origin.imported:
         said.append(
             f"{origin.imported} runs were imported from files: the store did not see them train."

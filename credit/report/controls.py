@@ -1,17 +1,20 @@
 """Controls with a known answer: what the bench says of credits whose worth is not in doubt."""
 
 import math
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from credit import audit
 from credit.analysis.cells import COPY, spread, values
+from credit.analysis.controls import FULL
+from credit.analysis.protocol_checks import CHANCE, EXACT
 from credit.analysis.selection import ACCURACY, metric, pick
-from credit.analysis.wording import short
+from credit.analysis.wording import short, status
 from credit.errors import CreditError
 from credit.report.grid import Grid, of_frame, of_rows
 from credit.report.sources import groups
+from credit.spec import RunSpec
 from credit.tracking.reader import Reader
 
 REFERENCES = {
@@ -21,36 +24,58 @@ REFERENCES = {
     "dfa": "fixed random feedback: what credit reaches that knows nothing of the network's weights",
 }
 
+OK = "ok"
+RESOLVED = 0.9
+"""ρ of the exact gradient from which a layer's ρ counts: `credit.measures`', which loads torch."""
+
 
 class Calibration(NamedTuple):
-    """A control credit in the layer tables: its column, and what it must be."""
+    """A control credit in the layer tables: its column, and what it must be in every layer.
+
+    Without a tolerance the sign of `target` is asked for.
+    """
 
     column: str
     credit: str
     quantity: str
-    expected: str
-    status: str = ""  # the column that says whether the value counts
+    target: float
+    tolerance: float | None
+    status: str = "status"  # the column that says, beside `status`, whether the value counts
 
 
-CALIBRATIONS = (
-    Calibration("alignment_g", "a = g", "Γ", "1"),
-    Calibration("alignment_neg_g", "a = −g", "Γ", "−1"),
-    Calibration("alignment_random", "random", "Γ", "0"),
-    Calibration("rho_g", "a = g", "ρ", "1", "rho_status"),
-    Calibration("rho_neg_g", "a = −g", "ρ", "−1", "rho_status"),
-    Calibration("rho_random", "random", "ρ", "0", "rho_status"),
-    Calibration("nudge_g", "a = g", "nudge", "below 0", "nudge_status"),
-    Calibration("nudge_neg_g", "a = −g", "nudge", "above 0", "nudge_status"),
-)
+def calibrations(numbers: float) -> tuple[Calibration, ...]:
+    """What is asked of each control credit.
+
+    Of a random credit it is below what the protocol calls a direction, or what chance does where
+    that is more. ρ counts only in layers where the exact gradient reaches RESOLVED.
+
+    Args:
+        numbers: d n, units of a hidden state times samples, the least of the runs.
+    """
+    chance = max(audit.POOR, CHANCE / math.sqrt(numbers))
+    off = round(1 - RESOLVED, 12)
+    return (
+        Calibration("alignment_g", "a = g", "Γ", 1, EXACT),
+        Calibration("alignment_neg_g", "a = −g", "Γ", -1, EXACT),
+        Calibration("alignment_random", "random", "Γ", 0, chance),
+        Calibration("rho_g", "a = g", "ρ", 1, off, "rho_status"),
+        Calibration("rho_neg_g", "a = −g", "ρ", -1, off, "rho_status"),
+        Calibration("rho_random", "random", "ρ", 0, chance, "rho_status"),
+        Calibration("nudge_g", "a = g", "nudge", -1, None, "nudge_status"),
+        Calibration("nudge_neg_g", "a = −g", "nudge", 1, None, "nudge_status"),
+    )
 
 
 def sentences(cells: pd.DataFrame, by: tuple[str, ...]) -> list[str]:
-    """What each reference rule stands for, and what it reaches."""
-    found = []
+    """What each reference rule stands for, and what it reaches with all blocks trained.
+
+    Runs of a control, such as permuted labels, are not what the rule reaches.
+    """
+    found, base = [], _base(cells)
     for rule, meaning in REFERENCES.items():
-        own = pick(cells, rule=rule)
-        if own.empty:
+        if pick(cells, rule=rule).empty:
             continue
+        own = pick(base, rule=rule)
         parts = []
         for key, what in ((ACCURACY, "test accuracy"), ("alignment/deep", "Γ")):
             # of a network that stands still, accuracy is that of the one it starts from
@@ -60,7 +85,7 @@ def sentences(cells: pd.DataFrame, by: tuple[str, ...]) -> list[str]:
             if known:
                 ends = dict.fromkeys((short(min(known)), short(max(known))))
                 parts.append(f"{what} {' to '.join(ends)}")
-        here = f" Here: {', '.join(parts)}." if parts else ""
+        here = f" Here, with all blocks trained: {', '.join(parts)}." if parts else ""
         found.append(f"{rule}: {meaning}.{here}")
     return found
 
@@ -89,31 +114,42 @@ def copies(cells: pd.DataFrame, by: tuple[str, ...]) -> Grid | None:
     return of_frame(pd.DataFrame(known), caption)
 
 
-def calibration(reader: Reader, run_ids: Iterable[str]) -> Grid | None:
+def calibration(reader: Reader, runs: pd.DataFrame) -> Grid | None:
     """What was measured of credits that are the gradient, its negative, and noise.
 
-    Lowest and highest value of any layer of the given runs. None where no run kept it.
+    Lowest and highest value of any valid layer of the given runs, what is asked of both, and
+    whether they pass; without a valid layer they are undefined. None where no run kept it.
     """
     tables = []
-    for run_id in run_ids:
+    for run_id in runs["run_id"]:
         try:
             tables.append(pd.read_csv(reader.artifact(run_id, "diagnostics/layers.csv")))
         except CreditError:
             continue  # a run that was imported without it
     rows = []
-    for control in CALIBRATIONS:
-        known = [_valid(table, control) for table in tables if control.column in table]
-        found = pd.concat(known) if known else pd.Series(dtype=float)
-        if len(found):
-            ends = [f"{value:.3g}" for value in (found.min(), found.max())]
-            rows.append(
-                [control.credit, control.quantity, control.expected, *ends, str(len(found))]
-            )
+    numbers = float((runs["width"] * runs["measure_samples"]).min()) if tables else math.nan
+    for control in calibrations(numbers) if tables else ():
+        measured = [table for table in tables if control.column in table]
+        if not measured:
+            continue
+        found = pd.concat([_valid(table, control) for table in measured])
+        ends = [f"{value:.3g}" for value in (found.min(), found.max())] if len(found) else ["", ""]
+        layers = f"{len(found)} of {sum(map(len, measured))}"
+        rows.append(
+            [
+                control.credit,
+                control.quantity,
+                _asked(control),
+                *ends,
+                layers,
+                _ruling(control, found),
+            ]
+        )
     if not rows:
         return None
-    columns = ["credit", "quantity", "expected", "lowest", "highest", "layers measured"]
-    runs = f"{len(tables)} run{'s' if len(tables) > 1 else ''}"
-    caption = f"Calibration: credits with a known answer, over every layer of {runs}"
+    columns = ["credit", "quantity", "asked for", "lowest", "highest", "valid layers", "outcome"]
+    of = f"{len(tables)} run{'s' if len(tables) > 1 else ''}"
+    caption = f"Calibration: credits with a known answer, over every valid layer of {of}"
     return of_rows(caption, columns, rows)
 
 
@@ -122,11 +158,35 @@ def fmean(own: list[float]) -> float:
     return float(pd.Series(own, dtype=float).mean())
 
 
+def _base(cells: pd.DataFrame) -> pd.DataFrame:
+    """The runs that train all blocks and the rest of the network, under no control."""
+    kept = (cells["k"] == cells["depth"]) & (cells["penalty"] == 0) & ~cells["random_labels"]
+    kept &= cells["embed_trains"] & cells["head_trains"] & (cells["start"] == RunSpec.start)
+    if "control" in cells:  # a shallow network trains all of its blocks, too
+        kept &= cells["control"] == FULL
+    return cells.loc[kept]
+
+
 def _valid(table: pd.DataFrame, control: Calibration) -> pd.Series:
+    """The values of layers in which there is a gradient to compare with, and the measure holds."""
     column = pd.to_numeric(table[control.column], errors="coerce")
-    if control.status in table:
-        column = column.loc[table[control.status] == "ok"]
+    for name in {"status", control.status} & set(table.columns):
+        column = column.loc[table[name].reindex(column.index) == OK]
     return column.dropna()
+
+
+def _asked(control: Calibration) -> str:
+    if control.tolerance is None:
+        return "below 0" if control.target < 0 else "above 0"
+    return f"{control.target:g} ± {control.tolerance:.3g}".replace("-", "−")
+
+
+def _ruling(control: Calibration, found: pd.Series) -> str:
+    if found.empty:
+        return "undefined"
+    if control.tolerance is None:
+        return status(bool((found * control.target > 0).all()))
+    return status(bool(((found - control.target).abs() <= control.tolerance).all()))
 
 
 def _mean(own: list[float], sign: str = "") -> str:

@@ -17,6 +17,7 @@ from credit.tracking.rows import select
 from credit.tracking.store import is_http, project_root, shown, sqlite_path
 
 _PACKAGES = ("credit", "mlflow", "pandas", "numpy", "matplotlib", "jinja2", "torch")
+_CHANGED = {"true": True, "false": False}
 _SHORT = 8  # characters of an id that a link shows
 
 
@@ -36,6 +37,9 @@ class Origin(NamedTuple):
     ended: datetime | None
     commits: Counter[str]  # of the child runs; "" where none was noted
     changed: int  # child runs whose code differed from the commit
+    unsaid: int  # child runs that do not say whether it did
+    commit: str  # of the parent; "" where none was noted
+    parent_changed: bool | None  # whether its code differed from the commit; None: it does not say
     imported: int  # child runs that were imported
     spans: tuple[tuple[int, int], ...]  # start and end of each child run, milliseconds
 
@@ -75,6 +79,9 @@ def origin_of(reader: Reader, parent_id: str, run_ids: Iterable[str]) -> Origin:
         ended=_time(info.end_time),
         commits=Counter(_commit(row.tags.get(COMMIT, "")) for row in rows),
         changed=sum(row.tags.get(DIRTY) == "true" for row in rows),
+        unsaid=sum(row.tags.get(DIRTY) not in _CHANGED for row in rows),
+        commit=_commit(tags.get(COMMIT, "")),
+        parent_changed=_CHANGED.get(tags.get(DIRTY, "")),
         imported=sum(IMPORTED_FROM in row.tags for row in rows),
         spans=tuple((row.start, row.end) for row in rows if row.start and row.end),
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from credit.analysis import appendix
+from credit.analysis import appendix, copy_control, protocol_checks
 from credit.analysis.results import Results
 from credit.report import caveats, commands, controls, glossary, settings, sources
 from credit.report.grid import MOST, Cell, Grid, Link, of_frame, parts, text
@@ -19,6 +19,9 @@ from credit.tracking.reader import Reader
 
 STATUSES = ("pass", "fail", "undefined")
 _VERDICT = ("rule", "check", "status", "label", "value", "threshold", "reason")
+
+
+_STATES = {True: "changed", False: "unchanged", None: "not said whether changed"}
 
 
 class Ruling(NamedTuple):
@@ -80,13 +83,14 @@ def build(reader: Reader, parent_id: str, runs: pd.DataFrame, found: Results) ->
             grids=[part for grid in grids for part in ([grid] if grid.data else parts(grid))],
             omitted=[f"{name}.csv" for name in found.more if name not in embedded],
             rulings=rulings,
+            late=late(found.verdicts),
             places=places,
             controls=_controls(reader, found),
             caveats=caveats.caveats(runs, found, origin),
             facts=_facts(runs, origin),
             trace=_trace(runs, found, origin),
-            command=commands.command(origin.kind, origin.params),
-            commit=origin.commits.most_common(1)[0][0] if origin.commits else "",
+            command=commands.command(origin.kind, origin.params, runs),
+            made_at=_made_at(origin),
             versions=versions(),
         )
     )
@@ -109,6 +113,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return visible(value, keep="\n")
+
+
+def late(verdicts: Sequence[dict[str, Any]]) -> list[str]:
+    """Checks that were added after the first runs, each once, where that is known."""
+    names = dict.fromkeys(str(verdict["check"]) for verdict in verdicts)
+    return [n for n in names if n in protocol_checks.ADDED or n.endswith(copy_control.check_of(""))]
+
+
+def _made_at(origin: Origin) -> str:
+    """Which versions of the code made the runs, as a fact."""
+    listed = [f"{commit} ({n})" for commit, n in origin.commits.most_common() if commit]
+    unknown = origin.commits[""]
+    if not listed:
+        return "Which commit made the runs is not known." if unknown else "There are no runs yet."
+    more = f"; {unknown} do not name theirs" if unknown else ""
+    return f"The runs were made at the commits (number of runs): {', '.join(listed)}{more}."
 
 
 def _figure(found: Results) -> Markup | None:
@@ -150,7 +170,9 @@ def _controls(reader: Reader, found: Results) -> dict[str, Any] | None:
     shown = {
         "sentences": controls.sentences(found.cells, found.by),
         "copies": controls.copies(found.cells, found.by),
-        "calibration": controls.calibration(reader, first),
+        "calibration": controls.calibration(
+            reader, found.cells.loc[found.cells["run_id"].isin(first)]
+        ),
     }
     return shown if any(shown.values()) else None
 
@@ -183,6 +205,10 @@ def _facts(runs: pd.DataFrame, origin: Origin) -> list[tuple[str, Cell]]:
     known = [commit for commit in origin.commits if commit]
     if known:
         facts.append(("code (git commit)", [Link(commit) for commit in known]))
+    if origin.commit:
+        facts.append(
+            ("code of the parent", [Link(origin.commit), Link(_STATES[origin.parent_changed])])
+        )
     facts.append(("parent started", when(origin.started)))
     facts.append(("parent ended", when(origin.ended)))
     if origin.started and origin.ended:

@@ -30,6 +30,8 @@ NAME = "network"
 """The same for all: `runs:/<run id>/network` names the model of a run."""
 LOADER = "credit.serving"
 ACCURACY = "accuracy/test"
+NO_MODELS = "ENDPOINT_NOT_FOUND"
+"""The answer of a tracking server that is older than MLflow 3."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
     try:
         model = _found(store, run)
     except MlflowException as error:
-        if error.error_code != "ENDPOINT_NOT_FOUND":
+        if error.error_code != NO_MODELS:
             raise
         _log.warning("run %s gets no model: its tracking server is older than MLflow 3", run_id)
         return
@@ -77,8 +79,14 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
 
 
 def has_network(store: Store, run_id: str) -> bool:
-    """Whether the run has its model, and all of it."""
-    model = _found(store, store.client.get_run(run_id))
+    """Whether the run has its model, and all of it; also where its server can hold none."""
+    run = store.client.get_run(run_id)
+    try:
+        model = _found(store, run)
+    except MlflowException as error:
+        if error.error_code != NO_MODELS:
+            raise
+        return True
     return model is not None and model.status == LoggedModelStatus.READY
 
 

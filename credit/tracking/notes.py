@@ -5,10 +5,11 @@ The UI shows `mlflow.note.content` as Markdown. A description that a person has 
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric, Run, RunTag
 
+from credit.tracking.artifacts import harmless, visible
 from credit.tracking.marks import CONTINUED_BY, KIND, NOTE, PARENT, search
 from credit.tracking.store import Store
 from credit.tracking.views import ANSWER, OVERVIEW, run_link, view_link
@@ -20,6 +21,8 @@ COLOR, EXPERIMENT_KIND = "mlflow.runColor", "mlflow.experimentKind"
 FINISHED = "runs/finished"
 _HEAD = "| experiment | what came out |\n| --- | --- |\n"
 _LONGEST = 4950  # an experiment's tag has room for 5000 characters
+_LONGEST_NAME = 80
+_SHORTEST = 150  # below that an answer says nothing: fewer are told
 
 _EXPERIMENT = "\n\n".join(
     (
@@ -73,15 +76,25 @@ def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]
     """Say on the experiment's page what it is, what came out and how it is read.
 
     Args:
-        answers: as of `answered`; as many as there is room for are told.
+        answers: as of `answered`; shortened to the room there is, and if that is too little for
+            all of them, with how many more there are.
     """
-    overview, told = view_link(store, OVERVIEW), _HEAD
-    for run_id, (name, runs, line) in answers.items():
-        cell = line.replace("|", "\\|")
-        row = f"| [{name}]({run_link(store, run_id)}), {runs} runs | {cell} |\n"
-        if len(_EXPERIMENT.format(overview=overview, rows=told + row)) > _LONGEST:
+    overview = view_link(store, OVERVIEW)
+    room = _LONGEST - len(_EXPERIMENT.format(overview=overview, rows=_HEAD))
+    links = {
+        run_id: f"[{plain(name[:_LONGEST_NAME])}]({run_link(store, run_id)}), {runs} runs"
+        for run_id, (name, runs, _) in answers.items()
+    }
+    taken = sum(len(link) + len("|  |  |\n") for link in links.values())
+    most = max((room - taken) // max(len(links), 1), _SHORTEST)
+    told, left = _HEAD, len(answers)
+    for run_id, (_, _, line) in answers.items():
+        row = f"| {links[run_id]} | {_cell(line, most)} |\n"
+        more = f"\nand {left} more in [all results]({overview})\n"
+        if len(told) - len(_HEAD) + len(row) + (len(more) if left > 1 else 0) > room:
+            told += more
             break
-        told += row
+        told, left = told + row, left - 1
     note = _EXPERIMENT.format(overview=overview, rows=told)
     tags = store.client.get_experiment(store.experiment_id).tags
     new = {} if NOTE in tags and NOTE_HASH not in tags else note_tags(tags, note)
@@ -91,15 +104,22 @@ def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]
         store.client.set_experiment_tag(store.experiment_id, key, value)
 
 
-def answered(store: Store, order: Sequence[str]) -> dict[str, tuple[str, int, str]]:
-    """The parents that have an answer and finished runs: name, finished runs and answer of each.
+def with_answer(store: Store) -> list[Run]:
+    """The parents that have an answer and are not deleted, newest first."""
+    return list(search(store.client, [store.experiment_id], {}, f"tags.`{ANSWER}` LIKE '%'"))
+
+
+def answered(parents: Iterable[Run], order: Sequence[str]) -> dict[str, tuple[str, int, str]]:
+    """Those with finished runs: name, finished runs and answer of each.
 
     By kind in the given order, of a kind the newest first; none whose runs went to another parent.
+
+    Args:
+        parents: of `with_answer`.
     """
-    filter = f"tags.`{ANSWER}` LIKE '%'"
     runs = [
         run
-        for run in search(store.client, [store.experiment_id], {}, filter)
+        for run in parents
         if CONTINUED_BY not in run.data.tags and run.data.metrics.get(FINISHED)
     ]
     places = {kind: place for place, kind in enumerate(order)}
@@ -112,6 +132,22 @@ def answered(store: Store, order: Sequence[str]) -> dict[str, tuple[str, int, st
         )
         for run in runs
     }
+
+
+def plain(text: str) -> str:
+    """`text` as the text of a link in a table: nothing in it is Markdown or HTML."""
+    return "".join(c if c.isalnum() or c in " -,." else f"&#{ord(c)};" for c in visible(text))
+
+
+def _cell(line: str, most: int) -> str:
+    """An answer of `most` characters in a table: its seeds and reductions stay, its claims not."""
+    line = harmless(" ".join(line.split()))
+    start = line.rfind(" (n = ")
+    end = line[start:] if start >= 0 and len(line) - start < most else ""
+    head, room = line.removesuffix(end), most - len(end)
+    if len(head) > room:
+        head = f"{head[: max(room - 2, 0)].rpartition(' ')[0]} …"
+    return f"{head}{end}".translate({ord(c): f"&#{ord(c)};" for c in "\\|]"})
 
 
 def note_tags(tags: Mapping[str, str], note: str) -> dict[str, str]:

@@ -61,6 +61,7 @@ class Writer:
         self._journals: dict[str, Journal] = {}
         self._actions: dict[str, list[Callable[[], object]]] = {}
         self._heard: dict[str, float] = {}  # run id -> when its heartbeat was last sent
+        self._ended: set[str] = set()  # filled by the thread, which no signal interrupts
         self.refused: dict[str, str] = {}
         self._failures = 0
         self._urgent = self._closing = False
@@ -83,8 +84,12 @@ class Writer:
             return self._journals[run_id]
 
     def known_steps(self, run_id: str) -> set[int]:
-        """Steps already logged for this run; from the server where there is no whole journal."""
-        journal = self.watch(run_id)
+        """Steps already logged for this run; from the server where there is no whole journal.
+
+        Asking sends nothing: the run may be another process's.
+        """
+        with self._changed:
+            journal = self._journals.get(run_id) or Journal(self._folder, run_id)
         if not journal.complete:
             try:
                 journal.add_known(self._server_steps(run_id))
@@ -121,17 +126,24 @@ class Writer:
             self._changed.notify_all()
 
     def finish(self, run_id: str, status: str = "FINISHED", reason: str | None = None) -> None:
-        """End a run once all that was logged for it is accepted, so never with values missing."""
+        """End a run once all that was logged for it is accepted, so never with values missing.
+
+        Its first end counts, further ones do nothing.
+        """
         ended = time.time_ns() // 1_000_000
 
         def end() -> None:
-            finish(self._store, run_id, status, reason, ended)
+            first = run_id not in self._ended
+            if first:
+                finish(self._store, run_id, status, reason, ended)
+                self._ended.add(run_id)
             with self._changed:
-                journal = self._journals.pop(run_id)
-            if status == "FINISHED":
+                journal = self._journals.pop(run_id, None)
+            if first and journal and status == "FINISHED":
                 journal.drop()
 
-        self.then(run_id, end)
+        if run_id not in self._ended:
+            self.then(run_id, end)
 
     def forget(self, run_id: str) -> None:
         """Leave a run to others: from now on this process sends nothing to it."""
@@ -139,6 +151,7 @@ class Writer:
             self._journals.pop(run_id, None)
             self._actions.pop(run_id, None)
             self.refused.pop(run_id, None)
+            self._ended.discard(run_id)
 
     def sync(self, run_ids: Iterable[str]) -> None:
         """See that what was logged for these runs outlives a loss of power."""

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from credit.analysis import answer as outcome
 from credit.analysis import (
     appendix,
     controls,
@@ -51,6 +52,8 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
         "oracle. Right: Γ by hidden state with every block trained, with and without the branch "
         f"penalty, beside g_L passed back unchanged. {appendix.bars(ladder)}",
         findings=(f"{protocol_text.summary(who.rule, verdicts)}.", *appendix.tally(verdicts)),
+        answer=f"{protocol_text.summary(who.rule, verdicts)}. "
+        f"{outcome.trends('From no to all blocks trained', verdicts)}",
         cells=finished(controls.with_controls(runs)),
         by=("rule", "control"),
     )

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from credit.analysis import answer as outcome
 from credit.analysis import appendix, boundary, boundary_checks, tables
 from credit.analysis.boundary_figure import boundary_figure
 from credit.analysis.results import Results
@@ -39,6 +40,7 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
             *appendix.findings("boundary_ablation", runs, verdicts),
         ),
         caveats=("Sweeps change one factor: how two of them act together was not run.",),
+        answer=outcome.boundary(verdicts),
         cells=finished(runs),
         by=("code", "tgw", "warmup_ratio"),
     )

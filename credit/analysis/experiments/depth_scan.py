@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from credit.analysis import answer as outcome
 from credit.analysis import appendix, comparison, depth_scan, depth_scan_checks, tables
 from credit.analysis.depth_scan_figure import depth_scan_figure
 from credit.analysis.results import Results
@@ -39,6 +40,7 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
             ),
             *appendix.findings("depth_scan", timed, verdicts),
         ),
+        answer=outcome.trends(f"From L={table['depth'].min()} to {table['depth'].max()}", verdicts),
         cells=finished(timed),
         by=("rule", "depth"),
     )

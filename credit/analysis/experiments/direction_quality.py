@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from credit.analysis import answer as outcome
 from credit.analysis import appendix, figures, reduction, tables
 from credit.analysis.results import Results
 from credit.analysis.selection import finished
@@ -34,6 +35,7 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
         f"a gradient is rounding. {appendix.bars(table.assign(n=table['seeds']))}",
         findings=appendix.findings("direction_quality", runs, verdicts),
         caveats=_floor(table),
+        answer=outcome.directions(verdicts),
         cells=done.loc[done["k"] == done["depth"]],
         by=("rule", "penalty"),
     )

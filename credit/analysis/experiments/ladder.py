@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from credit.analysis import answer as outcome
 from credit.analysis import appendix, figures, reduction, tables
 from credit.analysis.results import Results
 from credit.analysis.selection import finished, in_order, pick
@@ -32,6 +33,7 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
             *tables.agreement(table).splitlines(),
             *appendix.findings("ladder", runs, verdicts),
         ),
+        answer=outcome.trends("From no to all blocks trained", verdicts),
         cells=finished(runs),
         by=("rule", "k"),
     )
