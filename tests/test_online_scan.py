@@ -201,6 +201,8 @@ def test_wide_table_by_hand():
     assert wide.iloc[0][["arm", "warm-up", "tgw", "S1"]].tolist() == ["dfa", "", "", ""]
     assert online.describe(frame()).endswith(f"estimator_layers 1; {GONE}")
     whole = pd.concat([frame(), ceilings()], ignore_index=True).assign(epochs=100)
+    whole = whole.assign(sigma_relative=True, estimator_relative=True)
+    whole.loc[whole["rule"].isin(["bp", "oracle"]), "credit_reduction"] = "mean"
     assert "settings" not in online.wide(online.table(whole))
     few = whole[~(at(whole, "credit_eT warm-up 0 tgw 4") | (whole["seed"] != 42))]
     assert online.describe(few).endswith(
