@@ -38,6 +38,7 @@ BP_FLOPS = 3.2e9
 
 def spec_of(rule: str, seed: int, depth: int = 12, **fields) -> RunSpec:
     common = {"width": 512, "depth": depth, "k": depth, "device": "cpu"}
+    common |= {"sigma_relative": True, "estimator_relative": True}  # as published
     return RunSpec.from_mapping({**common, **fields, "rule": rule, "seed": seed})
 
 

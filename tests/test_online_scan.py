@@ -206,7 +206,7 @@ def test_wide_table_by_hand():
     assert "settings" not in online.wide(online.table(whole))
     few = whole[~(at(whole, "credit_eT warm-up 0 tgw 4") | (whole["seed"] != 42))]
     assert online.describe(few).endswith(
-        f"; REDUCED: without credit_eT warm-up 0 tgw 4, {UNITS}, the best cell on 1 of 3 seeds"
+        "; REDUCED: without credit_eT warm-up 0 tgw 4, the best cell on 1 of 3 seeds"
     )
 
 

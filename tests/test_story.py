@@ -146,9 +146,11 @@ def test_the_copy_control_while_the_network_trains():
     assert own.status == HOLDS and len(own.points) == 4
     best = {point.label: point for point in own.points}["credit_eT warm-up 0.2"]
     assert best.detail == "tgw 4" and best.mean == pytest.approx(0.19) and best.n == 3
-    high = test_online_scan.frame().assign(**{"copy/deep_inner": 0.99})
+    high = test_online_scan.frame().assign(**{"copy/deep_inner": 0.94})
     own = by_name(story_online.moving(high))[name]
     assert own.status == FAILS and "0 of 4 have a Γ below h_L" in own.sentence
+    full = test_online_scan.frame().assign(**{"copy/deep_inner": 0.99})  # no room for more
+    assert by_name(story_online.moving(full))[name].status == UNDECIDED
 
 
 def test_controls_by_hand():
@@ -425,7 +427,7 @@ def test_one_experiment_that_cannot_be_read_does_not_stop_the_others():
         (
             "frozen_recovery",
             test_frozen_recovery.frame(ours={"epochs": 20}),
-            f"{test_frozen_recovery.GONE}, 20 of 100 epochs",
+            f"{test_frozen_recovery.GONE}, 20 of 100 epochs, {test_frozen_recovery.UNITS}",
         ),
         ("online_scan", test_online_scan.frame(), test_online_scan.GONE),
         (

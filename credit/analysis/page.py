@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
@@ -185,9 +185,14 @@ def fitted(text: str, inches: float, size: float, weight: str = "normal", lines:
 
 @functools.lru_cache(4096)
 def _inches(text: str, size: float, weight: str) -> float:
+    """The widest that a line becomes: hinted letters on few pixels are wider than outlines."""
     font = FontProperties(size=size, weight=weight)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
-    return 1.02 * width / 72  # letters on pixels are a little wider than their outlines
+    outlines, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
+    drawn = (
+        RendererAgg(1, 1, dpi).get_text_width_height_descent(text, font, False)[0] / dpi
+        for dpi in (100, DPI)
+    )
+    return 1.02 * max(outlines / 72, *drawn)
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], size: float) -> Legend | None:
