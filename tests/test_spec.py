@@ -192,7 +192,8 @@ def test_runs_share_a_stack_if_they_differ_in_member_fields_alone(one, data):
     name = data.draw(st.sampled_from(sorted(set(FIELDS) - {"depth"})))
     value = data.draw(values(name))
     other = one.replace(**{name: value % (one.depth + 1) if name == "k" else value})
-    together = name in MEMBER_FIELDS or getattr(other, name) == getattr(one, name)
+    member = name in MEMBER_FIELDS and not (name == "seed" and one.random_labels)
+    together = member or getattr(other, name) == getattr(one, name)
     assert (other.stack_key == one.stack_key) == together
 
 
