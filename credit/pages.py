@@ -13,7 +13,7 @@ from credit.analysis.selection import IRRELEVANT, OWN, finished, in_order, pick
 from credit.analysis.wording import LEARNED
 from credit.spec import LEARNED_FIELDS, RunSpec, field_types
 from credit.tracking.marks import CONTINUED_BY
-from credit.tracking.store import AWAY, Store, shown
+from credit.tracking.store import AWAY, Store, repeated_if_taken, shown
 from credit.tracking.writer import notes, views
 
 _MOST_COMPARED = 8
@@ -34,6 +34,7 @@ def show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> st
         return ""
 
 
+@repeated_if_taken
 def _show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> str:
     parent = store.client.get_run(parent_id)
     if CONTINUED_BY in parent.data.tags:  # its runs are shown by another parent

@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from credit import sweep
 from credit.spec import RunSpec
+from credit.tracking.artifacts import log_dataset
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from tests.server import Server
@@ -149,6 +152,25 @@ def test_eight_sweeps_write_to_one_server_on_postgresql():
     write_at_once(list(range(8)))
     assert_nothing_is_lost(sweeps=8)
     assert len(connect().parents("ladder")) == 8
+
+
+@pytest.mark.usefixtures("server_on_postgresql")
+def test_a_dataset_that_others_log_at_the_same_moment_is_no_error():
+    store, writers = open_store(), 8
+    ids = [store.client.create_run(store.experiment_id).info.run_id for _ in range(writers)]
+    start = threading.Barrier(writers)
+
+    def write(run_id: str) -> None:
+        for number in range(15):
+            start.wait(60)
+            info = {"name": "digits", "digest": str(number), "source": "sklearn"}
+            log_dataset(store, run_id, info)
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(write, ids))
+    for run_id in ids:
+        inputs = store.client.get_run(run_id).inputs.dataset_inputs
+        assert sorted(int(one.dataset.digest) for one in inputs) == list(range(15))
 
 
 @pytest.mark.usefixtures("server_on_postgresql")

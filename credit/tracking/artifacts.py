@@ -14,7 +14,7 @@ import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from credit.figure_files import save
-from credit.tracking.store import Store
+from credit.tracking.store import Store, repeated_if_taken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +54,7 @@ def log_figure(store: Store, run_id: str, figure: "Figure", name: str) -> None:
             log_artifact_file(store, run_id, file, str(place.parent) if place.parent.name else None)
 
 
+@repeated_if_taken
 def log_dataset(store: Store, run_id: str, info: Mapping[str, str]) -> None:
     """Log a dataset input from its `name`, `digest` and `source`, without a copy of the data."""
     dataset = Dataset(

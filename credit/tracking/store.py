@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import tenacity
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
@@ -29,6 +30,22 @@ _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _PORT = "http://127.0.0.1:5000"
+
+
+def _is_taken(error: BaseException) -> bool:
+    """Whether a database refused a second row of one key, in the words of each of them."""
+    words = ("UniqueViolation", "UNIQUE constraint", "Duplicate entry")
+    return isinstance(error, MlflowException) and any(word in str(error) for word in words)
+
+
+repeated_if_taken = tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_taken),
+    wait=tenacity.wait_random(0, 0.5),
+    stop=tenacity.stop_after_attempt(10),
+    reraise=True,
+)
+"""Of a function that may run twice: MLflow looks whether a row is there and writes it if not, and
+fails where another writer did the same in between. The next attempt finds the other's row."""
 
 
 @dataclass(frozen=True)
