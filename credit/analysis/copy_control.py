@@ -14,7 +14,7 @@ can show this margin, and Γ decides nothing.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 import pandas as pd
@@ -54,6 +54,11 @@ def margins(runs: pd.DataFrame, who: str) -> dict[int, float]:
     return {seed: round(value - copies[seed], 12) for seed, value in own.items()}
 
 
+def has_room(copies: Iterable[float]) -> bool:
+    """Whether a rule could be MARGIN above the copy on every seed; Γ is at most 1."""
+    return max(copies, default=0.0) <= 1 - MARGIN
+
+
 class NotMeasured(Undecided):
     """The control was not measured beside the rule."""
 
@@ -79,8 +84,8 @@ def verdict(who: str, cells: Mapping[str, pd.DataFrame], any_cell: bool = False)
             missing.append(str(why))
         else:
             copies = _of(runs, CONTROL)
-            if (top := max(copies[seed] for seed in own)) > 1 - MARGIN:
-                full.append(f"{name} ({short(top)})")
+            if not has_room(copies[seed] for seed in own):
+                full.append(f"{name} ({short(max(copies[seed] for seed in own))})")
             else:
                 found[name] = own
     best = max(found, key=lambda name: min(found[name].values()), default="")

@@ -32,7 +32,7 @@ from credit.analysis.story_claim import (
     of_cell,
     outcome,
 )
-from credit.analysis.story_copy import above_copy, copy_claim
+from credit.analysis.story_copy import above_copy, copy_claim, has_room
 from credit.analysis.wording import LEARNED, short
 
 _LEAD = Unit("lead over dfa of the same seed")
@@ -114,15 +114,15 @@ def moving(runs: pd.DataFrame) -> list[Claim]:
 
 
 def _copied(named: pd.DataFrame, learned: list[online.Cell], found: list[dict]) -> Claim:
-    """Of each arm the cell that is furthest above g_L passed back unchanged."""
-    best: dict[str, tuple[float, Point]] = {}
+    """Of each arm the cell that is furthest above g_L passed back, where that leaves room."""
+    best: dict[str, tuple[tuple[bool, float], Point]] = {}
     for cell in learned:
         weight = "" if math.isnan(cell.tgw) else f"tgw {cell.tgw:g}"
         label = f"{cell.arm} warm-up {cell.warmup:g}"
         point = above_copy(label, _cell(named, cell), detail=weight)
-        least = min(point.values.values(), default=-math.inf)
-        if cell.arm not in best or least > best[cell.arm][0]:
-            best[cell.arm] = (least, point)
+        place = has_room(point), min(point.values.values(), default=-math.inf)
+        if cell.arm not in best or place > best[cell.arm][0]:
+            best[cell.arm] = (place, point)
     wants = [Want(copy_control.check_of(arm), online_checks.rule_of(arm)) for arm in best]
     points = [point for _, point in best.values()]
     return copy_claim(
