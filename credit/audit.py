@@ -88,8 +88,10 @@ def scale_stability(growth: PerSeed) -> Verdict:
         _status(ok),
         worst if math.isfinite(worst) else None,
         MAX_GROWTH,
-        f"the largest growth per block is {worst:.3g}, {'within' if ok else 'above'} "
-        f"{MAX_GROWTH:g}{_over(values)}",
+        "the largest growth per block is {}, {} {}".format(
+            *_between(worst, "within" if ok else "above", MAX_GROWTH)
+        )
+        + _over(values),
     )
 
 
@@ -105,8 +107,10 @@ def reference_validity(grad_norm: PerSeed, floor: float = SAMPLE_FLOOR) -> Verdi
         _status(ok),
         least,
         floor,
-        f"the median per-sample |g_L| is {least:.3g}, {'above' if ok else 'not above'} the floor "
-        f"{floor:.3g}{_over(values)}",
+        "the median per-sample |g_L| is {}, {} the floor {}".format(
+            *_between(least, "above" if ok else "not above", floor)
+        )
+        + _over(values),
     )
 
 
@@ -244,6 +248,13 @@ def _points(gain: float) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def _between(value: float, word: str, bound: float) -> tuple[str, str, str]:
+    """A number, a word and a bound, with as many digits as tell one number from the other."""
+    digits = (d for d in range(3, 18) if f"{value:.{d}g}" != f"{bound:.{d}g}" or value == bound)
+    shown = next(digits)
+    return f"{value:.{shown}g}", word, f"{bound:.{shown}g}"
 
 
 def _over(values: Sequence[float]) -> str:

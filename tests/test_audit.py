@@ -63,6 +63,8 @@ def test_growth_boundary_and_worst_seed():
 def test_reference_floor_boundary_and_least_seed():
     assert pytest.approx(1.024e-4) == audit.SAMPLE_FLOOR
     assert audit.reference_validity(audit.SAMPLE_FLOOR).status == "fail"
+    edge = audit.reference_validity(1.0187e-4)
+    assert "is 0.0001019, not above the floor 0.0001024" in edge.reason
     assert audit.reference_validity([1.0, 2e-4]).status == "pass"
     assert audit.reference_validity([1.0, 1e-5]).value == 1e-5
     assert audit.reference_validity(1e-9, floor=1e-12).status == "pass"
