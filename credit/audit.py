@@ -149,13 +149,13 @@ def depth_utility(rule: str, ladder: Ladder, bp_ladder: Ladder, depth: int) -> V
     """
     bp_gain = _gain(bp_ladder, depth)
     if bp_gain is None:
-        return _undefined("D3", DEPTH_MARGIN, f"bp has no accuracy at k=0 or k={depth}")
+        return _undefined("D3", DEPTH_MARGIN, _lacking("bp", bp_ladder, depth))
     if bp_gain < DEPTH_MARGIN:
         reason = f"bp itself gains only {_points(bp_gain)} from k=0 to k={depth} here"
         return _undefined("D3", DEPTH_MARGIN, reason, "not applicable")
     gain = _gain(ladder, depth)
     if gain is None:
-        return _undefined("D3", DEPTH_MARGIN, f"{rule} has no accuracy at k=0 or k={depth}")
+        return _undefined("D3", DEPTH_MARGIN, _lacking(rule, ladder, depth))
     return Verdict(
         "D3",
         _status(gain >= DEPTH_MARGIN),
@@ -173,7 +173,7 @@ def ladder_shape(rule: str, ladder: Ladder, depth: int) -> Verdict:
     """
     gain = _gain(ladder, depth)
     if gain is None:
-        return _undefined("shape", DEPTH_MARGIN, f"{rule} has no accuracy at k=0 or k={depth}")
+        return _undefined("shape", DEPTH_MARGIN, _lacking(rule, ladder, depth))
     label = "climbs" if gain >= DEPTH_MARGIN else "falls" if gain <= -DEPTH_MARGIN else "flat"
     means = {k: m for k in sorted(ladder) if (m := _mean(ladder[k])) is not None}
     rungs = list(means)
@@ -201,8 +201,8 @@ def oracle_share(rule: str, ladder: Ladder, oracle_ladder: Ladder, depth: int) -
     """
     gain, ceiling = _gain(ladder, depth), _gain(oracle_ladder, depth)
     if gain is None or ceiling is None:
-        who = rule if gain is None else "oracle"
-        return _undefined("oracle_share", 0.0, f"{who} has no accuracy at k=0 or k={depth}")
+        who, own = (rule, ladder) if gain is None else ("oracle", oracle_ladder)
+        return _undefined("oracle_share", 0.0, _lacking(who, own, depth))
     if ceiling < DEPTH_MARGIN:
         reason = f"the oracle itself gains only {_points(ceiling)} from k=0 to k={depth}"
         return _undefined("oracle_share", 0.0, reason, "not applicable")
@@ -232,6 +232,15 @@ def _gain(ladder: Ladder, depth: int) -> float | None:
     first, last = (_mean(ladder.get(k, ())) for k in (0, depth))
     # rounded, because .42 - .40 is two points and not 1.9999999999999962
     return None if first is None or last is None else round(last - first, 12)
+
+
+def _lacking(rule: str, ladder: Ladder, depth: int) -> str:
+    """Why a rule has no gain."""
+    for k in (0, depth):
+        if lost := sum(not math.isfinite(value) for value in ladder.get(k, ())):
+            runs = "a run" if lost == 1 else f"{lost} runs"
+            return f"{runs} of {rule} at k={k} diverged"
+    return f"{rule} has no accuracy at k=0 or k={depth}"
 
 
 def _status(ok: bool) -> str:

@@ -3,7 +3,10 @@
 Without torch, so that grids and analyses alike can count before anything is loaded.
 """
 
+import math
 from typing import Any, NamedTuple
+
+import pandas as pd
 
 
 class Size(NamedTuple):
@@ -20,6 +23,17 @@ SIZES = {
     "teacher": Size(24, 10),
 }
 """By dataset: runs do not say how many inputs and classes theirs has."""
+
+
+HELD_OUT = {"cifar10": 10_000, "fashion_mnist": 10_000, "digits": 360, "teacher": 2048}
+"""By dataset: how many test samples there are to measure on."""
+
+
+def measured_numbers(runs: pd.DataFrame) -> float:
+    """Units of a hidden state times samples that runs are measured on, the least of them."""
+    rows = zip(runs["dataset"], runs["width"], runs["measure_samples"], strict=True)
+    numbers = [width * min(samples, HELD_OUT.get(name, math.inf)) for name, width, samples in rows]
+    return float(min(numbers, default=math.nan))
 
 
 def parameters(config: Any, trained: bool = False) -> float:

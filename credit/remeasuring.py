@@ -43,12 +43,14 @@ def remeasure(
         one line per run that was measured.
 
     Raises:
-        CreditError: no such parent, or a run without its checkpoint.
+        CreditError: no such parent; or, after all other runs, which ones could not be measured and
+            why: no checkpoint, or a rule whose code is another by now.
     """
     runs = reader.runs(parent=parent_id)
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: pass the id of a parent run")
     datasets: dict[tuple[str, int, int | None], Dataset] = {}
+    lost: list[CreditError] = []
     for row in runs.loc[runs["status"] == "FINISHED"].to_dict("records"):
         spec = RunSpec(**{name: row[name] for name in field_types()}).replace(device="cpu")
         key = (spec.dataset, spec.train_samples, labels_seed(spec))
@@ -56,7 +58,11 @@ def remeasure(
             name, samples, labels = key
             datasets[key] = load(name, train_samples=samples, labels_seed=labels)
         data = datasets[key]
-        stack, header = restored(reader, row["run_id"], spec, data)
+        try:
+            stack, header = restored(reader, row["run_id"], spec, data)
+        except CreditError as error:
+            lost.append(error)
+            continue
         (report,) = measure_held_out(stack, data, only=names)
         run = reader.run(row["run_id"])
         known = run.data.metrics
@@ -71,6 +77,9 @@ def remeasure(
             weights = reader.artifact(row["run_id"], WEIGHTS)
             log_network(store, row["run_id"], header.specs[0], weights, sample_of(data))
         yield f"{row['name']}: {len(fresh)} metrics{added}"
+    if lost:
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        raise CreditError(f"{lost[0]}{more}") from lost[0]
 
 
 def restored(

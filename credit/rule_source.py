@@ -8,8 +8,10 @@ trained stays what it is.
 import ast
 import hashlib
 import inspect
+import sysconfig
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from credit import rules
 from credit.errors import CreditError
@@ -17,6 +19,7 @@ from credit.errors import CreditError
 NONE = "none"
 _DIGITS = 16
 _NOT_THEIRS = ("builtins", "credit")
+_LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
 
 
 @lru_cache
@@ -24,8 +27,9 @@ def digest(name: str) -> str:
     """Hex digits that name the code of the rule `package.module:Rule`.
 
     It is that of the files of its class and of the classes it derives from, as far as they are from
-    outside this package. Comments, docstrings and layout do not count, nor does what the files
-    import. As this process has loaded it: an edit counts from the next one on.
+    outside this package and no other library's. Comments, docstrings and layout do not count, nor
+    does what the files import, nor Python's version. As this process has loaded it: an edit counts
+    from the next one on.
 
     Returns:
         "none" for rules of this package, whose changes git tells, and for rules that cannot be
@@ -35,23 +39,38 @@ def digest(name: str) -> str:
         return NONE
     try:
         classes = type(rules.get(name)).__mro__
-        outside = [c for c in classes if c.__module__.partition(".")[0] not in _NOT_THEIRS]
-        files = dict.fromkeys(inspect.getsourcefile(c) or "" for c in outside)
-        texts = [_code(Path(file).read_text()) for file in files]
+        own = _package(classes[0])
+        outside = [c for c in classes if _package(c) not in _NOT_THEIRS]
+        files = {inspect.getsourcefile(c) or "": _package(c) == own for c in outside}
+        texts = [_code(Path(f).read_text()) for f, theirs in files.items() if theirs or _is_user(f)]
     except (CreditError, OSError, TypeError, SyntaxError):  # no such file, or no source of it
         return NONE
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:_DIGITS]
 
 
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _is_user(file: str) -> bool:
+    return not any(Path(file).is_relative_to(library) for library in _LIBRARIES)
+
+
 def _code(text: str) -> str:
     """A file without comments, docstrings and layout."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
-    return ast.unparse(tree)
+    return repr(_parts(ast.parse(text)))
 
 
-def _is_text(node: ast.stmt) -> bool:
+def _parts(node: Any) -> Any:
+    """A syntax tree as nested lists, without what is empty: newer Pythons have further fields."""
+    if isinstance(node, list):
+        return [_parts(part) for part in node if not _is_text(part)]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = [(name, _parts(value)) for name, value in ast.iter_fields(node)]
+    return [type(node).__name__, [(name, v) for name, v in fields if v is not None and v != []]]
+
+
+def _is_text(node: Any) -> bool:
     """A docstring, of whatever it stands below."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

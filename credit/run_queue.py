@@ -20,7 +20,7 @@ from credit.errors import CreditError
 from credit.networks import Networks
 from credit.spec import RunSpec
 from credit.tracked_stack import PATIENCE, TrackedStack
-from credit.tracking.store import AWAY, shown, sqlite_path
+from credit.tracking.store import AWAY, is_final, shown, sqlite_path
 from credit.tracking.writer import (
     Busy,
     FoundRun,
@@ -232,11 +232,11 @@ def patiently(store: Store, action: Callable[[], T]) -> T:
     """What `action` gives, repeated while the store is away.
 
     Raises:
-        CreditError: it is away for PATIENCE_SECONDS.
+        CreditError: it is away for PATIENCE_SECONDS, or refuses what no repetition changes.
     """
     try:
         for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(AWAY),
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, AWAY) and not is_final(e)),
             wait=tenacity.wait_exponential(max=10),
             stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
         ):
@@ -246,5 +246,11 @@ def patiently(store: Store, action: Callable[[], T]) -> T:
         raise CreditError(
             f"{shown(store.uri)} has been away for {PATIENCE_SECONDS:.0f} s: what is trained is "
             "kept on disk, run the same command again"
+        ) from error
+    except AWAY as error:
+        cause = " ".join(str(error).split())[:300]
+        raise CreditError(
+            f"{shown(store.uri)} refuses it ({cause}): what is trained is kept on disk, mend that "
+            "and run the same command again"
         ) from error
     raise AssertionError("unreachable")

@@ -317,6 +317,22 @@ def test_a_diverged_seed_fails_scale_stability():
     assert found["D1"]["status"] == "pass"
 
 
+def test_gains_are_those_of_the_same_seeds():
+    bp = {"bp": {0: [0.4, 0.4, 0.4], 4: [0.6, 0.6, 0.6]}}
+    whole = grid(bp | {"fa": {0: [0.3, 0.4, 0.5], 4: [0.31, 0.41, 0.55]}}, **measured())
+    here = (whole["rule"] == "fa") & (whole["k"] == 4) & (whole["seed"] != 456)
+    late = by_check(tables.verdicts(whole.loc[~here]), "fa")["D3"]
+    assert late["value"] == pytest.approx(0.05) and "from 0.500 at k=0" in late["reason"]
+    reason = "non-finite training loss in epoch 3, all parameters are finite"
+    failed = whole.assign(
+        status=whole["status"].mask(here, "FAILED"), reason=whole["reason"].mask(here, reason)
+    )
+    found = by_check(tables.verdicts(failed), "fa")
+    for check in ("D3", "shape", "oracle_share"):
+        assert found[check]["status"] == "undefined"
+        assert found[check]["reason"] == "2 runs of fa at k=4 diverged"
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("published_floor", [1e-7, 3e-6])
 def test_floor_is_the_one_that_the_measurements_use(precision, published_floor):

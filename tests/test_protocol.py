@@ -142,6 +142,23 @@ def test_an_edit_makes_other_runs_and_a_comment_does_not(tmp_path, monkeypatch):
     assert hash_of(factor=1, comment="as it is") == one
 
 
+def test_libraries_that_a_rule_derives_from_are_not_its_code(tmp_path, monkeypatch):
+    text = ONE.format(factor=1, comment="")
+    written(tmp_path, monkeypatch, text)
+    alone = rule_source.digest("mine:Mine")
+    text = text.replace("class Mine(Rule)", "import abc\nclass Mine(Rule, abc.ABC)")
+    written(tmp_path, monkeypatch, text)
+    derived = rule_source.digest("mine:Mine")
+    assert derived not in (alone, rule_source.NONE)
+    monkeypatch.setattr(rule_source, "_LIBRARIES", [])
+    rule_source.digest.cache_clear()
+    assert rule_source.digest("mine:Mine") != derived  # abc would count
+    monkeypatch.setattr(rule_source, "_LIBRARIES", [tmp_path])
+    rule_source.digest.cache_clear()
+    itself = rule_source.digest("mine:Mine")  # counts wherever it lies
+    assert itself not in (derived, rule_source.NONE)
+
+
 def test_rules_of_the_package_and_rules_that_are_not_there_have_no_code_of_their_own():
     assert {rule_source.digest(name) for name in (*rules.available(), "no.such:Rule")} == {
         rule_source.NONE
@@ -171,7 +188,16 @@ RETURNED = {
     "[trace.weights['x']]": "(mine.py, line 6): KeyError: 'x'",
     "[state['b'] * h for h in trace.hiddens]": "(mine.py, line 6): KeyError: 'b'",
 }
+INPLACE = "    {} = True\n" + BODY
 WRITTEN = {
+    INPLACE.format(
+        "reads_weights", "[w.sign_() for w in trace.weights.values()] and trace.hiddens"
+    ): ("changes in place what credit is shown, its state or the network's weights"),
+    INPLACE.format("reads_hidden_grads", "[g.mul_(2) for g in trace.hidden_grads]"): (
+        "changes in place"
+    ),
+    "    def init(self, spec, shape, generator):\n        return {'b': torch.ones(2)}\n\n"
+    + BODY.format("state['b'].mul_(2) is not None and trace.hiddens"): "changes in place",
     "    pass\n": "rule 'mine:Mine' has no method credit: write it, as credit/rules/base.py says",
     "    def credit(self, trace):\n        return []\n": "TypeError: Mine.credit() takes 2",
     "    def init(self, spec):\n        return {}\n": "TypeError: Mine.init() takes 2",

@@ -1,5 +1,7 @@
 """Finished runs measured again: what is missing is added, what is there stays."""
 
+from pathlib import Path
+
 import pytest
 from mlflow import MlflowClient
 
@@ -28,6 +30,18 @@ def test_a_metric_that_a_run_lacks_is_measured_from_its_checkpoint():
     assert all(line.endswith(": 1 metrics") for line in lines)
     for run_id in fresh.run_ids.values():
         assert reader.run(run_id).data.metrics["cost/flops_per_step"] > 1
+
+
+def test_a_run_that_cannot_be_measured_does_not_stop_the_others():
+    outcome = run(grid()[:3])
+    reader = connect()
+    first = reader.runs(parent=outcome.parent_id).iloc[0]
+    for file in Path(reader.artifact(first["run_id"], "checkpoint")).iterdir():
+        file.unlink()
+    lines = remeasure(open_store(), reader, outcome.parent_id, ["alignment"])
+    assert [next(lines).endswith("metrics"), next(lines).endswith("metrics")] == [True, True]
+    with pytest.raises(CreditError, match=f"{first['run_id']}.* cannot be measured again"):
+        next(lines)
 
 
 def test_unknown_measurements_and_parents_are_refused():

@@ -240,6 +240,9 @@ def test_direction_by_hand(norms, statuses, orders):
     assert [one.points[0].mean for one in claims[:2]] == pytest.approx(orders)
     if statuses[2] == HOLDS:
         assert "|cos|" in claims[2].unit.axis and "“reasonable”" in claims[2].sentence
+        both = direction_runs(FLOOR * 10, FLOOR * 10)
+        both.loc[both["penalty"] == 0, "alignment/h02"] = 0.01  # poor, and not asked about
+        assert "“reasonable”" in story_trained.direction(both)[2].sentence
     if statuses[2] == UNDECIDED:
         assert "D2 does not hold" in claims[2].sentence and math.isnan(claims[2].points[0].mean)
 

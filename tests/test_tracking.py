@@ -15,10 +15,11 @@ import pandas as pd
 import psutil
 import pytest
 
+from credit import run_queue
 from credit.errors import CreditError
 from credit.spec import RunSpec, field_types
 from credit.tracking import history as history_module
-from credit.tracking import marks, rows, sending, store
+from credit.tracking import marks, rows, runs, sending, store
 from credit.tracking.journal import Journal
 from credit.tracking.marks import owner_tags
 from credit.tracking.reader import Reader, connect
@@ -125,6 +126,17 @@ def test_unwritable_sqlite_file_is_an_error(name, monkeypatch, tmp_path):
         open_store()
 
 
+def test_a_parent_that_was_deleted_for_good_is_no_outage(opened):
+    ours = parent_of(opened)
+    child = open_child(opened, ours, SPEC)
+    opened.client.set_tag(child, marks.PARENT, "0" * 32)  # as `mlflow gc` leaves it
+    runs.adopt(opened, ours, [child])
+    began = time.monotonic()
+    with pytest.raises(CreditError, match=r"refuses it .*0{32}.*run the same command again"):
+        run_queue.patiently(opened, lambda: opened.client.get_run("0" * 32))
+    assert time.monotonic() - began < 10
+
+
 def test_experiment_from_the_environment(opened, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
     other = open_store()
@@ -134,6 +146,7 @@ def test_experiment_from_the_environment(opened, monkeypatch):
         open_store()
     monkeypatch.setenv("MLFLOW_RUN_ID", opened.client.create_run("0").info.run_id)
     assert open_store().experiment_id == "0"
+    assert "0" in connect().experiments  # whatever MLFLOW_EXPERIMENT_NAME says
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     with pytest.raises(CreditError, match="MLFLOW_RUN_ID"):
         open_store()
@@ -722,8 +735,8 @@ def test_same_reading_over_http_and_from_the_database(server, monkeypatch, tmp_p
     with pytest.raises(CreditError, match="set MLFLOW_TRACKING_URI to the server"):
         direct.runs(kind="ladder")  # `runs.json` is with the server
     pd.testing.assert_frame_equal(over_http.history(ids), direct.history(ids))
-    for runs, points in ((2, 25_000), (100, 4)):  # more runs than fit a call; answers cut short
-        monkeypatch.setattr(history_module, "_BULK_RUNS", runs)
+    for count, points in ((2, 25_000), (100, 4)):  # more runs than fit a call; answers cut short
+        monkeypatch.setattr(history_module, "_BULK_RUNS", count)
         monkeypatch.setattr(history_module, "_BULK_POINTS", points)
         pd.testing.assert_frame_equal(over_http.history(ids), direct.history(ids))
     monkeypatch.setattr(history_module, "_BULK", "/ajax-api/2.0/mlflow/none")

@@ -22,7 +22,8 @@ def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
 
     D1, D2 and the direction are those of the fully trained net, k = L, the direction at layer
     L // 2. A fully trained run that failed because its loss was not finite counts for D1 as
-    unbounded growth.
+    unbounded growth. Gains from k = 0 to k = L are those of the seeds that have both; where one of
+    them failed like that they are undefined.
 
     Returns:
         `audit.Verdict` as dictionaries, with `rule`; strict JSON.
@@ -31,10 +32,8 @@ def verdicts(runs: pd.DataFrame) -> list[dict[str, Any]]:
         CreditError: there are no runs, or they are not of one configuration.
     """
     config = configuration(runs)
-    depth, done = int(config["depth"]), finished(runs)
-    ladders: dict[str, dict[int, list[float]]] = {rule: {} for rule in set(runs["rule"])}
-    for rule, k in done[["rule", "k"]].drop_duplicates().itertuples(index=False):
-        ladders[rule][int(k)] = metric(pick(done, rule=rule, k=k), ACCURACY)
+    depth = int(config["depth"])
+    ladders = {rule: _ladder(pick(runs, rule=rule), depth) for rule in set(runs["rule"])}
     rows = []
     for rule in in_order(ladders):
         found = audit.audit_rule(
@@ -97,13 +96,30 @@ def sample_floor(config: dict[str, Any]) -> float:
     return audit.SAMPLE_FLOOR * config["reference_floor"] / _PUBLISHED_FLOOR * float(precision)
 
 
+def _ladder(runs: pd.DataFrame, depth: int) -> dict[int, list[float]]:
+    """A rule's accuracies by k; at both ends those of the same seeds, nan for one that diverged."""
+    done, found = finished(runs), {}
+    both = set(pick(done, k=0)["seed"]) & set(pick(done, k=depth)["seed"])
+    for k in sorted(set(runs["k"].astype(int))):
+        own = pick(done, k=k)
+        if k in (0, depth):
+            own = own.loc[own["seed"].isin(both)]
+        found[k] = metric(own, ACCURACY)
+        if k in (0, depth):
+            found[k] += [math.nan] * len(_diverged(pick(runs, k=k)))
+    return {k: values for k, values in found.items() if values}
+
+
+def _diverged(runs: pd.DataFrame) -> pd.DataFrame:
+    failed = pick(runs, status="FAILED")
+    return failed.loc[failed["reason"].fillna("").astype(str).str.startswith("non-finite")]
+
+
 def _measured(full: pd.DataFrame, depth: int) -> dict[str, list[float]]:
     """Per-seed measurements of fully trained runs, as `audit_rule` takes them."""
     done = finished(full)
-    reasons = pick(full, status="FAILED")["reason"].fillna("").astype(str)
-    diverged = int(reasons.str.startswith("non-finite").sum())
     return {
-        "growth": metric(done, "growth/max") + [math.inf] * diverged,
+        "growth": metric(done, "growth/max") + [math.inf] * len(_diverged(full)),
         "grad_norm": metric(done, f"grad_norm/h{depth:02d}"),
         "middle_alignment": metric(done, f"alignment/h{depth // 2:02d}"),
     }

@@ -30,6 +30,7 @@ from credit.analysis.protocol import Subject, full_and_penalised, label, rungs
 from credit.analysis.selection import finished, metric, pick
 from credit.analysis.wording import short, status
 from credit.audit import Verdict
+from credit.network_size import measured_numbers
 
 NEAR = 0.9
 BEYOND = 0.02
@@ -116,8 +117,7 @@ def calibration(
     full: pd.DataFrame, layers: Mapping[str, pd.DataFrame], reference: Verdict
 ) -> Verdict:
     """Whether credits with a known answer get it, at the middle layer."""
-    numbers = full.iloc[0]["width"] * full.iloc[0]["measure_samples"] if len(full) else math.nan
-    limit = CHANCE / math.sqrt(numbers)
+    limit = CHANCE / math.sqrt(measured_numbers(full))
 
     def judge() -> Verdict:
         layer = _middle(full, reference)

@@ -133,7 +133,9 @@ def direction(runs: pd.DataFrame) -> list[Claim]:
         return [abs(cosine) for cosine in metric(own, f"alignment/h{depth // 2:02d}")]
 
     middle, label = f"h_{depth // 2}", f"λ={weight:g}"
-    word = next((v["label"] for v in found if v["check"] == "direction" and v["label"]), "")
+    place = {"check": "direction", "rule": "dfa", "penalty": weight}
+    words = (v["label"] for v in found if all(v[key] == value for key, value in place.items()))
+    word = next(words, "")
     return [
         claim(
             "no penalty: reference not valid",

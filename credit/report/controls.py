@@ -12,6 +12,7 @@ from credit.analysis.protocol_checks import CHANCE, EXACT
 from credit.analysis.selection import ACCURACY, metric, pick
 from credit.analysis.wording import short, status
 from credit.errors import CreditError
+from credit.network_size import measured_numbers
 from credit.report.grid import Grid, of_frame, of_rows
 from credit.report.sources import groups
 from credit.spec import RunSpec
@@ -127,7 +128,7 @@ def calibration(reader: Reader, runs: pd.DataFrame) -> Grid | None:
         except CreditError:
             continue  # a run that was imported without it
     rows = []
-    numbers = float((runs["width"] * runs["measure_samples"]).min()) if tables else math.nan
+    numbers = measured_numbers(runs) if tables else math.nan
     for control in calibrations(numbers) if tables else ():
         measured = [table for table in tables if control.column in table]
         if not measured:

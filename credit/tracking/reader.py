@@ -35,7 +35,9 @@ def connect(uri: str | None = None, experiment: str | None = None) -> "Reader":
     """A Reader of the store at `uri`, by default the one that `open_store` writes to.
 
     Args:
-        experiment: read only this one; default MLFLOW_EXPERIMENT_NAME, else all of them.
+        experiment: read only this one; default MLFLOW_EXPERIMENT_NAME, else all of them. A name is
+            no default under `mlflow run` (MLFLOW_RUN_ID) and beside MLFLOW_EXPERIMENT_ID, which
+            `open_store` lets go before it.
 
     Raises:
         CreditError: the store does not answer or does not exist yet, or has no such experiment.
@@ -47,7 +49,8 @@ def connect(uri: str | None = None, experiment: str | None = None) -> "Reader":
             f"no tracking store at {path}: run an experiment first, or set MLFLOW_TRACKING_URI"
         )
     client = reach(uri)
-    name = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    by_id = "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ
+    name = experiment or (None if by_id else os.environ.get("MLFLOW_EXPERIMENT_NAME"))
     if name is None:
         return Reader(uri, client, [e.experiment_id for e in client.search_experiments()])
     found = client.get_experiment_by_name(name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
@@ -33,7 +34,7 @@ from credit.tracking.marks import (
 )
 from credit.tracking.notes import note_tags
 from credit.tracking.rows import select
-from credit.tracking.store import Store
+from credit.tracking.store import Store, is_final
 
 LEFT_OPEN = {"device": "auto", "credit_reduction": "published"}
 """Values that leave a choice open, as `preset` does for every parameter. `mlflow run` logs them as
@@ -283,7 +284,12 @@ def adopt(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
     owners = {store.client.get_run(run_id).data.tags.get(PARENT, parent_id) for run_id in mine}
     kind = store.client.get_run(parent_id).data.tags.get(KIND)
     for owner in owners - {parent_id}:
-        older = store.client.get_run(owner)
+        try:
+            older = store.client.get_run(owner)
+        except MlflowException as error:
+            if is_final(error):  # deleted for good, its children are nobody's
+                continue
+            raise
         if older.data.tags.get(KIND) != kind or is_busy(older.info.status, older.data.tags):
             continue
         theirs = search(store.client, [store.experiment_id], {PARENT: owner})

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Self
 
 from mlflow.entities import Metric, RunTag
-from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
 from credit.tracking.journal import Entry, Journal
 from credit.tracking.marks import HEARTBEAT
 from credit.tracking.runs import finish
-from credit.tracking.store import AWAY, Store
+from credit.tracking.store import AWAY, Store, is_final
 
 BATCH = 1000
 """Most metric values that one `log_batch` call of MLflow takes."""
@@ -31,7 +30,6 @@ LONGEST_BACKOFF_S = 10
 SENDING_SHARE = 0.05
 """Largest share of wall time spent sending, so that many runs do not starve training of CPU."""
 
-_REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 _log = logging.getLogger(__name__)
 
 
@@ -247,7 +245,7 @@ class Writer:
                 with self._changed:
                     actions.pop(0)
         except Exception as error:
-            if isinstance(error, AWAY) and not _is_final(error):
+            if isinstance(error, AWAY) and not is_final(error):
                 raise
             if run_id not in self._journals:
                 return  # forgotten meanwhile
@@ -279,10 +277,3 @@ class Writer:
         keys = client.get_run(run_id).data.metrics.keys()
         asked = ["loss/train"] if "loss/train" in keys else keys
         return {metric.step for key in asked for metric in client.get_metric_history(run_id, key)}
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether trying again cannot help: the server refuses the content, or a file is not there."""
-    if isinstance(error, MlflowException):
-        return error.error_code in _REFUSED
-    return isinstance(error, FileNotFoundError)

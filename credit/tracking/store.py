@@ -32,10 +32,24 @@ _QUIET = {
 _PORT = "http://127.0.0.1:5000"
 
 
+_REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
+
+
+_TAKEN = ("UniqueViolation", "UNIQUE constraint", "Duplicate entry")
+"""What databases say when they refuse a second row of one key."""
+_BROKEN = "InterfaceError"  # a connection that the database has closed
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether trying again cannot help: the content is refused, or a file is out of reach."""
+    if isinstance(error, MlflowException):
+        passing = any(word in str(error) for word in (*_TAKEN, _BROKEN))
+        return error.error_code in _REFUSED and not passing
+    return isinstance(error, FileNotFoundError | PermissionError)
+
+
 def _is_taken(error: BaseException) -> bool:
-    """Whether a database refused a second row of one key, in the words of each of them."""
-    words = ("UniqueViolation", "UNIQUE constraint", "Duplicate entry")
-    return isinstance(error, MlflowException) and any(word in str(error) for word in words)
+    return isinstance(error, MlflowException) and any(word in str(error) for word in _TAKEN)
 
 
 repeated_if_taken = tenacity.retry(

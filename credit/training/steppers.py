@@ -130,16 +130,20 @@ class Captured:
         self._lane = lane
         self._stream = torch.cuda.Stream(lane.device)
         self._graphs: dict[object, _Recording] = {}
-        self._shape: torch.Size | None = None  # of the batches that are recorded: the first one's
+        self._size = 0  # of the batches that are recorded: the largest so far
         self._warm: Counter[object] = Counter()
 
     def __call__(self, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
         lane = self._lane
         with torch.cuda.device(lane.device):
-            noise = lane.noise(y.shape[-1], done)
-            self._shape = self._shape or x.shape
-            if x.shape != self._shape or self._warm[lane.phase] < WARM_UP:
-                self._warm[lane.phase] += x.shape == self._shape
+            size = y.shape[-1]
+            noise = lane.noise(size, done)
+            if size > self._size:  # a resume may begin with an epoch's last batch, a short one
+                self._size = size
+                self._graphs.clear()
+                self._warm.clear()
+            if size != self._size or self._warm[lane.phase] < WARM_UP:
+                self._warm[lane.phase] += size == self._size
                 result = self._eager(x, y, noise)
             else:
                 if lane.phase not in self._graphs:

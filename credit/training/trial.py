@@ -69,16 +69,17 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     run = network.forward(stack.params, x)
     error = network.output_error(run.logits, y.expand(1, -1))
     grads = network.hidden_gradients(stack.params, run, error)
-    shown = [*run.hiddens, run.logits, error, grads[-1]]
-    before = [tensor.clone() for tensor in shown]
     (lane,) = stack.lanes
+    carried = [tensor for group in lane.groups for tensor in group.state.values()]
+    shown = [*run.hiddens, run.logits, error, *grads, *stack.params.values(), *carried]
+    before = [tensor.clone() for tensor in shown]
     with _blamed(spec.rule):
         ((_, credits),) = lane.credits(run, y.expand(1, -1), error, grads[-1], grads)
     _check_shapes(spec.rule, credits, shape)
     if not all(map(torch.equal, before, shown)):
         raise CreditError(
-            f"rule {spec.rule!r} changes in place what credit is shown: make new tensors, as "
-            "a + b does and a += b does not"
+            f"rule {spec.rule!r} changes in place what credit is shown, its state or the network's "
+            "weights: make new tensors, as a + b does and a += b does not"
         )
     if finite:
         _check_finite(spec.rule, credits)
