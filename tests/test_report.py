@@ -458,7 +458,9 @@ def test_the_calibration_is_judged_over_valid_layers(tmp_path):
             "nudge_neg_g": [0.1, 0.1, 0.0],
         }
     )
-    runs = pd.DataFrame([{"run_id": "a", "width": 256, "measure_samples": 1024}])
+    runs = pd.DataFrame(
+        [{"run_id": "a", "dataset": "cifar10", "width": 256, "measure_samples": 1024}]
+    )
     reader = cast(Reader, Tables(tmp_path / "layers.csv", table))
     found = controls.calibration(reader, runs)
     assert found is not None and found.columns[2] == "asked for"

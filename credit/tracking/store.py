@@ -30,11 +30,7 @@ _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _PORT = "http://127.0.0.1:5000"
-
-
 _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
-
-
 _TAKEN = ("UniqueViolation", "UNIQUE constraint", "Duplicate entry")
 """What databases say when they refuse a second row of one key."""
 _BROKEN = "InterfaceError"  # a connection that the database has closed
