@@ -24,7 +24,6 @@ SIZES = {
 }
 """By dataset: runs do not say how many inputs and classes theirs has."""
 
-
 HELD_OUT = {"cifar10": 10_000, "fashion_mnist": 10_000, "digits": 360, "teacher": 2048}
 """By dataset: how many test samples there are to measure on."""
 

@@ -17,7 +17,7 @@ from credit.analysis.controls_figure import controls_figure
 from credit.data import teacher
 from credit.data.loading import load
 from credit.errors import CreditError
-from credit.network_size import SIZES, parameters
+from credit.network_size import HELD_OUT, SIZES, parameters
 from credit.publish import publish
 from credit.spec import RunSpec
 from credit.tracking.reader import connect
@@ -171,12 +171,15 @@ def test_parameters_are_those_of_the_network(width, depth, terminal_norm):
 def test_sizes_are_those_of_the_data():
     digits = load("digits", "cpu")
     assert SIZES["digits"] == (digits.d_in, digits.classes)
+    assert HELD_OUT["digits"] == len(digits.test_labels)
     assert SIZES["teacher"] == (teacher.INPUTS, teacher.CLASSES)
+    assert HELD_OUT["teacher"] == teacher.TEST
 
 
 def test_size_of_cifar(cifar_root):
     data = load("cifar10", "cpu", train_samples=10)
     assert SIZES["cifar10"] == (data.d_in, data.classes)
+    assert HELD_OUT["cifar10"] == len(data.test_labels)
 
 
 def test_table_by_hand():
