@@ -349,7 +349,7 @@ STAGED = ("online_scan", "frozen_recovery")  # name further runs when the first 
 def test_the_commands_of_the_results_ask_for_their_runs(folder, tracking_store):
     import_into(open_store(), folder)
     reader, kind = connect(), folder.name
-    parent = reader.parents(kind).iloc[0]  # an export has the older sweeps that began its runs, too
+    parent = reader.parents(kind).iloc[0]  # an export may have older sweeps that began its runs
     runs = reader.runs(parent=parent["run_id"])
     line = commands.command(kind, parent["params"], runs)
     assert "--credit_reduction" not in line
