@@ -240,7 +240,7 @@ def _lacking(rule: str, ladder: Ladder, depth: int) -> str:
         if lost := sum(not math.isfinite(value) for value in ladder.get(k, ())):
             runs = "a run" if lost == 1 else f"{lost} runs"
             return f"{runs} of {rule} at k={k} diverged"
-    return f"{rule} has no accuracy at k=0 or k={depth}"
+    return f"no seed of {rule} has an accuracy at both k=0 and k={depth}"
 
 
 def _status(ok: bool) -> str:

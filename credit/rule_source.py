@@ -42,7 +42,7 @@ def digest(name: str) -> str:
         own = _package(classes[0])
         outside = [c for c in classes if _package(c) not in _NOT_THEIRS]
         files = {inspect.getsourcefile(c) or "": _package(c) == own for c in outside}
-        texts = [_code(Path(f).read_text()) for f, theirs in files.items() if theirs or _is_user(f)]
+        texts = [_code(Path(f)) for f, theirs in files.items() if theirs or _is_user(f)]
     except (CreditError, OSError, TypeError, SyntaxError):  # no such file, or no source of it
         return NONE
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:_DIGITS]
@@ -56,9 +56,9 @@ def _is_user(file: str) -> bool:
     return not any(Path(file).is_relative_to(library) for library in _LIBRARIES)
 
 
-def _code(text: str) -> str:
+def _code(file: Path) -> str:
     """A file without comments, docstrings and layout."""
-    return repr(_parts(ast.parse(text)))
+    return repr(_parts(ast.parse(file.read_bytes())))  # which knows its encoding
 
 
 def _parts(node: Any) -> Any:

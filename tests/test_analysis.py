@@ -302,7 +302,7 @@ def test_verdicts_are_undefined_where_something_is_missing():
         "D3",
         "oracle_share",
     }
-    assert "bp has no accuracy" in fa["D3"]["reason"]
+    assert fa["D3"]["reason"] == "no seed of bp has an accuracy at both k=0 and k=4"
     assert (fa["D2"]["status"], fa["shape"]["label"]) == ("pass", "climbs")
 
 
@@ -323,6 +323,11 @@ def test_gains_are_those_of_the_same_seeds():
     here = (whole["rule"] == "fa") & (whole["k"] == 4) & (whole["seed"] != 456)
     late = by_check(tables.verdicts(whole.loc[~here]), "fa")["D3"]
     assert late["value"] == pytest.approx(0.05) and "from 0.500 at k=0" in late["reason"]
+    apart = (whole["rule"] == "fa") & ((whole["k"] == 4) == (whole["seed"] == 456))
+    for check in ("D3", "shape"):
+        none = by_check(tables.verdicts(whole.loc[~apart]), "fa")[check]
+        assert none["status"] == "undefined"
+        assert none["reason"] == "no seed of fa has an accuracy at both k=0 and k=4"
     reason = "non-finite training loss in epoch 3, all parameters are finite"
     failed = whole.assign(
         status=whole["status"].mask(here, "FAILED"), reason=whole["reason"].mask(here, reason)

@@ -119,9 +119,11 @@ class Mine(Rule):
 '''
 
 
-def written(folder: Path, monkeypatch, text: str, name: str = "mine") -> str:
+def written(
+    folder: Path, monkeypatch, text: str, name: str = "mine", encoding: str = "utf-8"
+) -> str:
     """A module of the user's, loaded as by a process that starts now."""
-    (folder / f"{name}.py").write_text(text)
+    (folder / f"{name}.py").write_text(text, encoding)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two texts of one second and size
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, name, raising=False)
@@ -140,6 +142,12 @@ def test_an_edit_makes_other_runs_and_a_comment_does_not(tmp_path, monkeypatch):
     assert hash_of(factor=1, comment="the same, said otherwise") == one
     assert hash_of(factor=2, comment="as it is") != one
     assert hash_of(factor=1, comment="as it is") == one
+
+
+def test_a_rule_may_be_written_in_another_encoding(tmp_path, monkeypatch):
+    text = "# -*- coding: latin-1 -*-" + ONE.format(factor=1, comment="perchè")
+    written(tmp_path, monkeypatch, text, encoding="latin-1")
+    assert len(rule_source.digest("mine:Mine")) == 16
 
 
 def test_libraries_that_a_rule_derives_from_are_not_its_code(tmp_path, monkeypatch):

@@ -332,6 +332,13 @@ def test_a_command_names_the_reduction_only_where_it_was_asked_for(reduction):
     assert ("--credit_reduction" in line) == (reduction != "published")
 
 
+def test_the_rule_of_another_checkout_is_no_obstacle_to_a_command():
+    wanted, params = made("ladder", {**defaults_of("ladder"), "rules": "bp,fa"})
+    runs = frame(wanted).replace({"rule": {"fa": "theirs"}})
+    line = commands.command("ladder", {**params, "rules": "bp,theirs"}, runs)
+    assert "--rules bp,theirs" in line
+
+
 def test_an_option_that_a_preset_has_got_since_is_as_the_runs_have_it():
     given = {**defaults_of("method_comparison"), "sigma_relative": "false", "device": "cpu"}
     wanted, params = made("method_comparison", given)
@@ -466,6 +473,12 @@ def test_the_calibration_is_judged_over_valid_layers(tmp_path):
         ("a = g", "nudge", "below 0", "2 of 3", "pass"),
         ("a = −g", "nudge", "above 0", "2 of 3", "fail"),
     ]
+    table["rho_status"] = "ok"
+    selected = controls.calibration(cast(Reader, Tables(tmp_path / "layers.csv", table)), runs)
+    assert selected is not None
+    assert [(*row[:2], *row[-2:]) for row in selected.rows if row[1] == "ρ"] == [
+        ("a = g", "ρ", "2 of 3", "pass by selection")
+    ]
     few = controls.calibration(reader, runs.assign(width=8, measure_samples=16))
     assert few is not None and few.rows[2][2] == "0 ± 0.354"  # 4 / sqrt(128), by chance
 
@@ -490,8 +503,8 @@ def test_what_is_known_of_the_code_is_said(ladder):
 
 
 def test_checks_that_came_later_are_named():
-    found = [{"check": c} for c in ("D1", "beyond a copy", "M4 > copy", "M4 > copy", "M4 > dfa")]
-    assert page.late(found) == ["beyond a copy", "M4 > copy"]
+    names = ("D1", "beyond a copy", "M4 > copy", "M4 > copy", "M4 > dfa", "warmup", "tgw")
+    assert page.late([{"check": c} for c in names]) == ["beyond a copy", "M4 > copy", "warmup"]
 
 
 def test_the_order_is_told_with_what_is_missing():

@@ -1,8 +1,9 @@
 """What is expected of frozen recovery, and whether it holds.
 
-Margins, fixed before any number was seen. What is said of Γ must hold of the mean over h_1 .. h_L
-and of that over l < L, because at h_L some arms are taught the exact gradient; what is said of an
-order must hold of ρ, too. All hold in every network in which the arms were run, or the check fails.
+Margins, fixed before any number was seen, but for *copy*, which came after. What is said of Γ must
+hold of the mean over h_1 .. h_L and of that over l < L, because at h_L some arms are taught the
+exact gradient; what is said of an order must hold of ρ, too. All hold in every network in which the
+arms were run, or the check fails.
 
 - STEP: vector field > state bridge > credit_eT > credit_deltaL: each is ahead of the next by .01 or
   more on every seed, compared with the run on the same network. .01 is the standard error of a mean

@@ -1,7 +1,8 @@
 """What is expected of the online conditioning scan, and whether it holds.
 
-Margins, fixed before any number was seen. What is said of Γ must hold of the mean over h_1 .. h_L
-and of that over l < L, because at h_L some arms are taught the exact gradient.
+Margins, fixed before any number was seen, but for *copy*, which came after. What is said of Γ must
+hold of the mean over h_1 .. h_L and of that over l < L, because at h_L some arms are taught the
+exact gradient.
 
 - vector_field: S1 < 0 in every cell and on every seed. On a frozen network it leads; while the
   network trains on it, it does worse than dfa.

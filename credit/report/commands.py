@@ -83,13 +83,13 @@ def _asked(kind: str, params: Mapping[str, str], preset: str, runs: pd.DataFrame
 def _reduction(runs: pd.DataFrame) -> str:
     """The `credit_reduction` that was asked for; empty where each rule has its published one.
 
-    Rules without a surrogate loss have no choice and say nothing. A rule from outside is not
-    loaded: it may be gone, and code that a store names is not run for a report.
+    Rules without a surrogate loss have no choice and say nothing. A rule that is not of this
+    package is not loaded: it may be gone, and code that a store names is not run for a report.
     """
     from credit import rules  # here: it loads torch
 
     pairs = set(zip(runs["rule"], runs[_REDUCTION], strict=True))
-    ours = {name: rules.get(name) for name, _ in pairs if ":" not in name}
+    ours = {name: rules.get(name) for name, _ in pairs if name in rules.available()}
     free = [(name, value) for name, value in pairs if name not in ours or ours[name].surrogate]
     usual = all(name in ours and ours[name].published_reduction == value for name, value in free)
     values = {value for _, value in free}

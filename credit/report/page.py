@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from credit.analysis import appendix, copy_control, protocol_checks
+from credit.analysis import appendix, boundary_checks, copy_control, protocol_checks
 from credit.analysis.results import Results
 from credit.report import caveats, commands, controls, glossary, settings, sources
 from credit.report.grid import MOST, Cell, Grid, Link, of_frame, parts, text
@@ -116,9 +116,11 @@ def _plain(value: Any) -> Any:
 
 
 def late(verdicts: Sequence[dict[str, Any]]) -> list[str]:
-    """Checks that were added after the first runs, each once, where that is known."""
+    """Checks added or made stricter after the first runs, each once, where that is known."""
     names = dict.fromkeys(str(verdict["check"]) for verdict in verdicts)
-    return [n for n in names if n in protocol_checks.ADDED or n.endswith(copy_control.check_of(""))]
+    ends, begins = copy_control.check_of(""), boundary_checks.TIGHTENED
+    added = protocol_checks.ADDED
+    return [n for n in names if n in added or n.endswith(ends) or n.startswith(begins)]
 
 
 def _made_at(origin: Origin) -> str:
