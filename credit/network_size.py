@@ -1,12 +1,9 @@
 """How large networks are: what a dataset makes of one, and how many parameters that is.
 
-Without torch, so that grids and analyses alike can count before anything is loaded.
+Without torch, which analyses of runs do not load.
 """
 
-import math
 from typing import Any, NamedTuple
-
-import pandas as pd
 
 
 class Size(NamedTuple):
@@ -26,13 +23,6 @@ SIZES = {
 
 HELD_OUT = {"cifar10": 10_000, "fashion_mnist": 10_000, "digits": 360, "teacher": 2048}
 """By dataset: how many test samples there are to measure on."""
-
-
-def measured_numbers(runs: pd.DataFrame) -> float:
-    """Units of a hidden state times samples that runs are measured on, the least of them."""
-    rows = zip(runs["dataset"], runs["width"], runs["measure_samples"], strict=True)
-    numbers = [width * min(samples, HELD_OUT.get(name, math.inf)) for name, width, samples in rows]
-    return float(min(numbers, default=math.nan))
 
 
 def parameters(config: Any, trained: bool = False) -> float:

@@ -43,8 +43,8 @@ def remeasure(
         one line per run that was measured.
 
     Raises:
-        CreditError: no such parent; or, after all other runs, which ones could not be measured and
-            why: no checkpoint, or a rule whose code is another by now.
+        CreditError: no such parent; or, after all other runs, the first that could not be measured
+            and why (no checkpoint, or a rule whose code is another by now), and how many more.
     """
     runs = reader.runs(parent=parent_id)
     if runs.empty:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+pytest.register_assert_rewrite("tests.layout")  # so that a failure shows the numbers
 
 INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 """Set when the tests themselves run inside `mlflow run`; no test may join that run."""

@@ -21,6 +21,7 @@ from credit.publish import publish
 from credit.spec import RunSpec
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, open_child, open_parent, open_store
+from tests.layout import assert_laid_out
 from tests.test_notebooks import execute, shown
 
 ROOT = Path(__file__).parents[1]
@@ -343,12 +344,7 @@ def test_figure(width, tmp_path):
     upper = next(axes for axes in figure.axes if axes.get_title() == "tgw")
     gamma = upper.lines[0]
     np.testing.assert_allclose(np.asarray(gamma.get_ydata(), float), [0.2, 0.3, 0.4, 0.45])
-    legend = figure.legends[0].get_window_extent()
-    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
-    for axes in figure.axes:
-        assert not legend.overlaps(axes.get_tightbbox())
-        assert axes.get_tightbbox().x0 >= -1
-        assert axes.get_tightbbox().x1 <= figure.bbox.x1 + 1
+    assert_laid_out(figure)
 
 
 def test_incomplete_ablations_can_be_drawn():

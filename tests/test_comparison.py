@@ -20,6 +20,7 @@ from credit.spec import RunSpec
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, log_text, open_child, open_parent, open_store
 from tests import test_notebooks
+from tests.layout import assert_laid_out
 
 ROOT = test_notebooks.ROOT
 SEEDS = (42, 123, 456)
@@ -351,14 +352,8 @@ def test_figure(width, tmp_path):
     assert [len(c[0].get_xydata()) for c in layered.containers] == [13] * 5  # all but dfa
     assert "where not drawn: dfa" in layered.get_title(loc="left").replace("\n", " ")
     assert "mean ± sample sd (error bars) over n = 3 seeds" in footnote_of(figure)
-    legend = figure.legends[0]
-    assert [text.get_text() for text in legend.get_texts()] == list(RULES)
-    box = legend.get_window_extent()
-    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
-    for axes in figure.axes:
-        assert not box.overlaps(axes.get_tightbbox())
-        assert axes.get_tightbbox().x0 >= -1
-        assert axes.get_tightbbox().x1 <= figure.bbox.x1 + 1
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(RULES)
+    assert_laid_out(figure)
 
 
 def test_incomplete_comparisons_can_be_drawn():

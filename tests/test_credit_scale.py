@@ -17,6 +17,7 @@ from credit.publish import publish
 from credit.spec import RunSpec
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, open_child, open_parent, open_store
+from tests.layout import assert_laid_out
 from tests.test_notebooks import ROOT, execute, shown
 
 SEEDS = (42, 123, 456)
@@ -296,12 +297,7 @@ def test_figure(width, tmp_path):
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words[:4] == ["fa, mean", "fa, sum", "dfa, mean", "dfa, sum"]
     assert words[-1] == "measured by others"
-    legend = figure.legends[0].get_window_extent()
-    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
-    for axes in figure.axes:
-        box = axes.get_tightbbox()
-        assert not legend.overlaps(box)
-        assert box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1
+    assert_laid_out(figure)
     bare = credit_scale_figure(table, epochs.iloc[:0], "without courses", width)
     bare.savefig(tmp_path / "bare.png")
     with pytest.raises(CreditError, match="no rows"):

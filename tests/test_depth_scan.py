@@ -16,6 +16,7 @@ from credit.publish import publish
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, log_text, open_child, open_parent, open_store
 from tests import test_notebooks
+from tests.layout import assert_laid_out
 from tests.test_comparison import SEEDS, SHIFTS, measured, row, spec_of
 
 DEPTHS = (2, 4, 6, 8, 12)
@@ -172,14 +173,8 @@ def test_figure(width, tmp_path):
         gap = math.nan if rule == "dfa" else value
         np.testing.assert_allclose(drawn, [value] * 4 + [gap])
     assert "where not drawn: dfa" in gamma.get_title(loc="left").replace("\n", " ")
-    legend = figure.legends[0]
-    assert [text.get_text() for text in legend.get_texts()] == list(COURSES)
-    box = legend.get_window_extent()
-    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
-    for axes in figure.axes:
-        assert not box.overlaps(axes.get_tightbbox())
-        assert axes.get_tightbbox().x0 >= -1
-        assert axes.get_tightbbox().x1 <= figure.bbox.x1 + 1
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(COURSES)
+    assert_laid_out(figure)
 
 
 def test_incomplete_scans_can_be_drawn():

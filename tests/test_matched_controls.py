@@ -22,6 +22,7 @@ from credit.publish import publish
 from credit.spec import RunSpec
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, open_child, open_parent, open_store
+from tests.layout import assert_laid_out
 from tests.test_notebooks import ROOT, execute, shown
 
 SEEDS = (42, 123, 456)
@@ -355,11 +356,7 @@ def test_figure(width, tmp_path):
     assert any(len(p) == 6 and np.allclose(p, bps) for p in drawn)
     assert growth.get_yscale() == "log"
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["bp", "fa", "dfa"]
-    legend = figure.legends[0].get_window_extent()
-    for axes in figure.axes:
-        box = axes.get_tightbbox()
-        assert not legend.overlaps(box)
-        assert box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1
+    assert_laid_out(figure)
     with pytest.raises(CreditError, match="no rows"):
         controls_figure(table.iloc[:0], "title")
 

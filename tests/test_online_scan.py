@@ -23,6 +23,7 @@ from credit.sweep import Sweep, resolve
 from credit.sweep import run as sweep_run
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, open_child, open_parent, open_store
+from tests.layout import assert_laid_out
 from tests.test_notebooks import execute, shown
 
 ROOT = Path(__file__).parents[1]
@@ -527,12 +528,7 @@ def test_figure(width, tmp_path):
     assert any(len(p) == 3 and np.allclose(p, [1.4 / 3, 1.1 / 3, 0.8 / 3]) for p in drawn)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == list(VALUES)
-    legend = figure.legends[0].get_window_extent()
-    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
-    for axes in figure.axes:
-        assert not legend.overlaps(axes.get_tightbbox())
-        assert axes.get_tightbbox().x0 >= -1
-        assert axes.get_tightbbox().x1 <= figure.bbox.x1 + 1
+    assert_laid_out(figure)
 
 
 def test_more_stale_steps_than_an_epoch_has_are_refused_before_any_run(tracking_store):

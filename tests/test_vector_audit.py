@@ -20,6 +20,7 @@ from credit.publish import publish
 from credit.spec import RunSpec
 from credit.tracking.reader import connect
 from credit.tracking.writer import finish, open_child, open_parent, open_store
+from tests.layout import assert_laid_out
 from tests.test_notebooks import execute, shown
 
 ROOT = Path(__file__).parents[1]
@@ -372,12 +373,7 @@ def test_figure(width, tmp_path):
         assert [len(np.asarray(x.get_xdata())) for x in hollow] == [1] * count
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["credit_bridge", "vector_field", "L=4", "L=8", "reported"]
-    legend = figure.legends[0].get_window_extent()
-    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
-    for axes in figure.axes:
-        assert not legend.overlaps(axes.get_tightbbox())
-        assert axes.get_tightbbox().x0 >= -1
-        assert axes.get_tightbbox().x1 <= figure.bbox.x1 + 1
+    assert_laid_out(figure)
 
 
 def test_incomplete_audits_can_be_drawn():

@@ -98,15 +98,13 @@ def sample_floor(config: dict[str, Any]) -> float:
 
 def _ladder(runs: pd.DataFrame, depth: int) -> dict[int, list[float]]:
     """A rule's accuracies by k; at both ends those of the same seeds, nan for one that diverged."""
-    done, found = finished(runs), {}
-    both = set(pick(done, k=0)["seed"]) & set(pick(done, k=depth)["seed"])
-    for k in sorted(set(runs["k"].astype(int))):
-        own = pick(done, k=k)
-        if k in (0, depth):
-            own = own.loc[own["seed"].isin(both)]
-        found[k] = metric(own, ACCURACY)
-        if k in (0, depth):
-            found[k] += [math.nan] * len(_diverged(pick(runs, k=k)))
+    done = finished(runs)
+    ends = {k: pick(done, k=k) for k in (0, depth)}
+    both = set.intersection(*(set(own["seed"]) for own in ends.values()))
+    found = {k: metric(pick(done, k=k), ACCURACY) for k in sorted(set(done["k"].astype(int)))}
+    for k, own in ends.items():
+        lost = [math.nan] * len(_diverged(pick(runs, k=k)))
+        found[k] = metric(own.loc[own["seed"].isin(both)], ACCURACY) + lost
     return {k: values for k, values in found.items() if values}
 
 

@@ -3,8 +3,8 @@
 Margins are fixed here, before any number was seen; that a trend over warm-ups takes no step back
 was asked for after the first numbers. An accuracy is a fraction, a point is 0.01. What is said of Γ
 must hold of the mean over h_1 .. h_L and of that over l < L, where `tgw` teaches nothing directly.
-deltaL leads only if it is ahead of every other code on every shared seed; the
-other statements are on means over the seeds that all runs involved have.
+deltaL leads only if it is ahead of every other code on every shared seed; the other statements are
+on means over the seeds that all runs involved have.
 """
 
 import itertools

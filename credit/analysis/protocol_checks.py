@@ -30,7 +30,7 @@ from credit.analysis.protocol import Subject, full_and_penalised, label, rungs
 from credit.analysis.selection import finished, metric, pick
 from credit.analysis.wording import short, status
 from credit.audit import Verdict
-from credit.network_size import measured_numbers
+from credit.network_size import HELD_OUT
 
 NEAR = 0.9
 BEYOND = 0.02
@@ -113,11 +113,25 @@ def beyond_copy(full: pd.DataFrame, reference: Verdict) -> Verdict:
     return decide("beyond a copy", BEYOND, judge)
 
 
+def chance(runs: pd.DataFrame) -> float:
+    """How far from 0 a random credit's mean Γ may be: CHANCE / sqrt(d n), the most of the runs.
+
+    Args:
+        runs: with `dataset`, `width` d and `measure_samples` n, or as many as the dataset has.
+
+    Returns:
+        nan where there are no runs.
+    """
+    rows = zip(runs["dataset"], runs["width"], runs["measure_samples"], strict=True)
+    numbers = [d * min(n, HELD_OUT.get(name, math.inf)) for name, d, n in rows]
+    return CHANCE / math.sqrt(min(numbers, default=math.nan))
+
+
 def calibration(
     full: pd.DataFrame, layers: Mapping[str, pd.DataFrame], reference: Verdict
 ) -> Verdict:
     """Whether credits with a known answer get it, at the middle layer."""
-    limit = CHANCE / math.sqrt(measured_numbers(full))
+    limit = chance(full)
 
     def judge() -> Verdict:
         layer = _middle(full, reference)

@@ -89,7 +89,7 @@ def _reduction(runs: pd.DataFrame) -> str:
     from credit import rules  # here: it loads torch
 
     pairs = set(zip(runs["rule"], runs[_REDUCTION], strict=True))
-    ours = {name: rules.get(name) for name, _ in pairs if name in rules.available()}
+    ours = {name: rules.get(name) for name in set(rules.available()) & set(runs["rule"])}
     free = [(name, value) for name, value in pairs if name not in ours or ours[name].surrogate]
     usual = all(name in ours and ours[name].published_reduction == value for name, value in free)
     values = {value for _, value in free}

@@ -8,11 +8,10 @@ import pandas as pd
 from credit import audit
 from credit.analysis.cells import COPY, spread, values
 from credit.analysis.controls import FULL
-from credit.analysis.protocol_checks import CHANCE, EXACT
+from credit.analysis.protocol_checks import EXACT, chance
 from credit.analysis.selection import ACCURACY, metric, pick
 from credit.analysis.wording import short, status
 from credit.errors import CreditError
-from credit.network_size import measured_numbers
 from credit.report.grid import Grid, of_frame, of_rows
 from credit.report.sources import groups
 from credit.spec import RunSpec
@@ -45,7 +44,7 @@ class Calibration(NamedTuple):
     selects: bool = False  # that column is "ok" where the value is as asked: it cannot fail
 
 
-def calibrations(numbers: float) -> tuple[Calibration, ...]:
+def calibrations(scatter: float) -> tuple[Calibration, ...]:
     """What is asked of each control credit.
 
     Of a random credit it is below what the protocol calls a direction, or what chance does where
@@ -53,16 +52,16 @@ def calibrations(numbers: float) -> tuple[Calibration, ...]:
     ρ is no test there; that of its negative is the same number with the other sign.
 
     Args:
-        numbers: d n, units of a hidden state times samples, the least of the runs.
+        scatter: how far from 0 chance may take the Γ of a random credit, of `chance`.
     """
-    chance = max(audit.POOR, CHANCE / math.sqrt(numbers))
+    limit = max(audit.POOR, scatter)
     off = round(1 - RESOLVED, 12)
     return (
         Calibration("alignment_g", "a = g", "Γ", 1, EXACT),
         Calibration("alignment_neg_g", "a = −g", "Γ", -1, EXACT),
-        Calibration("alignment_random", "random", "Γ", 0, chance),
+        Calibration("alignment_random", "random", "Γ", 0, limit),
         Calibration("rho_g", "a = g", "ρ", 1, off, "rho_status", selects=True),
-        Calibration("rho_random", "random", "ρ", 0, chance, "rho_status"),
+        Calibration("rho_random", "random", "ρ", 0, limit, "rho_status"),
         Calibration("nudge_g", "a = g", "nudge", -1, None, "nudge_status"),
         Calibration("nudge_neg_g", "a = −g", "nudge", 1, None, "nudge_status"),
     )
@@ -129,8 +128,7 @@ def calibration(reader: Reader, runs: pd.DataFrame) -> Grid | None:
         except CreditError:
             continue  # a run that was imported without it
     rows = []
-    numbers = measured_numbers(runs) if tables else math.nan
-    for control in calibrations(numbers) if tables else ():
+    for control in calibrations(chance(runs)) if tables else ():
         measured = [table for table in tables if control.column in table]
         if not measured:
             continue

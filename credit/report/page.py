@@ -118,9 +118,13 @@ def _plain(value: Any) -> Any:
 def late(verdicts: Sequence[dict[str, Any]]) -> list[str]:
     """Checks added or made stricter after the first runs, each once, where that is known."""
     names = dict.fromkeys(str(verdict["check"]) for verdict in verdicts)
-    ends, begins = copy_control.check_of(""), boundary_checks.TIGHTENED
-    added = protocol_checks.ADDED
-    return [n for n in names if n in added or n.endswith(ends) or n.startswith(begins)]
+    return [
+        name
+        for name in names
+        if name in protocol_checks.ADDED
+        or name.endswith(copy_control.check_of(""))
+        or name.startswith(boundary_checks.TIGHTENED)
+    ]
 
 
 def _made_at(origin: Origin) -> str:
