@@ -1,8 +1,10 @@
 """What all entry points share: reading their options, and ending with one line and a status."""
 
 import argparse
+import contextlib
 import dataclasses
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -83,12 +85,14 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         )
         sys.exit(1)
     except (Stopped, KeyboardInterrupt) as stopped:
-        print(
-            f"credit: stopped by {stopped or 'SIGINT'}; run the same command again to go on from "
-            "the last checkpoint",
-            file=sys.stderr,
-        )
-        sys.exit(143 if str(stopped) == "SIGTERM" else 130)
+        name = str(stopped) or "SIGINT"
+        with contextlib.suppress(OSError):  # a terminal that has hung up
+            print(
+                f"credit: stopped by {name}; run the same command again to go on from the last "
+                "checkpoint",
+                file=sys.stderr,
+            )
+        sys.exit(128 + signal.Signals[name])
 
 
 def spec_helps() -> dict[str, str]:

@@ -107,7 +107,7 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
     Raises:
         CreditError: bad specs, data or store, before any run is created; or values that could not
             be sent within `FLUSH_SECONDS` of the end.
-        Stopped: SIGTERM or Ctrl-C; all runs are then KILLED and can be continued.
+        Stopped: by one of `SIGNALS`; all runs are then KILLED and can be continued.
     """
     specs = _distinct(sweep.specs)
     if not specs:

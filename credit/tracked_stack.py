@@ -29,6 +29,9 @@ CHECKPOINT_SECONDS = 60.0
 """Least time between two checkpoints of a stack; there is always one after the last epoch."""
 FLUSH_SECONDS = 120.0
 """How long the end of a sweep waits for a tracking server that is away."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that ask a sweep to stop: SIGHUP says that the terminal is gone, and SIGUSR1 is what
+batch systems are told to send before the time is up."""
 
 
 class Stopped(BaseException):
@@ -132,15 +135,22 @@ class TrackedStack:
             checkpoint.save_stack(self.stack, done, self.path)
             saved_at = time.monotonic()
 
+        def save_step() -> None:
+            if self.saves_steps and self.stack.tally.whole:
+                save()
+
         def on_step(step: int, steps: int) -> None:
             bar.update(self.stack.size / steps)
-            late = time.monotonic() - saved_at >= CHECKPOINT_SECONDS and step < steps
-            if (late or PATIENCE.asked_to_stop) and self.saves_steps and self.stack.tally.whole:
-                save()
+            if time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
+                save_step()
+            stop_if_asked()
+
+        def stop_if_asked() -> None:
             if PATIENCE.asked_to_stop:
+                save_step()
                 raise _AtStep
 
-        for records in self._records(start, on_step):
+        for records in self._records(start, on_step, stop_if_asked):
             for record in records:
                 self.writer.log(self.run_ids[record.row], record.epoch, record.metrics)
                 if record.layers:
@@ -158,10 +168,10 @@ class TrackedStack:
                 return
 
     def _records(
-        self, start: int, on_step: Callable[[int, int], None]
+        self, start: int, on_step: Callable[[int, int], None], pause: Callable[[], None]
     ) -> Iterator[list[EpochRecord]]:
         """Training itself, epoch after epoch."""
-        return train(self.stack, self.data, start, on_step)
+        return train(self.stack, self.data, start, on_step, pause)
 
     def _reports(self) -> list[Report]:
         """The measurements at the end, of every run."""
@@ -229,13 +239,20 @@ def progress() -> tqdm:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Stopped`, so that runs are ended and metrics sent."""
+    """Turn the first of `SIGNALS` into `Stopped`, so that runs are ended and metrics sent.
+
+    Those that follow change nothing, but for a second Ctrl-C. Under `nohup` SIGHUP stays ignored.
+    """
 
     def stop(number: int, frame: object) -> None:
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C is not patient
         PATIENCE.signalled(signal.Signals(number).name)
 
-    old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = [number for number in SIGNALS if not (deaf and number == signal.SIGHUP)]
+    old = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

@@ -43,7 +43,7 @@ def test_a_sweep_outlives_an_outage_of_a_minute(server: Server, monkeypatch, tmp
     progress, gone = [], threading.Event()
     real = tracked_stack.train
 
-    def noted(stack, data, start, on_step):
+    def noted(stack, data, start, on_step, pause):
         def step(done: int, steps: int) -> None:
             progress.append(time.monotonic())
             if len(progress) == 20:
@@ -112,8 +112,8 @@ def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_i
         monkeypatch.setattr(module, "FLUSH_SECONDS", 3.0)
     real = tracked_stack.train
 
-    def cut_off(stack, data, start, on_step):
-        for records in real(stack, data, start, on_step):
+    def cut_off(stack, data, start, on_step, pause):
+        for records in real(stack, data, start, on_step, pause):
             if records[0].epoch == 2:
                 server.stop()
             yield records
@@ -127,8 +127,8 @@ def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_i
         monkeypatch.setattr(module, "FLUSH_SECONDS", patient)
     steps = []
 
-    def watched(stack, data, start, on_step):
-        return real(stack, data, start, lambda *step: (steps.append(step), on_step(*step)))
+    def watched(stack, data, start, on_step, pause):
+        return real(stack, data, start, lambda *step: (steps.append(step), on_step(*step)), pause)
 
     monkeypatch.setattr(tracked_stack, "train", watched)
     outcome = train(specs)

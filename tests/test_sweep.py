@@ -166,7 +166,7 @@ def test_an_interrupted_sweep_continues_bit_for_bit(monkeypatch, tmp_path):
     store = f"sqlite:///{tmp_path / 'other.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
 
-    def breaking(stack, data, start, on_step):
+    def breaking(stack, data, start, on_step, pause):
         seen = 0
 
         def step(done: int, steps: int) -> None:
@@ -187,8 +187,8 @@ def test_an_interrupted_sweep_continues_bit_for_bit(monkeypatch, tmp_path):
     monkeypatch.setattr(
         tracked_stack,
         "train",
-        lambda stack, data, start, on_step: (
-            started.append(start) or train(stack, data, start, on_step)
+        lambda stack, data, start, on_step, pause: (
+            started.append(start) or train(stack, data, start, on_step, pause)
         ),
     )
     resumed = run(grid())
@@ -218,7 +218,7 @@ def test_a_signal_stops_at_the_next_step_and_nothing_is_done_twice(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
     steps = []
 
-    def signalled(stack, data, start, on_step):
+    def signalled(stack, data, start, on_step, pause):
         def step(done: int, of: int) -> None:
             steps.append(done)
             if len(steps) == 2 * of + at:
@@ -374,8 +374,8 @@ def test_a_full_disk_ends_a_sweep_with_a_word_and_it_goes_on_when_there_is_room(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
     disk = tmp_path / "disk"
 
-    def filling(stack, data, start, on_step):
-        for records in train(stack, data, start, on_step):
+    def filling(stack, data, start, on_step, pause):
+        for records in train(stack, data, start, on_step, pause):
             if records[0].epoch == 3:
                 with contextlib.suppress(OSError):
                     (disk / "filler").write_bytes(bytes(2**24))
@@ -447,9 +447,9 @@ def test_a_stop_while_runs_end_leaves_the_ended_ones_ended(at, monkeypatch):
     specs, starts, saved = grid()[:3], [], []
     save_run, flush, previous = checkpoint.save_run, Writer.flush, checkpoint.previous
 
-    def noted(stack, data, start, on_step):
+    def noted(stack, data, start, on_step, pause):
         starts.append(start)
-        return train(stack, data, start, on_step)
+        return train(stack, data, start, on_step, pause)
 
     def stop() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -526,8 +526,8 @@ def test_a_store_that_does_not_answer_once_ends_no_sweep(monkeypatch):
 def test_checkpoints_of_runs_that_a_store_does_not_know_stay(monkeypatch, tmp_path):
     """They are of another store at this address: it may come back."""
 
-    def breaking(stack, data, start, on_step):
-        for records in train(stack, data, start, on_step):
+    def breaking(stack, data, start, on_step, pause):
+        for records in train(stack, data, start, on_step, pause):
             yield records
             raise Broken
 
@@ -554,8 +554,8 @@ def test_checkpoints_of_runs_that_a_store_does_not_know_stay(monkeypatch, tmp_pa
 def test_checkpoints_go_when_their_runs_are_deleted_and_not_before(monkeypatch, tmp_path):
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
 
-    def breaking(stack, data, start, on_step):
-        for records in train(stack, data, start, on_step):
+    def breaking(stack, data, start, on_step, pause):
+        for records in train(stack, data, start, on_step, pause):
             yield records
             raise Broken
 

@@ -24,8 +24,8 @@ from tests import test_together
 run_queue.POLL_SECONDS = 0.2
 if {slow}:
     real = tracked_stack.train
-    def train(stack, data, start, on_step):
-        return real(stack, data, start, lambda *a: (time.sleep(0.5), on_step(*a)))
+    def train(stack, data, start, on_step, pause):
+        return real(stack, data, start, lambda *a: (time.sleep(0.5), on_step(*a)), pause)
     tracked_stack.train = train
 tracked_stack.CHECKPOINT_SECONDS = 0.0
 test_together.train(*sys.argv[1:])

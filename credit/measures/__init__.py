@@ -37,6 +37,7 @@ def measure(
     seeds: Sequence[int],
     exact_at_output: Sequence[bool],
     only: Collection[str] = (),
+    pause: Callable[[], None] = lambda: None,
 ) -> list[Report]:
     """Measure every run of a stack.
 
@@ -49,6 +50,7 @@ def measure(
         seeds: seed of each run; names its random directions.
         exact_at_output: whether a run's rule is exact at h_L by construction.
         only: names of the measurements to take; none is all.
+        pause: called between measurements; what it raises ends them.
 
     Returns:
         one Report per run, in order.
@@ -73,9 +75,8 @@ def measure(
             f"credits of shapes {shapes}: a rule must return {len(run.hiddens)} tensors (N, d), "
             f"here {tuple(run.hiddens[0].shape)} for the stack"
         )
-    probe = Probe(
-        params, y, run.hiddens, grads, credits, options, tuple(seeds), tuple(exact_at_output)
-    )
+    exact = tuple(exact_at_output)
+    probe = Probe(params, y, run.hiddens, grads, credits, options, tuple(seeds), exact, pause=pause)
     del run  # the block traces are the larger part of the memory
     with torch.no_grad():
         chosen = [take for name, take in available().items() if not only or name in only]

@@ -5,6 +5,7 @@ are per sample, of the sample's own loss: no batch size is hidden in any number.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,6 +67,8 @@ class Probe:
     options: Options
     seeds: tuple[int, ...]
     exact_at_output: tuple[bool, ...]
+    pause: Callable[[], None] = field(default=lambda: None, kw_only=True)
+    """Called before each roll forward; what it raises ends the measurement."""
 
     @property
     def runs(self) -> int:
@@ -76,6 +79,7 @@ class Probe:
 
         h (n, d) or (m, n, d) -> (n,) or (m, n), float64.
         """
+        self.pause()
         params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k[:6] != "embed."}
         logits = network.tail(params, h.flatten(0, -2), layer)
         return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)

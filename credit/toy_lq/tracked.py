@@ -32,7 +32,7 @@ class TrackedBundle(TrackedStack):
         return cast(Bundle, self.stack)
 
     def _records(
-        self, start: int, on_step: Callable[[int, int], None]
+        self, start: int, on_step: Callable[[int, int], None], pause: Callable[[], None]
     ) -> Iterator[list[EpochRecord]]:
         return train(self.bundle, start, on_step)
 

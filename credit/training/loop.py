@@ -34,6 +34,7 @@ def train(
     data: Dataset,
     start_epoch: int = 0,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
+    pause: Callable[[], None] = lambda: None,
 ) -> Iterator[list[EpochRecord]]:
     """Train from `start_epoch` finished epochs to the end, yielding one record per run and epoch.
 
@@ -45,6 +46,8 @@ def train(
     Args:
         on_step: called after each step with (steps done, steps) of the epoch; what it raises stops
             the training.
+        pause: called again and again while the epoch is evaluated and measured; what it raises
+            stops the training after the epoch's last step, where a checkpoint can go on.
     """
     spec = stack.specs[0]
     test = held_out(data, stack.dtype)
@@ -72,14 +75,14 @@ def train(
             if stale and step == min(spec.stale_steps, steps):
                 stale.note("steps")
             on_step(step, steps)
-        test_accuracy = evaluate(stack.params, *test).tolist()  # waits for the device
+        test_accuracy = evaluate(stack.params, *test, pause).tolist()  # waits for the device
         losses, hits = ((t / data.n_train).tolist() for t in (tally.loss, tally.correct))
         seconds = time.perf_counter() - started
-        learned = stack.take_metrics()
-        stack.begin_epoch()
-        reports = dict(enumerate(measure_held_out(stack, data))) if measured else {}
+        reports = dict(enumerate(measure_held_out(stack, data, pause=pause))) if measured else {}
         if stale:
             stale.note("epoch")
+        learned = stack.take_metrics()  # from here on a checkpoint is the whole epoch's
+        stack.begin_epoch()
         records = []
         for row in sorted(alive):
             metrics = {

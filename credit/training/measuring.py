@@ -1,6 +1,6 @@
 """A stack on held-out data: accuracy, and all diagnostics."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
@@ -13,19 +13,28 @@ from credit.training.stack import Stack
 EVALUATION_BATCH = 500
 
 
-def evaluate(params: network.Params, x: Tensor, y: Tensor) -> Tensor:
-    """Accuracy of every run on x (n, D), y (n,) -> (R,)."""
+def evaluate(
+    params: network.Params, x: Tensor, y: Tensor, pause: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Return the accuracy of every run on x (n, D), y (n,) -> (R,); `pause` between batches."""
     correct = torch.zeros(len(params["embed.bias"]), dtype=torch.float64, device=x.device)
     for inputs, labels in zip(x.split(EVALUATION_BATCH), y.split(EVALUATION_BATCH), strict=True):
+        pause()
         logits = network.tail(params, network.embed(params, inputs), 0)
         correct += (logits.argmax(-1) == labels).sum(-1)
     return correct / len(y)
 
 
 def measure_held_out(
-    stack: Stack, data: Dataset, only: Collection[str] = ()
+    stack: Stack,
+    data: Dataset,
+    only: Collection[str] = (),
+    pause: Callable[[], None] = lambda: None,
 ) -> list[measures.Report]:
-    """Diagnostics of every run on the first `measure_samples` test samples: `only` some, or all."""
+    """Measure every run on the first `measure_samples` test samples: `only` some things, or all.
+
+    What `pause` raises, called between measurements, ends them.
+    """
     spec = stack.specs[0]
     x, y = held_out(data, stack.dtype, n=spec.measure_samples)
     labels = y.expand(stack.size, -1)
@@ -44,4 +53,5 @@ def measure_held_out(
         seeds=[s.seed for s in stack.specs],
         exact_at_output=[rules.get(s.rule).exact_at_output for s in stack.specs],
         only=only,
+        pause=pause,
     )
