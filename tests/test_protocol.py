@@ -180,7 +180,7 @@ def test_rules_of_the_package_and_rules_that_are_not_there_have_no_code_of_their
 HEAD = "import torch\nfrom credit.rules import Rule\n\nclass Mine(Rule):\n"
 BODY = "    def credit(self, state, trace):\n        return {}\n"
 RETURNED = {
-    "None": "rule 'mine:Mine' fails on 3 random samples: ValueError: vmap",
+    "None": "credit of rule 'mine:Mine' returns a NoneType: return a_0 .. a_2",
     "trace.grad_out": "credit of rule 'mine:Mine' returns a Tensor: return a_0 .. a_2",
     "trace.hiddens[1:]": "returns 2 tensors of shape (3, 8): return a_0 .. a_2, 3 tensors of the "
     "shape of trace.hiddens[l], here (3, 8)",
@@ -190,7 +190,7 @@ RETURNED = {
     "[h / 0 for h in trace.hiddens]": "for h_0 is inf on random samples in a new network",
     "[h.sqrt() for h in trace.hiddens]": "for h_0 is nan on random samples in a new network",
     "[h.mul_(2) for h in trace.hiddens]": "changes in place what credit is shown",
-    "[torch.randn_like(h) for h in trace.hiddens]": "(mine.py, line 6): RuntimeError: vmap",
+    "[torch.randn_like(h) for h in trace.hiddens]": "draws from torch's global generator",
     "[h * h.sum().item() for h in trace.hiddens]": "(mine.py, line 6): RuntimeError: vmap",
     "[h @ trace.error for h in trace.hiddens]": "(mine.py, line 6): RuntimeError",
     "[trace.weights['x']]": "(mine.py, line 6): KeyError: 'x'",
@@ -209,8 +209,8 @@ WRITTEN = {
     "    pass\n": "rule 'mine:Mine' has no method credit: write it, as credit/rules/base.py says",
     "    def credit(self, trace):\n        return []\n": "TypeError: Mine.credit() takes 2",
     "    def init(self, spec):\n        return {}\n": "TypeError: Mine.init() takes 2",
-    "    def init(self, spec, shape, generator):\n        return [1]\n": "AttributeError: 'list'",
-    "    learned = True\n" + BODY.format("trace.hiddens"): "learns, and has no estimator/",
+    "    def init(self, spec, shape, generator):\n        return [1]\n": "returns a list",
+    "    learned = True\n" + BODY.format("trace.hiddens"): "has no method gradients",
 }
 BROKEN = {BODY.format(text): message for text, message in RETURNED.items()} | WRITTEN
 

@@ -109,7 +109,7 @@ class Rule:
         return dataclasses.replace(self, **{name: getattr(spec, name) for name in names})
 
     def init(self, spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
-        """The state before training, drawn from `generator` in float32."""
+        """The state before training, drawn from `generator`; float32 takes the run's precision."""
         return {}
 
     def credit(self, state: State, trace: Trace) -> list[Tensor]:

@@ -7,7 +7,7 @@ import torch
 from credit import rules
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.training.group import TRAINED
+from credit.training.group import TRAINED, check_alike
 from credit.training.steppers import products_of
 
 
@@ -42,4 +42,5 @@ def state_sizes(spec: RunSpec, shape: Shape) -> dict[str, int]:
             state = rule.init(spec, shape, torch.Generator())
     except RuntimeError:  # an init that looks at its numbers
         state = rule.init(spec, shape, torch.Generator())
+    check_alike(spec.rule, [state])
     return {name: tensor.numel() for name, tensor in state.items()}

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from credit import rules
+from credit.errors import CreditError
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
@@ -46,8 +47,9 @@ class Group:
         self.unbraked = min(spec.credit_eps for spec in specs) < UNBRAKED_EPS
         """A run's credit_eps is too small to stop credit from vanishing."""
         states = [self.rule.init(spec, shape, generator(spec.seed, "feedback")) for spec in specs]
+        check_alike(specs[0].rule, states)
         self.state: State = {
-            key: _stacked([s[key] for s in states]).to(device, dtype) for key in states[0]
+            key: self._moved(_stacked([s[key] for s in states])) for key in states[0]
         }
         """Leading dimension G."""
         self.warm = False
@@ -150,7 +152,42 @@ class Group:
         return optimizer
 
     def _moved(self, draw: Tensor) -> Tensor:
-        return draw.to(self.device, self.dtype if draw.is_floating_point() else draw.dtype)
+        """A draw on the group's device: float32 in the run's precision, other types as they are."""
+        return draw.to(self.device, self.dtype if draw.dtype == torch.float32 else draw.dtype)
+
+
+def check_alike(rule: str, states: Sequence[State]) -> None:
+    """Refuse states that cannot be stacked over runs.
+
+    Raises:
+        CreditError: an entry is no dense tensor, or its type or shape differs between runs.
+    """
+    if not isinstance(states[0], dict):
+        raise CreditError(
+            f"init of rule {rule!r} returns a {type(states[0]).__name__}: return a dictionary of "
+            "tensors"
+        )
+    for state in states:
+        for name, value in state.items():
+            if not isinstance(value, Tensor):
+                kind = type(value).__name__
+                raise CreditError(
+                    f"state {name!r} of rule {rule!r} is a {kind}: make it a tensor, "
+                    "or a constant of the rule's file"
+                )
+            if value.layout != torch.strided or value.is_quantized or value.is_nested:
+                raise CreditError(
+                    f"state {name!r} of rule {rule!r} has layout {value.layout}, which cannot be "
+                    "stacked over runs: make it a dense tensor"
+                )
+        kinds = [{n: (v.dtype, tuple(v.shape)) for n, v in s.items()} for s in (states[0], state)]
+        if kinds[0] != kinds[1]:
+            name = next(n for n in {**state, **states[0]} if kinds[0].get(n) != kinds[1].get(n))
+            found = " and ".join(str(kind.get(name, "missing")) for kind in kinds)
+            raise CreditError(
+                f"state {name!r} of rule {rule!r} differs in type or shape between runs ({found}) "
+                "and cannot be stacked: let both follow from shape alone"
+            )
 
 
 def _stacked(states: list[Tensor]) -> Tensor:

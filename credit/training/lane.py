@@ -178,7 +178,7 @@ class Lane:
 
     # ---------------------------------------------------------------- credit
 
-    def _trace(
+    def trace(
         self,
         group: Group,
         run: Forward,
@@ -188,6 +188,7 @@ class Lane:
         hidden_grads: list[Tensor],
         params: Params,
     ) -> Trace:
+        """What a step shows the rule of `group`; tensors as `credits` takes them."""
         rows, rule = group.rows, group.rule
         weights = {k: p[rows] for k, p in params.items() if k[:6] != "embed."}
         return Trace(
@@ -217,7 +218,7 @@ class Lane:
             hidden_grads: the same at h_0 .. h_L, for at least the runs of `self.exact`.
         """
         for group in self.groups:
-            trace = self._trace(group, run, labels, error, grad_out, hidden_grads, self.params)
+            trace = self.trace(group, run, labels, error, grad_out, hidden_grads, self.params)
             yield group, vmap(group.rule.credit)(group.state, trace)
 
     def _traces(self, params: Params, run: Forward, labels: Tensor, error: Tensor) -> list[Trace]:
@@ -230,7 +231,7 @@ class Lane:
             part = run.rows(self.exact)
             hidden_grads = network.hidden_gradients(exact, part, reduced[self.exact])
         return [
-            self._trace(group, run, labels, reduced, grad_out, hidden_grads, params)
+            self.trace(group, run, labels, reduced, grad_out, hidden_grads, params)
             for group in self.groups
         ]
 

@@ -179,7 +179,7 @@ class Stack:
                 run.rows(rows), labels[rows], error[rows], grad_out[rows], [g[rows] for g in grads]
             )
         ]
-        return [torch.cat(parts) for parts in zip(*groups, strict=True)]
+        return [torch.cat(parts).to(self.dtype) for parts in zip(*groups, strict=True)]
 
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`Lane.step` for all runs. What it returns is valid until the next step."""

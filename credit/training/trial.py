@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from credit import network, rules
 from credit.errors import CreditError
 from credit.randomness import generator
 from credit.rules import Shape, base, learned
 from credit.spec import RunSpec
+from credit.training import purity
 from credit.training.cost import state_sizes
 from credit.training.stack import Stack
 
@@ -63,6 +65,7 @@ def _to_try(specs: Sequence[RunSpec]) -> list[RunSpec]:
 def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     source = generator(spec.seed, "trial")
     with _blamed(spec.rule):
+        purity.check_init(spec, shape)
         stack = Stack([spec], shape)
     x = torch.randn(SAMPLES, shape.d_in, generator=source).to(stack.device, stack.dtype)
     y = torch.randint(shape.classes, (SAMPLES,), generator=source).to(stack.device)
@@ -70,20 +73,16 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     error = network.output_error(run.logits, y.expand(1, -1))
     grads = network.hidden_gradients(stack.params, run, error)
     (lane,) = stack.lanes
-    carried = [tensor for group in lane.groups for tensor in group.state.values()]
-    shown = [*run.hiddens, run.logits, error, *grads, *stack.params.values(), *carried]
-    before = [tensor.clone() for tensor in shown]
+    (group,) = lane.groups
+    seen = lane.trace(group, run, y.expand(1, -1), error, grads[-1], grads, stack.params)
     with _blamed(spec.rule):
-        ((_, credits),) = lane.credits(run, y.expand(1, -1), error, grads[-1], grads)
+        one = tree_map(lambda tensor: tensor[0], seen)
+        credits = purity.check_calls(spec, group.rule, shape, stack.rule_state(0), one)
     _check_shapes(spec.rule, credits, shape)
-    if not all(map(torch.equal, before, shown)):
-        raise CreditError(
-            f"rule {spec.rule!r} changes in place what credit is shown, its state or the network's "
-            "weights: make new tensors, as a + b does and a += b does not"
-        )
     if finite:
         _check_finite(spec.rule, credits)
-    with _blamed(spec.rule):
+    with _blamed(spec.rule), purity.guarded(spec.rule, group.rule):
+        list(lane.credits(run, y.expand(1, -1), error, grads[-1], grads))  # lifted by vmap
         stack.set_phase(0, spec.epochs)
         stack.step(x, y)
 
@@ -95,7 +94,9 @@ def _check_shapes(name: str, credits: Any, shape: Shape) -> None:
     )
     if not isinstance(credits, list | tuple):
         raise CreditError(f"credit of rule {name!r} returns a {type(credits).__name__}: {wanted}")
-    sizes = [tuple(a.shape[1:]) for a in credits]  # without the runs
+    if strange := [type(a).__name__ for a in credits if not isinstance(a, Tensor)]:
+        raise CreditError(f"credit of rule {name!r} returns a list with a {strange[0]}: {wanted}")
+    sizes = [tuple(a.shape) for a in credits]
     if sizes != [(SAMPLES, shape.width)] * (shape.depth + 1):
         shown = ", ".join(map(str, dict.fromkeys(sizes)))
         raise CreditError(

@@ -1,0 +1,156 @@
+"""Refusal of rules that depend on more than their arguments, or leave something behind.
+
+A run that is resumed, or trained in other company, calls a rule other times and from other objects.
+It gives the same numbers only if the rule's methods are functions of what they are given.
+"""
+
+import contextlib
+import pickle
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.testing import assert_close
+from torch.utils._pytree import tree_leaves
+
+from credit import rules
+from credit.errors import CreditError
+from credit.randomness import generator
+from credit.rules import Rule, Shape, State, Trace
+from credit.spec import RunSpec
+from credit.training.group import check_alike
+
+_DRAWN = "draw random numbers in init(spec, shape, generator), from the generator that it is given"
+
+
+@contextlib.contextmanager
+def guarded(name: str, rule: Rule) -> Iterator[None]:
+    """See that the global random generators and the rule's attributes stay as they are.
+
+    Raises:
+        CreditError: one has changed.
+    """
+    generators, attributes = _generators(), _attributes(rule)
+    yield
+    for which, state in _generators().items():
+        if state != generators[which]:
+            raise CreditError(
+                f"rule {name!r} draws from {which}, which no seed of a run sets: {_DRAWN}"
+            )
+    after = _attributes(rule)
+    for attribute in {**attributes, **after}:
+        if attributes.get(attribute, b"") != after.get(attribute, b""):
+            raise CreditError(
+                f"rule {name!r} changes its own attribute {attribute!r} when called, which is in "
+                "no checkpoint: return what it carries from init, as its state, and change "
+                "nothing of self"
+            )
+
+
+def check_init(spec: RunSpec, shape: Shape) -> None:
+    """See that the rule's state follows from its generator, and has one layout for all seeds.
+
+    Raises:
+        CreditError: it does not.
+    """
+    rule = rules.of(spec)
+    with guarded(spec.rule, rule):
+        seeds = (spec.seed, spec.seed, spec.seed + 1)
+        states = [rule.init(spec, shape, generator(seed, "feedback")) for seed in seeds]
+    check_alike(spec.rule, states)
+    if not _same(states[0], states[1]):
+        raise CreditError(
+            f"init of rule {spec.rule!r} gives two states from one generator: {_DRAWN}"
+        )
+
+
+def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace) -> Any:
+    """Call the rule's methods on one run, twice and once on a new object: all must agree.
+
+    Args:
+        state, trace: of one run, without a leading run dimension.
+
+    Returns:
+        what `credit` returns.
+
+    Raises:
+        CreditError: they differ in a bit, or something else has changed.
+    """
+    results = []
+    given = tree_leaves((state, trace))
+    before = [tensor.clone() for tensor in given]
+    for called in (rule, rule, rules.of(spec)):
+        shown = dict(state)
+        with guarded(spec.rule, called):
+            results.append({n: call() for n, call in _calls(spec, called, shape, shown, trace)})
+        if not all(map(torch.equal, before, given)):
+            raise CreditError(
+                f"rule {spec.rule!r} changes in place what credit is shown, its state or the "
+                "network's weights: make new tensors, as a + b does and a += b does not"
+            )
+        changed = [k for k in {**state, **shown} if shown.get(k) is not state.get(k)]
+        if changed:
+            raise CreditError(
+                f"rule {spec.rule!r} writes to its state {changed[0]!r}, and what it writes is "
+                "lost: credit may only read its state, which is as init returns it"
+            )
+    for name, value in results[0].items():
+        if not all(_same(value, other[name]) for other in results[1:]):
+            raise CreditError(
+                f"{name} of rule {spec.rule!r} gives different results for the same arguments: let "
+                f"it depend on them alone, and {_DRAWN}"
+            )
+    return results[0]["credit"]
+
+
+def _calls(
+    spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The methods that training calls, by name, in its order."""
+    if rule.learned:
+        samples = len(trace.labels)
+        noise = rule.noise(shape, samples, generator(spec.seed, "trial"))
+        yield "noise", lambda: noise
+        yield "gradients", lambda: rule.gradients(state, trace, noise)
+        yield "refreshed", lambda: rule.refreshed(state)
+    if rule.warm(0, spec.epochs):
+        yield "warmup_credit", lambda: rule.warmup_credit(state, trace)
+    yield "credit", lambda: rule.credit(state, trace)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two results agree bit for bit; what holds no tensors has its own test."""
+    try:
+        assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    except AssertionError:
+        return False
+    except (TypeError, ValueError):
+        return type(one) is type(other)
+    return True
+
+
+def _generators() -> Mapping[str, object]:
+    """The states of all global random generators."""
+    found: dict[str, object] = {
+        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "numpy's global generator": pickle.dumps(np.random.get_state()),
+        "Python's random": random.getstate(),
+    }
+    if torch.cuda.is_initialized():
+        states = torch.cuda.get_rng_state_all()
+        found["torch's global generator of the GPU"] = [s.numpy().tobytes() for s in states]
+    return found
+
+
+def _attributes(rule: Rule) -> dict[str, bytes]:
+    """What the rule and its classes from outside the package hold, as bytes by name."""
+    outside = [c for c in type(rule).__mro__[:-1] if c.__module__.partition(".")[0] != "credit"]
+    found = {}
+    for holder in (*reversed(outside), rule):
+        for name, value in vars(holder).items():
+            with contextlib.suppress(Exception):  # what cannot be pickled is not looked at
+                if not name.startswith("__"):
+                    found[name] = pickle.dumps(value)
+    return found
