@@ -65,9 +65,9 @@ check: lint audit-deps test ## All that a change must pass: lint, dependencies, 
 
 ui: setup ## Show the tracking store in the browser: prints the link and serves it
 	@link=$$(MLFLOW_TRACKING_URI='$(STORE)' "$(PY)" -c \
-		'from credit.tracking.store import open_store; print(open_store().ui_link)') && \
+		'from credit.tracking import store, views; print(views.front_page(store.open_store()))') && \
 	echo && echo "  $$link" | sed 's/127.0.0.1:5000/127.0.0.1:$(PORT)/' && \
-	echo "  In the chart view, group by rule. Ctrl-C ends the server." && echo && \
+	echo "  Ctrl-C ends the server." && echo && \
 	case '$(STORE)' in http*) ;; *) \
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "$(PY)" -m mlflow ui \
 		--backend-store-uri '$(STORE)' --host 127.0.0.1 --port $(PORT) --workers 1 ;; \

@@ -74,6 +74,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         sys.exit(main() or 0)
     except CreditError as error:
+        if error.result:
+            print(error.result)
         print(f"credit: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except (MlflowException, SQLAlchemyError) as error:

@@ -5,4 +5,9 @@ class CreditError(Exception):
     """Something the user can mend. The message is one line: the value at fault, then the remedy.
 
     Entry points print it to stderr without a traceback and exit with status 1.
+
+    Attributes:
+        result: what there is in spite of it, for the terminal; printed first.
     """
+
+    result: str = ""

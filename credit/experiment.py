@@ -3,7 +3,7 @@
 import sys
 
 from credit import sweep
-from credit.tracking.store import open_store
+from credit.tracking.store import Store, open_store
 
 
 def conduct(plan: sweep.Sweep) -> int:
@@ -13,10 +13,16 @@ def conduct(plan: sweep.Sweep) -> int:
         the exit status: 1 if a run failed.
     """
     store = open_store()
-    outcome = sweep.run(plan, store)
+    return conclude(store, sweep.run(plan, store))
+
+
+def conclude(store: Store, outcome: sweep.Outcome) -> int:
+    """Publish the result of a sweep on its parent run and print it; return the exit status."""
     from credit import publish  # here: it takes a second to load, and training comes first
 
-    print(publish.publish(store, outcome.parent_id))
-    for name, reason in outcome.failures.items():
-        print(f"credit: {name} failed: {reason}", file=sys.stderr)
+    try:
+        print(publish.publish(store, outcome.parent_id))
+    finally:
+        for name, reason in outcome.failures.items():
+            print(f"credit: {name} failed: {reason}", file=sys.stderr)
     return 1 if outcome.failures else 0

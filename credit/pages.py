@@ -1,6 +1,8 @@
 """The pages of a published experiment in the MLflow UI: its run's, and those of all its runs."""
 
+import math
 import sys
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 import pandas as pd
@@ -11,23 +13,28 @@ from credit.analysis.drawing import style_of
 from credit.analysis.results import Results
 from credit.analysis.selection import IRRELEVANT, OWN, finished, in_order, pick
 from credit.analysis.wording import LEARNED
-from credit.spec import LEARNED_FIELDS, RunSpec, field_types
-from credit.tracking.marks import CONTINUED_BY
+from credit.spec import LEARNED_FIELDS, RunSpec, field_types, format_value
+from credit.tracking.marks import CONTINUED_BY, RESOLVED, settings
 from credit.tracking.store import AWAY, Store, repeated_if_taken, shown
 from credit.tracking.writer import notes, views
 
 _MOST_COMPARED = 8
 
 
-def show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> str:
+def show(
+    store: Store, parent_id: str, runs: pd.DataFrame, found: Results, with_report: bool
+) -> str:
     """Describe a parent run by its results, and prepare the views of its runs.
+
+    Args:
+        with_report: whether its report is there, to be linked.
 
     Returns:
         a line on where the charts are; empty where the store takes no descriptions, which stderr
         then says: results that are logged are not lost to what the UI makes of them.
     """
     try:
-        return _show(store, parent_id, runs, found)
+        return _show(store, parent_id, runs, found, with_report)
     except AWAY as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
         print(f"credit: no page in the UI for run {parent_id} ({shown(cause)})", file=sys.stderr)
@@ -35,7 +42,9 @@ def show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> st
 
 
 @repeated_if_taken
-def _show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> str:
+def _show(
+    store: Store, parent_id: str, runs: pd.DataFrame, found: Results, with_report: bool
+) -> str:
     parent = store.client.get_run(parent_id)
     if CONTINUED_BY in parent.data.tags:  # its runs are shown by another parent
         return ""
@@ -50,8 +59,9 @@ def _show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> s
     across = next((name for name in varying if types[name] in (int, float)), "")
     metrics = [name for name in runs.columns if "/" in name and set(runs[name].dropna())]
     key = views.view_key(parent_id)
+    report = f"[Report]({views.run_link(store, parent_id, 'report.html')})"
     links = [
-        f"[Report]({views.run_link(store, parent_id, 'report.html')})",
+        *([report] if with_report else []),
         f"[Curves of all {len(runs)} runs]({views.view_link(store, key, charts=True)})",
         f"[Table of runs]({views.view_link(store, key)})",
     ]
@@ -66,15 +76,41 @@ def _show(store: Store, parent_id: str, runs: pd.DataFrame, found: Results) -> s
         parent_id,
         text,
         answer(found),
-        counts(found.verdicts) | {"runs/finished": float(list(runs["status"]).count("FINISHED"))},
+        counts(found.verdicts)
+        | {"runs/finished": float(list(runs["status"]).count("FINISHED"))}
+        | {f"accuracy/{rule}": value for rule, value in accuracies(runs, chosen).items()},
+        resolved(parent.data.params, runs),
     )
     name = f"{parent.info.run_name}, {parent.info.run_id[:4]}"
     views.save_runs_view(store, parent_id, name, fields, across, int(max(runs["depth"])), metrics)
-    views.save_overview(store)
     parents = notes.with_answer(store)
+    shown_rules = {name for run in parents for name in run.data.metrics if "accuracy/" in name}
+    rules = in_order(name.removeprefix("accuracy/") for name in shown_rules)
+    views.save_overview(store, [f"accuracy/{rule}" for rule in rules])
     views.drop_views(store, keep=[parent_id, *(run.info.run_id for run in parents)])
     notes.describe_experiment(store, notes.answered(parents, list(story.KINDS)))
     return f"charts  {store.ui_link.partition('#')[0]}{views.view_link(store, key, charts=True)}"
+
+
+def resolved(params: Mapping[str, str], runs: pd.DataFrame) -> dict[str, str]:
+    """Return the parameters that a parent of an older version lacks: what all its runs have."""
+    known = settings(params)
+    for name in (name for name in field_types() if name in params and name not in known):
+        values = set(runs[name])
+        if len(values) == 1:
+            known[name] = format_value(values.pop())
+    new = {f"{RESOLVED}{name}": value for name, value in known.items()}
+    return {name: value for name, value in new.items() if name not in params}
+
+
+def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float]:
+    """Return the mean test accuracy by rule, over the seeds of the runs of `one_per_rule`."""
+    done, same = finished(runs), [name for name in field_types() if name != "seed"]
+    means = {}
+    for rule, run_id in chosen.items():
+        one = done.loc[done["run_id"] == run_id, same].iloc[0]
+        means[rule] = float(done.loc[(done[same] == one).all(axis=1), "accuracy/test"].mean())
+    return {rule: mean for rule, mean in means.items() if math.isfinite(mean)}
 
 
 def one_per_rule(runs: pd.DataFrame) -> dict[str, str]:

@@ -7,7 +7,6 @@ one file per kind of experiment.
 
 import importlib
 import pkgutil
-import sys
 import traceback
 from pathlib import Path
 
@@ -31,12 +30,12 @@ KINDS = (*sorted(module.name for module in pkgutil.iter_modules(experiments.__pa
 REPORT = "report.html"
 
 
-def publish(store: Store, parent_id: str, strict: bool = False) -> str:
-    """Rebuild what belongs to a parent run, from the tracking server alone.
+class NoReport(CreditError):
+    """The report could not be built; everything else is logged, and `result` says what came out."""
 
-    Args:
-        strict: whether a report that cannot be built is raised. A finished sweep is not: it says so
-            on stderr, after everything else is logged.
+
+def publish(store: Store, parent_id: str) -> str:
+    """Rebuild what belongs to a parent run, from the tracking server alone.
 
     Returns:
         what to print in the terminal.
@@ -44,11 +43,13 @@ def publish(store: Store, parent_id: str, strict: bool = False) -> str:
     Raises:
         CreditError: no such run, not a parent run, without children, or of a kind that has no
             report.
+        NoReport: the report cannot be built; everything else is logged.
     """
     reader = reading.connect(store.uri)
     kind = reader.run(parent_id).data.tags.get("credit.kind")
     if kind == UNTRAINED:
-        return _report(store, reader, parent_id, kind, pd.DataFrame(), None, strict)
+        report = _report(store, reader, parent_id, kind, pd.DataFrame())
+        return _complete([], report)
     if kind not in KINDS:
         raise CreditError(
             f"run {parent_id} is of kind {kind!r}: pass the id of a parent run of kind "
@@ -58,8 +59,7 @@ def publish(store: Store, parent_id: str, strict: bool = False) -> str:
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: nothing to report")
     if kind == SINGLE:
-        report = _report(store, reader, parent_id, kind, runs, None, strict)
-        return _single(store, runs, report)
+        return _complete(_single(store, runs), _report(store, reader, parent_id, kind, runs))
     module = importlib.import_module(f"{experiments.__name__}.{kind}")
     found: Results = module.results(reader, runs)
     log_text(store, parent_id, found.table.to_csv(index=False), "table.csv")
@@ -69,26 +69,36 @@ def publish(store: Store, parent_id: str, strict: bool = False) -> str:
     if found.figure is not None:
         log_figure(store, parent_id, found.figure, "figure")
     log_json(store, parent_id, found.verdicts, "verdicts.json")
-    charts = show(store, parent_id, runs, found)
-    report = _report(store, reader, parent_id, kind, runs, found, strict)
+    report = _report(store, reader, parent_id, kind, runs, found)
+    charts = show(store, parent_id, runs, found, with_report=isinstance(report, str))
     notes = [*found.notes]
     for table in found.beside.values():
         notes += ["", table.to_string(index=False)]
     said = getattr(module, "VERDICTS_IN_TEXT", False)
-    return "\n".join(
-        [
-            *("", found.title),
-            *("", found.text or found.wide.to_string(index=False, na_rep="")),
-            *(("", *notes) if notes else ()),
-            *(() if said else ("", verdict_text(found.verdicts))),
-            "",
-            f"figure  {reader.artifact(parent_id, 'figure.png')}",
-            *([report] if report else []),
-            *([charts] if charts else []),
-            f"run     {parent_id}",
-            f"UI      {store.ui_command}",
-        ]
-    )
+    lines = [
+        *("", found.title),
+        *("", found.text or found.wide.to_string(index=False, na_rep="")),
+        *(("", *notes) if notes else ()),
+        *(() if said else ("", verdict_text(found.verdicts))),
+        "",
+        f"figure  {reader.artifact(parent_id, 'figure.png')}",
+        *([charts] if charts else []),
+        f"run     {parent_id}",
+        f"UI      {store.ui_command}",
+    ]
+    return _complete(lines, report)
+
+
+def _complete(lines: list[str], report: str | NoReport) -> str:
+    """The text for the terminal.
+
+    Raises:
+        NoReport: there is none.
+    """
+    if isinstance(report, NoReport):
+        report.result = "\n".join(lines)
+        raise report
+    return "\n".join([*lines, report])
 
 
 def verdict_text(verdicts: list[dict]) -> str:
@@ -101,14 +111,13 @@ def verdict_text(verdicts: list[dict]) -> str:
     )
 
 
-def _single(store: Store, runs: pd.DataFrame, report: str) -> str:
+def _single(store: Store, runs: pd.DataFrame) -> list[str]:
     """One line on a single run, and where to look."""
     run = runs.iloc[0]
     line = f"{run['name']}: {run['status']}"
     if run["status"] == "FINISHED" and "accuracy/test" in run:
         line += f", test accuracy {run['accuracy/test']:.4f} after {run['epochs']} epochs"
-    lines = ["", line, *([report] if report else []), f"run id {run['run_id']}", store.ui_command]
-    return "\n".join(lines)
+    return ["", line, f"run id {run['run_id']}", store.ui_command]
 
 
 def _report(
@@ -117,10 +126,9 @@ def _report(
     parent_id: str,
     kind: str,
     runs: pd.DataFrame,
-    found: Results | None,
-    strict: bool,
-) -> str:
-    """Log the report; return a line on where it is, or nothing if it could not be built."""
+    found: Results | None = None,
+) -> str | NoReport:
+    """Log the report; return a line on where it is, or why it could not be built."""
     try:
         from credit import report  # here: without jinja2 all the rest is published
         from credit.report import short
@@ -135,14 +143,12 @@ def _report(
     except Exception as error:  # a table that is there must not be lost to one that is not
         place = traceback.extract_tb(error.__traceback__)[-1]
         what = " ".join(str(error).split()) or "no reason given"
-        trouble = CreditError(
+        missing = NoReport(
             f"{REPORT} of run {parent_id} could not be built ({type(error).__name__}: {what}, at "
             f"{Path(place.filename).name}:{place.lineno}); everything else is logged: mend it, "
             f"then python -m entrypoints.report --parent {parent_id}"
         )
-        if strict:
-            raise trouble from error
-        print(f"credit: {trouble}", file=sys.stderr)
-        return ""
+        missing.__cause__ = error
+        return missing
     log_text(store, parent_id, page, REPORT)
     return f"report  {reader.artifact(parent_id, REPORT)}"

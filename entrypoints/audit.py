@@ -101,7 +101,11 @@ def audit_rule(given: Mapping[str, str]) -> str:
     from credit import publish  # here: it takes a second to load, and training comes first
 
     failed = [f"credit: {name} failed: {reason}" for name, reason in outcome.failures.items()]
-    return "\n".join([publish.publish(store, outcome.parent_id), *failed])
+    try:
+        return "\n".join([publish.publish(store, outcome.parent_id), *failed])
+    except publish.NoReport as error:
+        error.result = "\n".join([error.result, *failed])
+        raise
 
 
 def examined(specs: Sequence[RunSpec], deep: RunSpec) -> tuple[dict[str, float], dict[str, str]]:

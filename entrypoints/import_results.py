@@ -14,8 +14,8 @@ DEFAULTS = {"folder": "results"}
 HELPS = {"folder": "an export (runs.json, metrics.parquet, artifacts), or a folder of exports"}
 
 
-def main() -> None:
-    """Read the folder into the store."""
+def main() -> int:
+    """Read the folder into the store; return 1 if a report could not be made."""
     folder = Path(cli.options(__doc__, DEFAULTS, HELPS)["folder"])
     exports = sorted(path.parent for path in folder.glob("*/runs.json")) or [folder]
     store, parents = open_store(), []
@@ -23,6 +23,7 @@ def main() -> None:
         done = import_into(store, export)
         print(f"{done.created} runs imported from {export}, {done.skipped} were already there")
         parents += done.parents
+    status = 0
     for parent in dict.fromkeys(parents):  # of all its runs, which several exports may hold
         try:
             publish.publish(store, parent)
@@ -32,7 +33,9 @@ def main() -> None:
                 f"is mended, python -m entrypoints.report --parent {parent}",
                 file=sys.stderr,
             )
+            status = 1
     print(store.ui_command)
+    return status
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def main() -> None:
     parent = chosen["parent"]
     if parent == "latest":
         parent = choose_parent(connect(store.uri), chosen["kind"])
-    print(publish.publish(store, parent, strict=True))
+    print(publish.publish(store, parent))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ compared with the costate of the adjoint recursion at each of the L steps. As a 
 bridge also runs without terminal gradient matching (tgw=0), which should leave it no direction.
 """
 
-import sys
-
 from credit import cli, grid
+from credit.experiment import conclude
 from credit.sweep import Sweep, resolve
 from credit.toy_lq import system, tracked
 from credit.tracking.store import open_store
@@ -51,13 +50,7 @@ def main() -> int:
         f"cost. d={first.width}, L={first.depth}, {first.epochs} epochs.",
     )
     store = open_store()
-    outcome = tracked.run(plan, store)
-    from credit import publish  # here: it takes a second to load, and training comes first
-
-    print(publish.publish(store, outcome.parent_id))
-    for name, reason in outcome.failures.items():
-        print(f"credit: {name} failed: {reason}", file=sys.stderr)
-    return 1 if outcome.failures else 0
+    return conclude(store, tracked.run(plan, store))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,18 @@ def call(script: str, *words: str) -> subprocess.CompletedProcess:
     )
 
 
+def mlflow_run(entry: str, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local"]
+    command += [word for option in options for word in ("-P", option)]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+
+
 def script_of(stanza: dict) -> str:
     return stanza["command"].split()[2].removeprefix("entrypoints.")
 
@@ -193,19 +205,28 @@ def test_a_ladder_of_a_rule_that_learns_stands_beside_rules_that_do_not(tracking
 
 
 @pytest.mark.slow
+def test_what_mlflow_run_leaves_of_a_ladder(tracking_store):
+    """Of the README's line: a report, and parents that are found by what their runs have."""
+    options = ["preset=quick", "rules=bp,dfa", "ks=all", "dataset=digits", "depth=1", "width=8"]
+    done = mlflow_run("ladder", *options, "epochs=1")
+    assert done.returncode == 0, done.stderr
+    reader = connect()
+    (parent,) = reader.parents("ladder")["run_id"]
+    report = reader.artifact(parent, "report.html").read_text()
+    assert "--depth 1" in report and "--batch_size" not in report  # not what the preset says, too
+    found = reader.client.search_runs(
+        reader.experiments, "params.`sweep.depth` = '1' and params.`sweep.batch_size` = '128'"
+    )
+    assert [run.info.run_id for run in found] == [parent]
+    assert found[0].data.params["batch_size"] == "preset"  # what mlflow run logs cannot be changed
+    assert reader.parents("ladder").iloc[0]["params"]["ks"] == "0,1"
+
+
+@pytest.mark.slow
 def test_mlflow_run_in_the_current_environment(tracking_store):
     words = ["rules=bp", "ks=0,1", "seeds=42", "dataset=digits", "width=8", "depth=1", "epochs=1"]
-    command = ["run", ".", "-e", "ladder", "--env-manager", "local", "-P", "train_samples=100"]
-    command += [part for word in words for part in ("-P", word)]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for _ in range(2):  # a second `mlflow run` makes a new parent, which takes over the children
-        done = subprocess.run(
-            [sys.executable, "-m", "mlflow", *command],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        done = mlflow_run("ladder", "train_samples=100", *words)
         assert done.returncode == 0, done.stderr
     runs, parents = connect().runs(), connect().parents("ladder")
     assert len(runs) == 2 and set(runs["status"]) == {"FINISHED"}

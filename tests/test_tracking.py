@@ -164,7 +164,7 @@ def test_deleted_experiment_names_the_remedy(opened):
 def test_parent_carries_the_contract(opened):
     run = opened.client.get_run(parent_of(opened))
     assert run.info.run_name == "ladder quick"
-    assert run.data.params == PARAMS
+    assert run.data.params == PARAMS | {f"sweep.{name}": v for name, v in PARAMS.items()}
     tags = run.data.tags
     assert tags["credit.schema"] == "1"
     assert tags["credit.kind"] == "ladder"
@@ -204,7 +204,8 @@ def test_mlflow_run_parameters_are_compared_and_completed(opened, monkeypatch):
         opened.client.log_param(run.info.run_id, key, value)
     monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
     assert parent_of(opened) == run.info.run_id
-    assert opened.client.get_run(run.info.run_id).data.params == PARAMS | logged
+    resolved = {f"sweep.{name}": value for name, value in PARAMS.items()}
+    assert opened.client.get_run(run.info.run_id).data.params == PARAMS | resolved | logged
 
 
 @pytest.mark.parametrize(("key", "value"), [("ks", "0,1"), ("preset", "published"), ("ep", "9")])

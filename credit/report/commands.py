@@ -48,7 +48,9 @@ def changed(kind: str, params: Mapping[str, str], preset: str) -> dict[str, tupl
     usual = {k: v for k, v in usual.items() if k not in _REQUIRED.get(kind, ())}
     usual |= presets.get(preset, {})
     if usual.get("ks") == "all":
-        usual["ks"] = ",".join(map(str, range(int(params.get("depth", RunSpec.depth)) + 1)))
+        depth = params.get("depth", "")
+        last = int(depth) if depth.isdecimal() else RunSpec.depth
+        usual["ks"] = ",".join(map(str, range(last + 1)))
     return {
         name: (value, usual.get(name, ""))
         for name, value in params.items()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from credit.report.grid import Link
 from credit.spec import SCHEMA
-from credit.tracking.marks import COMMIT, DIRTY, IMPORTED_FROM, KIND, NOTE, SCHEMA_TAG
+from credit.tracking.marks import COMMIT, DIRTY, IMPORTED_FROM, KIND, NOTE, SCHEMA_TAG, settings
 from credit.tracking.reader import Reader
 from credit.tracking.rows import select
 from credit.tracking.store import is_http, project_root, shown, sqlite_path
@@ -71,7 +71,7 @@ def origin_of(reader: Reader, parent_id: str, run_ids: Iterable[str]) -> Origin:
         kind=tags.get(KIND, ""),
         status=info.status,
         note=tags.get(NOTE, ""),
-        params=dict(parent.data.params),
+        params=settings(parent.data.params),
         experiment=str(info.experiment_id),
         uri=_shown(reader.uri),
         http=is_http(reader.uri),

@@ -6,6 +6,7 @@ from credit.analysis import appendix, figures, tables
 from credit.analysis.results import Results
 from credit.analysis.selection import ACCURACY, finished
 from credit.report.grid import text
+from credit.tracking.marks import settings
 from credit.tracking.reader import Reader
 
 
@@ -50,7 +51,7 @@ def frozen_init(reader: Reader, parent_id: str) -> Results:
     """
     run = reader.run(parent_id)
     table = pd.read_csv(reader.artifact(parent_id, "table.csv"))
-    params, metrics = run.data.params, run.data.metrics
+    params, metrics = settings(run.data.params), run.data.metrics
     seeds = f"n = {len(table)} seed{'s' if len(table) > 1 else ''}"
     said = []
     for name, what in (

@@ -34,6 +34,11 @@ COMMIT, ENTRY_POINT = "mlflow.source.git.commit", "mlflow.project.entryPoint"
 DIRTY = "credit.git_dirty"
 """`true` where the code of the package differed from the commit."""
 CHILDREN_FILE = "runs.json"
+RESOLVED = "sweep."
+"""Before the name of a parent's parameter: the value that its runs have. Under the name itself
+`mlflow run` logs what was typed, such as `preset`, and no parameter can be changed."""
+LEFT = "preset"
+"""The value of an option that is left to the preset."""
 
 SILENT_S = 600
 """A run on another host whose heartbeat is older than this many seconds counts as abandoned."""
@@ -53,6 +58,17 @@ def search(
         token = page.token
         if not token:
             return
+
+
+def settings(params: Mapping[str, str]) -> dict[str, str]:
+    """Return a parent's options as its runs have them, by the options' own names.
+
+    An option that an older parent only knows as left to the preset is left out.
+    """
+    plain = {k: v for k, v in params.items() if not k.startswith(RESOLVED) and v != LEFT}
+    return plain | {
+        k.removeprefix(RESOLVED): v for k, v in params.items() if k.startswith(RESOLVED)
+    }
 
 
 def is_busy(status: str, tags: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from mlflow.entities import Metric, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from credit.tracking.artifacts import harmless, visible
 from credit.tracking.marks import CONTINUED_BY, KIND, NOTE, PARENT, search
@@ -39,15 +39,20 @@ _EXPERIMENT = "\n\n".join(
         "*rho/deep* (ρ) says how well the credit predicts the loss. *growth/max* above 50: the "
         "network's scale runs away. *valid/reference* is 0 where the gradient is too small to "
         "compare with. *k* is the number of trained blocks, counted from the last: the run "
-        "`dfa k4 s42` is rule dfa, k = 4, seed 42. Runs are nested under their experiment. In the "
-        "charts, *Group by → rule* gives one curve per rule.",
+        "`dfa k4 s42` is rule dfa, k = 4, seed 42. Runs are nested under their experiment, whose "
+        "page links their table and their curves.",
     )
 )
 """The first line is also the description in the list of experiments, where it is plain text."""
 
 
 def set_page(
-    store: Store, run_id: str, note: str, answer: str, metrics: Mapping[str, float]
+    store: Store,
+    run_id: str,
+    note: str,
+    answer: str,
+    metrics: Mapping[str, float],
+    params: Mapping[str, str],
 ) -> None:
     """Describe a parent run, unless a person has, and log what its row in the table shows."""
     run = store.client.get_run(run_id)
@@ -61,7 +66,8 @@ def set_page(
         for name, value in metrics.items()
         if run.data.metrics.get(name) != value
     ]
-    store.client.log_batch(run_id, metrics=changed, tags=tags)
+    new = [Param(*param) for param in params.items()]
+    store.client.log_batch(run_id, metrics=changed, params=new, tags=tags)
 
 
 def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:

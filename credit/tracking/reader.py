@@ -26,6 +26,7 @@ from credit.tracking.marks import (
     SCHEMA_TAG,
     SPEC,
     SWEEP,
+    settings,
 )
 from credit.tracking.rows import Row, Tags, in_order, select
 from credit.tracking.store import AWAY, reach, shown, sqlite_path, tracking_uri
@@ -108,7 +109,7 @@ class Reader:
 
         Returns:
             Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
-            dictionary of strings.
+            dictionary of strings: the options as the runs have them.
         """
         kept = self._parents(kind)
         return pd.DataFrame(
@@ -117,7 +118,7 @@ class Reader:
                 "kind": [row.tags[KIND] for row in kept],
                 "sweep_hash": [row.tags.get(SWEEP) for row in kept],
                 "note": [row.tags.get(NOTE) for row in kept],
-                "params": [dict(row.params) for row in kept],
+                "params": [settings(row.params) for row in kept],
             }
         )
 

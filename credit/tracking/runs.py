@@ -22,6 +22,7 @@ from credit.tracking.marks import (
     OWNER,
     PARENT,
     REASON,
+    RESOLVED,
     SCHEMA_TAG,
     SPEC,
     SWEEP,
@@ -31,14 +32,14 @@ from credit.tracking.marks import (
     owner_tags,
     same_value,
     search,
+    settings,
 )
 from credit.tracking.notes import note_tags
 from credit.tracking.rows import select
 from credit.tracking.store import Store, is_final
 
-LEFT_OPEN = {"device": "auto", "credit_reduction": "published"}
-"""Values that leave a choice open, as `preset` does for every parameter. `mlflow run` logs them as
-given, before the choice is made."""
+LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
+"""Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
 
 
 class Busy(CreditError):
@@ -83,6 +84,8 @@ def open_parent(
 ) -> str:
     """The parent run of this invocation, as a run id: RUNNING, named, with its parameters.
 
+    `params` are logged twice, by their names and with `RESOLVED` before them.
+
     Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, and takes over the
     children of older parents with the same sweep hash. Otherwise the newest such parent goes on, or
     a new one begins. Where another process trains the same sweep, this one joins it.
@@ -117,7 +120,8 @@ def open_parent(
     run_id = run.info.run_id
     client.update_run(run_id, status="RUNNING", name=name)
     missing = {k: v for k, v in context_tags().items() if k not in run.data.tags}
-    _log(client, run, params, {**missing, **tags})
+    resolved = {f"{RESOLVED}{key}": value for key, value in params.items()}
+    _log(client, run, {**params, **resolved}, {**missing, **tags})
     for parent in older:
         if parent.info.run_id != run_id and CONTINUED_BY not in parent.data.tags:
             _supersede(store, parent, run_id)
@@ -317,18 +321,16 @@ def _log(
 
 
 def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
-    logged = run.data.params
+    logged = settings(run.data.params)
     return [
         k
         for k, v in params.items()
-        if k in logged
-        and logged[k] not in ("preset", LEFT_OPEN.get(k))
-        and not same_value(logged[k], v)
+        if k in logged and logged[k] != LEFT_OPEN.get(k) and not same_value(logged[k], v)
     ]
 
 
 def _agree(run: Run, params: Mapping[str, str], who: str, strict: bool) -> None:
-    logged = run.data.params
+    logged = settings(run.data.params)
     for key in _differences(run, params):
         raise CreditError(
             f"{key}={params[key]!r}, but {who} {key}={logged[key]!r}: pass {key} on unchanged"

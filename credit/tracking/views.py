@@ -20,7 +20,7 @@ import requests
 from mlflow.version import VERSION
 from packaging.version import InvalidVersion, Version
 
-from credit.tracking.marks import PARENT
+from credit.tracking.marks import PARENT, RESOLVED
 from credit.tracking.store import Store, is_http
 
 VIEW = "mlflow.sharedViewState."
@@ -31,6 +31,8 @@ WORKFLOW = "workflowType=machine_learning"
 """Without it the UI opens its pages for language models."""
 SINCE = Version("3.16")
 """The first MLflow with named views."""
+_MOST = 6
+"""Columns of accuracies that leave room for the rest."""
 _METRICS = ("accuracy/test", "alignment/deep", "rho/deep", "growth/max", "valid/reference")
 
 
@@ -49,6 +51,14 @@ def view_link(store: Store, key: str, charts: bool = False) -> str:
     """A saved view: the table of its runs, or the table beside charts."""
     mode = "&compareRunsMode=CHART" if charts else ""
     return f"#/experiments/{store.experiment_id}/runs?{WORKFLOW}&viewStateShareKey={key}{mode}"
+
+
+def front_page(store: Store) -> str:
+    """Return the address of the results of all experiments; of the runs, while there are none."""
+    tags = store.client.get_experiment(store.experiment_id).tags
+    if f"{VIEW}{OVERVIEW}" not in tags:
+        return store.ui_link
+    return store.ui_link.partition("#")[0] + view_link(store, OVERVIEW)
 
 
 def compare_link(store: Store, run_ids: Sequence[str]) -> str:
@@ -95,11 +105,17 @@ def save_runs_view(
     _save(store, view_key(parent_id), name, state)
 
 
-def save_overview(store: Store) -> None:
-    """Save the view of all parents that have an answer, newest first."""
+def save_overview(store: Store, accuracies: Sequence[str]) -> None:
+    """Save the view of all parents that have an answer, newest first.
+
+    Args:
+        accuracies: metrics of the parents, by rule; the first few are shown.
+    """
     columns = [_column("tags", ANSWER)]
+    columns += [_column("metrics", name) for name in accuracies[:_MOST]]
     columns += [_column("metrics", f"checks/{end}") for end in ("passed", "failed", "undefined")]
-    columns += [_column("params", name) for name in ("preset", "dataset", "epochs", "seeds")]
+    shown = ("preset", "dataset", "epochs", "seeds")
+    columns += [_column("params", f"{RESOLVED}{name}") for name in shown]
     state = _state(
         filter=f"tags.`{ANSWER}` LIKE '%'",
         order="attributes.start_time",
