@@ -143,6 +143,11 @@ def test_exact_credit_has_alignment_one_and_its_negative_minus_one():
     assert up.metrics["valid/reference"] == 1.0
 
 
+def test_a_cosine_that_is_one_within_float_error_is_logged_as_one():
+    given = (0.99999997, -0.9999994, 0.99999, 0.3, 1.0, float("nan"))
+    assert [alignment.cosine_number(v) for v in given] == [1.0, -1.0, 0.99999, 0.3, 1.0, None]
+
+
 def test_random_credit_has_mean_zero_and_deviation_one_over_root_d():
     (result,) = report(exact, data=batch(n=4000), options=Options(directions=1))
     for row in result.layers:

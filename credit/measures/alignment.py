@@ -2,11 +2,16 @@
 
 Per sample and per layer. Mean, median and standard deviation (over the batch, ddof 0) go into the
 layer table; the mean is the metric. A sample without a direction, its gradient or its credit
-exactly zero, is left out and counted.
+exactly zero, is left out and counted. A cosine that is ±1 within float error is logged as ±1.
 """
+
+from torch import Tensor
 
 from credit.measures import validity, vectors
 from credit.measures.base import CONTROLS, Probe, Report, layer_name, mean_of, number
+
+FLOAT_ERROR = 1e-6
+"""How far float32 leaves the cosine of a vector with itself from 1, with room to spare."""
 
 
 def measure(probe: Probe) -> list[Report]:
@@ -38,16 +43,16 @@ def measure(probe: Probe) -> list[Report]:
                 "status": status,
                 "exact_by_construction": probe.exact_at_output[run] and layer == last,
                 "reference_floor": floor,
-                "alignment_mean": number(defined.mean()),
-                "alignment_median": number(vectors.median(cos[run])),
+                "alignment_mean": cosine_number(defined.mean()),
+                "alignment_median": cosine_number(vectors.median(cos[run])),
                 "alignment_std": number(defined.std(correction=0)) if len(defined) else None,
                 "alignment_undefined": cos.shape[-1] - len(defined),
             }
             passed = vectors.cosine(probe.grads[-1][run], g[run]).double()
-            row["copy"] = number(passed.nanmean())
+            row["copy"] = cosine_number(passed.nanmean())
             for name in CONTROLS:
                 control = vectors.cosine(probe.control(name, run, layer), g[run]).double()
-                row[f"alignment_{name}"] = number(control.nanmean())
+                row[f"alignment_{name}"] = cosine_number(control.nanmean())
                 if name == "random":  # 1/sqrt(d) for directions that know nothing of g
                     known = control[~control.isnan()]
                     row["alignment_random_std"] = (
@@ -77,3 +82,12 @@ def measure(probe: Probe) -> list[Report]:
         )
         report.add("valid/reference", float(reference_ok))
     return reports
+
+
+def cosine_number(value: Tensor | float) -> float | None:
+    """Return a cosine as a float, exactly ±1 within FLOAT_ERROR of it; None if it is not finite.
+
+    Else the rounding of float32 draws a zigzag where the direction is exact.
+    """
+    known = number(value)
+    return float(round(known)) if known is not None and 0 < 1 - abs(known) <= FLOAT_ERROR else known
