@@ -14,9 +14,9 @@ from credit.analysis.results import Results
 from credit.analysis.selection import IRRELEVANT, OWN, finished, in_order, pick
 from credit.analysis.wording import LEARNED
 from credit.spec import LEARNED_FIELDS, RunSpec, field_types, format_value
-from credit.tracking.marks import CONTINUED_BY, RESOLVED, settings
+from credit.tracking.marks import RESOLVED, settings
 from credit.tracking.store import AWAY, Store, repeated_if_taken, shown
-from credit.tracking.writer import notes, views
+from credit.tracking.writer import join, notes, views
 
 _MOST_COMPARED = 8
 
@@ -46,8 +46,7 @@ def _show(
     store: Store, parent_id: str, runs: pd.DataFrame, found: Results, with_report: bool
 ) -> str:
     parent = store.client.get_run(parent_id)
-    if CONTINUED_BY in parent.data.tags:  # its runs are shown by another parent
-        return ""
+    join(store, parent_id, runs["run_id"])  # those of older stores and exports do not say so
     types = {name: kind for name, kind in field_types().items() if name not in IRRELEVANT}
     # what differs between rules only is their own way, and does not tell their runs apart
     varying = [

@@ -28,6 +28,7 @@ from credit.tracking.writer import (
     Writer,
     contested,
     find_children,
+    join,
     open_child,
     release,
 )
@@ -125,6 +126,8 @@ class Queue:
 
     def _settle(self, found: Mapping[str, FoundRun]) -> None:
         before = len(self._open)
+        there = [old.run_id for old in found.values() if old.status in ("FINISHED", "FAILED")]
+        patiently(self._store, lambda: join(self._store, self._parent_id, there))
         for key, old in found.items():
             if old.status == "FAILED":
                 self.failures[label(self._open[key])] = old.reason or "failed earlier"

@@ -24,7 +24,6 @@ from credit.tracking.store import AWAY, quick_http, shown
 from credit.tracking.writer import (
     Store,
     Writer,
-    adopt,
     end_parent,
     find_children,
     leads,
@@ -141,7 +140,6 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
                     )
             run_ids = list(outcome.run_ids.values())
             patiently(store, lambda: log_children(store, parent_id, run_ids))
-            patiently(store, lambda: adopt(store, parent_id, run_ids))
             drop_leftovers(store, state)
             status = "FINISHED"
             return outcome

@@ -272,7 +272,7 @@ def assert_nothing_is_left(survived: sweep.Outcome) -> None:
     assert parent["run_id"] == survived.parent_id and parent["status"] == "FINISHED"
     runs = reader.runs()
     assert set(runs["status"]) == {"FINISHED"}
-    assert set(runs["parent_id"]) == {survived.parent_id}
+    assert set(reader.children(survived.parent_id)) == set(runs["run_id"])
     assert set(runs["run_id"]) == set(survived.run_ids.values())
     for run_id in runs["run_id"]:
         assert reader.artifact(run_id, "diagnostics/layers.csv").is_file()

@@ -105,7 +105,7 @@ def test_round_trip_keeps_everything(exported, other, tmp_path):
     [parent] = reader.parents("ladder")["run_id"]
     run = reader.run(parent)
     assert run.info.run_name == "ladder"
-    assert run.data.params == {"rules": "dfa"}
+    assert run.data.params == {"rules": "dfa", "sweep.rules": "dfa"}
     assert set(new["parent_id"]) == {parent}
     children = list(new["run_id"])
     named = json.loads(reader.artifact(parent, "runs.json").read_text())["runs"]
@@ -138,6 +138,25 @@ def test_export_again_gives_the_same_files(exported, tmp_path):
     assert {path: path.read_bytes() for path in exported.rglob("*") if path.is_file()} == files
     with pytest.raises(CreditError, match="not an export"):
         export(connect(), [], tmp_path)
+
+
+def test_runs_that_name_only_one_parent_are_read_and_imported_as_before(
+    tracking_store, _empty_store, tmp_path, monkeypatch
+):
+    """As in stores and exports from before runs were marked by every parent that uses them."""
+    store = open_store()
+    parent, ids = fill(store, tmp_path)
+    for run_id in ids:
+        store.client.delete_tag(run_id, f"credit.sweep.{parent}")
+    assert set(connect().runs(parent=parent)["run_id"]) == set(ids)
+    folder = export(connect(), [parent, *ids], tmp_path / "export")
+    damage(folder, lambda document: [run.pop("sweeps") for run in document["runs"]])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
+    (tmp_path / "new.db").write_bytes(_empty_store.read_bytes())
+    import_into(open_store(), folder)
+    (parent,) = connect().parents()["run_id"]
+    marked = connect().runs(filter=f"tags.`credit.sweep.{parent}` = '1'")
+    assert len(marked) == len(ids)
 
 
 def test_second_import_creates_nothing(exported, other):

@@ -152,7 +152,10 @@ def test_a_larger_grid_trains_only_what_is_missing():
     assert first.run_ids.items() <= second.run_ids.items()
     runs = connect().runs(parent=second.parent_id)
     assert len(runs) == 8
-    assert set(runs["parent_id"]) == {second.parent_id}  # the smaller grid's runs moved here
+    assert len(connect().runs(parent=first.parent_id)) == 3  # and the smaller grid keeps its own
+    client, own = open_store().client, f"tags.`credit.sweep.{second.parent_id}` = '1'"
+    found = client.search_runs([open_store().experiment_id], own)  # as the UI's views ask
+    assert {one.info.run_id for one in found} == set(second.run_ids.values())
 
 
 class Broken(BaseException):
@@ -514,12 +517,12 @@ def test_a_store_that_does_not_answer_once_ends_no_sweep(monkeypatch):
 
         monkeypatch.setattr(sweep, name, action)
 
-    for name in ("leads", "log_children", "adopt"):
+    for name in ("leads", "log_children"):
         blip(name)
     no_wait = run_queue.tenacity.wait_none()
     monkeypatch.setattr(run_queue.tenacity, "wait_exponential", lambda **_: no_wait)
     run(grid()[:1])
-    assert failed == ["leads", "log_children", "adopt"]
+    assert failed == ["leads", "log_children"]
     assert set(connect().parents()["status"]) == {"FINISHED"}
 
 

@@ -126,11 +126,7 @@ def test_unwritable_sqlite_file_is_an_error(name, monkeypatch, tmp_path):
         open_store()
 
 
-def test_a_parent_that_was_deleted_for_good_is_no_outage(opened):
-    ours = parent_of(opened)
-    child = open_child(opened, ours, SPEC)
-    opened.client.set_tag(child, marks.PARENT, "0" * 32)  # as `mlflow gc` leaves it
-    runs.adopt(opened, ours, [child])
+def test_a_run_that_was_deleted_for_good_is_no_outage(opened):
     began = time.monotonic()
     with pytest.raises(CreditError, match=r"refuses it .*0{32}.*run the same command again"):
         run_queue.patiently(opened, lambda: opened.client.get_run("0" * 32))
@@ -217,13 +213,14 @@ def test_mlflow_run_parameter_that_disagrees_is_an_error(key, value, opened, mon
         parent_of(opened)
 
 
-def test_parent_of_mlflow_run_takes_over_the_children(opened, monkeypatch):
+def test_parent_of_mlflow_run_continues_an_older_one_that_keeps_its_runs(opened, monkeypatch):
     older = parent_of(opened)
     child = open_child(opened, older, SPEC)
     new = opened.client.create_run(opened.experiment_id).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", new)
     assert parent_of(opened) == new
-    assert opened.client.get_run(child).data.tags["mlflow.parentRunId"] == new
+    runs.join(opened, new, [child])
+    assert connect().children(older) == connect().children(new) == [child]
     old = opened.client.get_run(older)
     assert old.info.status == "KILLED"
     assert old.data.tags["credit.continued_by"] == new
@@ -317,6 +314,8 @@ def test_child_is_reopened_in_place(opened):
     assert run.info.status == "RUNNING"
     assert "credit.reason" not in run.data.tags
     assert run.data.tags["mlflow.parentRunId"] == new_parent
+    for above in (parent, new_parent):  # both use it
+        assert set(connect().runs(parent=above)["run_id"]) == {child}
     assert len(run.inputs.dataset_inputs) == 1
     with pytest.raises(CreditError, match="k='1'"):
         open_child(opened, parent, SPEC.replace(k=1), found)

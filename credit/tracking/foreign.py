@@ -91,8 +91,10 @@ def _check(record: dict[str, Any], path: Path) -> None:
     parent_id, dataset = record["parent_id"], record["dataset"]
     if not is_run_id(run_id):
         raise malformed(path, f"run id {run_id!r}")
-    if parent_id is not None and not is_run_id(parent_id):
-        raise malformed(path, f"run id {parent_id!r}")
+    for above in ([] if parent_id is None else [parent_id], record.get("sweeps", ())):
+        for other in above:
+            if not is_run_id(other):
+                raise malformed(path, f"run id {other!r}")
     if record["status"] not in ENDED:
         raise malformed(path, f"status {record['status']!r}")
     data = [] if dataset is None else [dataset[key] for key in ("name", "digest", "source")]

@@ -1,8 +1,9 @@
 """What runs are known by: the names of their tags, who owns them, where they come from.
 
 `credit.schema` on all; `credit.kind` and `credit.sweep_hash` on parents; `credit.spec_hash` on
-children; `credit.owner` (host:pid:start) and `credit.heartbeat` (unix seconds) on a run that a
-process trains.
+children, and there `credit.sweep.<id>` for every parent that uses the run (the UI nests it below
+only one of them, `mlflow.parentRunId`); `credit.owner` (host:pid:start) and `credit.heartbeat`
+(unix seconds) on a run that a process trains.
 """
 
 import functools
@@ -39,6 +40,7 @@ RESOLVED = "sweep."
 `mlflow run` logs what was typed, such as `preset`, and no parameter can be changed."""
 LEFT = "preset"
 """The value of an option that is left to the preset."""
+MEMBER = "credit.sweep."
 
 SILENT_S = 600
 """A run on another host whose heartbeat is older than this many seconds counts as abandoned."""
@@ -69,6 +71,17 @@ def settings(params: Mapping[str, str]) -> dict[str, str]:
     return plain | {
         k.removeprefix(RESOLVED): v for k, v in params.items() if k.startswith(RESOLVED)
     }
+
+
+def member_tag(parent_id: str) -> dict[str, str]:
+    """The tag of every run that this parent uses, whichever parent it was trained for."""
+    return {f"{MEMBER}{parent_id}": "1"}
+
+
+def sweeps_of(tags: Mapping[str, str]) -> set[str]:
+    """Ids of the parents that use the run with these tags; old runs name only their first one."""
+    named = {key.removeprefix(MEMBER) for key in tags if key.startswith(MEMBER)}
+    return named | {tags[PARENT]} if PARENT in tags else named
 
 
 def is_busy(status: str, tags: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from credit.tracking.artifacts import harmless, visible
-from credit.tracking.marks import CONTINUED_BY, KIND, NOTE, PARENT, search
+from credit.tracking.marks import CONTINUED_BY, KIND, NOTE, member_tag, search
 from credit.tracking.store import Store
 from credit.tracking.views import ANSWER, OVERVIEW, run_link, view_link
 
@@ -72,7 +72,7 @@ def set_page(
 
 def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:
     """Give a parent's child runs the colours of their rules; a colour that is there stays."""
-    for run in search(store.client, [store.experiment_id], {PARENT: parent_id}):
+    for run in search(store.client, [store.experiment_id], member_tag(parent_id)):
         color = colors.get(run.data.params.get("rule", ""))
         if color and COLOR not in run.data.tags:
             store.client.set_tag(run.info.run_id, COLOR, color)
@@ -118,7 +118,7 @@ def with_answer(store: Store) -> list[Run]:
 def answered(parents: Iterable[Run], order: Sequence[str]) -> dict[str, tuple[str, int, str]]:
     """Those with finished runs: name, finished runs and answer of each.
 
-    By kind in the given order, of a kind the newest first; none whose runs went to another parent.
+    By kind in the given order, of a kind the newest first; none that another parent continued.
 
     Args:
         parents: of `with_answer`.

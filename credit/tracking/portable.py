@@ -40,10 +40,12 @@ from credit.tracking.marks import (
     REASON,
     SCHEMA_TAG,
     SOURCE,
+    member_tag,
     search,
+    sweeps_of,
 )
 from credit.tracking.reader import Reader, read_children
-from credit.tracking.runs import log_children
+from credit.tracking.runs import join, log_children
 from credit.tracking.store import Store
 from credit.tracking.views import ANSWER
 
@@ -75,8 +77,9 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_file():
         raise CreditError(f"{folder} is not empty and not an export: name another folder")
     runs = {run_id: reader.run(run_id) for run_id in run_ids}
-    for parent_id in {run.data.tags[PARENT] for run in runs.values() if PARENT in run.data.tags}:
-        runs.setdefault(parent_id, reader.run(parent_id))
+    for run in [*runs.values()]:
+        if PARENT in run.data.tags and not sweeps_of(run.data.tags) & runs.keys():
+            runs[run.data.tags[PARENT]] = reader.run(run.data.tags[PARENT])
     names = {run_id: run.data.tags.get(IMPORTED_FROM, run_id) for run_id, run in runs.items()}
     for run_id, name in names.items():
         if not is_run_id(name):
@@ -140,6 +143,7 @@ def import_into(store: Store, folder: Path | str) -> Imported:
             tags = {**_shown(record["tags"]), SCHEMA_TAG: SCHEMA, IMPORTED_FROM: original}
             if record["parent_id"] in new_ids:
                 tags[PARENT] = new_ids[record["parent_id"]]
+                tags |= member_tag(tags[PARENT])
             run = store.client.create_run(
                 store.experiment_id, start_time=record["start"], tags=tags, run_name=record["name"]
             )
@@ -150,6 +154,7 @@ def import_into(store: Store, folder: Path | str) -> Imported:
         if named := children.get(record["run_id"]):
             log_children(store, run_id, [new_ids[child] for child in named if child in new_ids])
         store.client.set_terminated(run_id, record["status"], record["end"])
+    _join_all(store, records if todo else [], children, new_ids)
     changed = {r["parent_id"] or r["run_id"] for r in todo}
     parents = [
         new_ids[r["run_id"]]
@@ -158,6 +163,21 @@ def import_into(store: Store, folder: Path | str) -> Imported:
         and (r["run_id"] in changed or ANSWER not in here[r["run_id"]].data.tags)
     ]
     return Imported(len(todo), len(records) - len(todo), tuple(parents))
+
+
+def _join_all(
+    store: Store,
+    records: Iterable[Mapping[str, Any]],
+    children: Mapping[str, list[str]],
+    new_ids: Mapping[str, str],
+) -> None:
+    """Mark runs as used by every parent of the export, also those that were there before it."""
+    members = {parent: {*named} for parent, named in children.items()}
+    for record in records:
+        for parent in {record["parent_id"], *record.get("sweeps", ())} - {None}:
+            members.setdefault(parent, set()).add(record["run_id"])
+    for parent in members.keys() & new_ids.keys():
+        join(store, new_ids[parent], [new_ids[run] for run in members[parent] if run in new_ids])
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -185,11 +205,12 @@ def _record(run: Run, names: dict[str, str]) -> dict[str, Any]:
         kept[SOURCE] = Path(kept[SOURCE]).name
     if CONTINUED_BY in kept:
         kept[CONTINUED_BY] = names.get(kept[CONTINUED_BY], kept[CONTINUED_BY])
-    parent = tags.get(PARENT)
+    sweeps = sorted(names[parent] for parent in sweeps_of(tags) & names.keys())
     return {
         "run_id": names[info.run_id],
         "name": info.run_name,
-        "parent_id": names[parent] if parent else None,
+        "parent_id": names.get(tags.get(PARENT, ""), next(iter(sweeps), None)),
+        "sweeps": sweeps,
         "status": info.status if info.status in ENDED else "KILLED",
         "start": info.start_time,
         "end": info.end_time or info.start_time,

@@ -26,6 +26,7 @@ from credit.tracking.marks import (
     SCHEMA_TAG,
     SPEC,
     SWEEP,
+    member_tag,
     settings,
 )
 from credit.tracking.rows import Row, Tags, in_order, select
@@ -125,11 +126,11 @@ class Reader:
     def children(self, parent_id: str) -> list[str]:
         """Ids of the runs that a parent uses.
 
-        Those it names in `runs.json`, which may belong to other parents, and those nested under it.
+        Those it names in `runs.json`, in its order, then those that are marked as its own.
         """
         named = self._named(parent_id, self.run(parent_id).info.artifact_uri or "")
-        nested = [row.run_id for row in self._select({PARENT: parent_id})]
-        return list(dict.fromkeys([*named, *nested]))
+        marked = [row.run_id for row in self._marked([parent_id], {})]
+        return list(dict.fromkeys([*named, *marked]))
 
     def run(self, run_id: str) -> Run:
         """MLflow's own record of a run.
@@ -189,12 +190,19 @@ class Reader:
         return self._select({SCHEMA_TAG: SCHEMA}, filter=filter)
 
     def _used_by(self, parents: Mapping[str, str], filter: str) -> list[Row]:
-        """The runs nested under some parents, or named by them. `parents`: id -> artifact URI."""
+        """The runs that some parents use. `parents`: id -> artifact URI."""
         schema = {SCHEMA_TAG: SCHEMA}
-        nested = self._select({**schema, PARENT: parents.keys()}, filter=filter)
+        marked = self._marked(parents, schema, filter)
         named = {child for parent in parents.items() for child in self._named(*parent)}
-        others = self._select(schema, named - {row.run_id for row in nested}, filter)
-        return in_order([*nested, *others])
+        others = self._select(schema, named - {row.run_id for row in marked}, filter)
+        return in_order([*marked, *others])
+
+    def _marked(self, parents: Collection[str], tags: Tags, filter: str = "") -> list[Row]:
+        """The runs that carry some parents' tags, or, as in old stores, are nested under them."""
+        found = self._select({**tags, PARENT: parents}, filter=filter)
+        for parent in parents:
+            found += self._select({**tags, **member_tag(parent)}, filter=filter)
+        return in_order({row.run_id: row for row in found}.values())
 
     def _parents(self, kind: str | None) -> list[Row]:
         tags = {SCHEMA_TAG: SCHEMA} | ({KIND: kind} if kind else {})

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
-from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
@@ -29,6 +28,7 @@ from credit.tracking.marks import (
     context_tags,
     heartbeat,
     is_busy,
+    member_tag,
     owner_tags,
     same_value,
     search,
@@ -36,7 +36,7 @@ from credit.tracking.marks import (
 )
 from credit.tracking.notes import note_tags
 from credit.tracking.rows import select
-from credit.tracking.store import Store, is_final
+from credit.tracking.store import Store
 
 LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
 """Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
@@ -86,9 +86,9 @@ def open_parent(
 
     `params` are logged twice, by their names and with `RESOLVED` before them.
 
-    Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, and takes over the
-    children of older parents with the same sweep hash. Otherwise the newest such parent goes on, or
-    a new one begins. Where another process trains the same sweep, this one joins it.
+    Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, which then continues
+    older parents of the same sweep hash. Otherwise the newest such parent goes on, or a new one
+    begins. Where another process trains the same sweep, this one joins it.
 
     Raises:
         CreditError: a parameter was logged with another value or is not one of `params`.
@@ -124,7 +124,9 @@ def open_parent(
     _log(client, run, {**params, **resolved}, {**missing, **tags})
     for parent in older:
         if parent.info.run_id != run_id and CONTINUED_BY not in parent.data.tags:
-            _supersede(store, parent, run_id)
+            client.set_tag(parent.info.run_id, CONTINUED_BY, run_id)
+            if parent.info.status == "RUNNING":
+                client.set_terminated(parent.info.run_id, "KILLED")
     return run_id
 
 
@@ -176,6 +178,7 @@ def open_child(
     """
     client, params = store.client, spec.to_params()
     tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, **owner_tags()}
+    tags |= member_tag(parent_id)
     if found is None:
         blocks = f"last {spec.k} of {spec.depth} blocks train"
         note = f"{spec.dataset}, credit rule {spec.rule}, {blocks}, seed {spec.seed}"
@@ -192,6 +195,8 @@ def open_child(
             )
         _agree(run, params, f"run {found.run_id} has", strict=False)
         client.update_run(found.run_id, status="RUNNING")
+        if PARENT in run.data.tags:  # it stays a run of the parent that it was nested under
+            tags |= member_tag(run.data.tags[PARENT])
         if REASON in run.data.tags:
             client.delete_tag(found.run_id, REASON)
         _log(client, run, {}, tags)
@@ -278,37 +283,15 @@ def log_results(
         log_dataset(store, run_id, dataset_info)
 
 
-def adopt(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
-    """Take over the children of every parent of this kind that has no child outside `run_ids`.
-
-    A grid that grew, rung by rung or seed by seed, then shows all its runs under its newest parent.
-    A parent that is being trained keeps its own.
-    """
-    mine = set(run_ids)
-    owners = {store.client.get_run(run_id).data.tags.get(PARENT, parent_id) for run_id in mine}
-    kind = store.client.get_run(parent_id).data.tags.get(KIND)
-    for owner in owners - {parent_id}:
-        try:
-            older = store.client.get_run(owner)
-        except MlflowException as error:
-            if is_final(error):  # deleted for good, its children are nobody's
-                continue
-            raise
-        if older.data.tags.get(KIND) != kind or is_busy(older.info.status, older.data.tags):
-            continue
-        theirs = search(store.client, [store.experiment_id], {PARENT: owner})
-        if {run.info.run_id for run in theirs} <= mine:
-            _supersede(store, older, parent_id)
-
-
-def _supersede(store: Store, older: Run, run_id: str) -> None:
-    """Hand the children of `older` to the parent `run_id`."""
-    client, old_id = store.client, older.info.run_id
-    for child in search(client, [store.experiment_id], {PARENT: old_id}):
-        client.set_tag(child.info.run_id, PARENT, run_id)
-    client.set_tag(old_id, CONTINUED_BY, run_id)
-    if older.info.status == "RUNNING":
-        client.set_terminated(old_id, "KILLED")
+def join(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
+    """Mark runs as used by a parent, whichever parent they were trained for."""
+    tag = member_tag(parent_id)
+    lacking = set(run_ids)
+    if lacking:
+        rows = select(store.uri, store.client, [store.experiment_id], tag)
+        lacking -= {row.run_id for row in rows}
+    for run_id in sorted(lacking):
+        store.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tag.items()])
 
 
 def _log(

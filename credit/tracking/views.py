@@ -20,7 +20,7 @@ import requests
 from mlflow.version import VERSION
 from packaging.version import InvalidVersion, Version
 
-from credit.tracking.marks import PARENT, RESOLVED
+from credit.tracking.marks import RESOLVED, member_tag
 from credit.tracking.store import Store, is_http
 
 VIEW = "mlflow.sharedViewState."
@@ -89,11 +89,12 @@ def save_runs_view(
         depth: the last hidden state's number, whose norms are shown.
         metrics: those that the runs have.
     """
+    ((member, yes),) = member_tag(parent_id).items()
     columns = [_column("params", field) for field in fields]
     columns += [_column("metrics", metric) for metric in _METRICS if metric in metrics]
     sections, cards = _charts(across, depth, metrics)
     state = _state(
-        filter=f"tags.`{PARENT}` = '{parent_id}'",
+        filter=f"tags.`{member}` = '{yes}'",
         order=_column(
             "metrics", "accuracy/test" if "accuracy/test" in metrics else "alignment/deep"
         ),
