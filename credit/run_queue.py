@@ -213,8 +213,8 @@ class Queue:
         self, free: Iterable[RunSpec], found: Mapping[str, FoundRun]
     ) -> dict[str, tuple[checkpoint.Header, int]]:
         """Checkpoints to go on from, by spec hash."""
-        files, unreadable = checkpoint.find(self._state / "stacks")
         known = {spec.spec_hash for spec in free} & found.keys() - self._from_scratch
+        files, unreadable = checkpoint.find(self._state / "stacks", known)
         if unreadable and (lost := known - files.keys()):
             raise CreditError(f"{unreadable[0]} ({len(lost)} runs of this sweep have no other one)")
         for reason in unreadable:

@@ -57,6 +57,7 @@ MEMBER_FIELDS = LEARNED_FIELDS | {
     "alpha",
     "start",
     "rule_code",
+    "rule_option",
 }
 """Fields in which the runs of one stack may differ; in all others they must agree."""
 
@@ -93,6 +94,9 @@ class RunSpec:
     )
     rule: str = _knob("bp", "credit rule: a name, or package.module:Rule")
     rule_code: str = _knob("none", "digest of the code of a rule from outside the package")
+    rule_option: str = _knob(
+        "none", "fields of a rule's own, as in k=32,beta=0.5; package.module:Rule only"
+    )
     k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
     seed: int = _knob(42, "names every random stream of the run", at_least=0)
     width: int = _knob(256, "units per hidden state, d", at_least=1)
@@ -216,6 +220,8 @@ class RunSpec:
         for name, short in SHORT_NAMES.items():
             if (value := getattr(self, name)) != getattr(RunSpec, name):
                 parts.append(short if value is True else f"{short}{format_value(value)}")
+        if self.rule_option != RunSpec.rule_option:
+            parts.append(self.rule_option)
         if self.precision != RunSpec.precision:
             parts.append(self.precision)
         return " ".join(parts)

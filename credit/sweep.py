@@ -8,12 +8,12 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from credit import rule_source, rules
+from credit import rule_options, rule_source, rules
 from credit.errors import CreditError
 from credit.networks import Networks
 from credit.run_queue import Queue, claims_lock, patiently
@@ -61,10 +61,12 @@ def resolve(spec: RunSpec) -> RunSpec:
         CreditError: the rule does not exist, or the device is not there.
     """
     rule = rules.get(spec.rule)
-    knobs = {f.name for f in fields(rule)} if is_dataclass(rule) else set()
+    knobs = rule_options.knobs(rule)
     changes: dict[str, object] = {
         name: getattr(RunSpec, name) for name in LEARNED_FIELDS - knobs
     }  # what the rule does not read, it does not claim
+    taken = spec.rule_option if rule_options.own(rule) else rule_options.NONE
+    changes["rule_option"] = rule_options.canonical(rule, taken)
     changes["rule_code"] = rule_source.digest(spec.rule)
     if "warmup_ratio" in knobs and not warmup_epochs(spec.warmup_ratio, spec.epochs):
         changes["warmup_ratio"] = 0.0  # what rounds to none is none
@@ -79,7 +81,6 @@ def resolve(spec: RunSpec) -> RunSpec:
             raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
     if spec.precision == "tf32" and not str(changes.get("device", spec.device)).startswith("cuda"):
         raise CreditError("precision=tf32 is a GPU's: pass fp32 or bf16, or device=cuda")
-    rule.configured(spec)  # raises where the rule wants what there is not
     if rule.exact_products and spec.precision in ("bf16", "tf32"):
         raise CreditError(
             f"precision={spec.precision} drowns the small loss differences that {spec.rule} learns "

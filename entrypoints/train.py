@@ -1,6 +1,6 @@
 """Train one run: one credit rule, one k, one seed."""
 
-from credit import cli
+from credit import cli, rule_options, rules
 from credit.experiment import conduct
 from credit.spec import SETTLED_FIELDS, RunSpec
 from credit.sweep import Sweep, resolve
@@ -10,7 +10,9 @@ DEFAULTS = {n: v for n, v in RunSpec().to_params().items() if n not in SETTLED_F
 
 def main() -> int:
     """Train it and say where it is."""
-    spec = resolve(RunSpec.from_mapping(cli.options(__doc__, DEFAULTS, cli.spec_helps())))
+    asked = RunSpec.from_mapping(cli.options(__doc__, DEFAULTS, cli.spec_helps()))
+    rule_options.check_taken({asked.rule: rules.get(asked.rule)}, asked.rule_option)
+    spec = resolve(asked)
     return conduct(
         Sweep(
             kind="train",

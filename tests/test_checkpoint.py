@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import resource
 import shutil
 import subprocess
@@ -24,12 +25,14 @@ from credit.rules import Shape
 from credit.spec import SCHEMA, RunSpec
 from credit.training.checkpoint import (
     find,
+    network_of,
     previous,
     read_header,
     restore,
     save_run,
     save_stack,
 )
+from credit.training.checksum import CHECKSUM
 from credit.training.loop import train
 from credit.training.stack import Stack, arrange
 
@@ -266,9 +269,10 @@ def saved(tmp_path: Path) -> Path:
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Tensor], dict[str, str]], None]) -> None:
-    """Save the file again after `change` has worked on its tensors and metadata."""
+    """Save the file again, without checksum, after `change` has worked on tensors and metadata."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
+    del metadata[CHECKSUM]
     values = {name: value.clone() for name, value in load_file(path).items()}  # not of the file
     change(values, metadata)
     save_file(values, path, metadata)
@@ -290,6 +294,51 @@ def refused(path: Path, *words: str) -> None:
 def test_a_truncated_file_is_refused(saved, share):
     os.truncate(saved, int(saved.stat().st_size * share))
     refused(saved, "not a readable checkpoint")
+
+
+def test_a_checkpoint_from_before_there_were_checksums_is_taken(saved):
+    rewrite(saved, lambda _, metadata: None)
+    stack = Stack(MIXED[:2], SHAPE)
+    restore(stack, rows_of(saved, MIXED[:2]))
+    assert_same_stacks(stack, trained(MIXED[:2]))
+
+
+@pytest.mark.parametrize("bits", [1, 200])
+def test_flipped_bits_are_found_and_the_one_before_is_taken(saved, bits):
+    save_stack(trained(MIXED[:2], n=4), 3, saved)
+    content = bytearray(saved.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")  # of the tensors
+    source = random.Random(bits)
+    for place in source.sample(range(start, len(content)), bits):
+        content[place] ^= 1 << source.randrange(8)
+    saved.write_bytes(content)
+    header = read_header(saved)  # which says nothing of it
+    with pytest.raises(CreditError, match="delete it") as caught:
+        restore(Stack(MIXED[:2], SHAPE), [(header, 0), (header, 1)])
+    found, reasons = find(saved.parent)
+    assert [str(reason) for reason in reasons] == [str(caught.value)]
+    assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
+    assert {(h.path, h.epoch) for h, _ in found.values()} == {(previous(saved), 2)}
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("key", ["epoch", "optimizer_steps"])
+def test_metadata_that_changed_are_found(saved, key):
+    name = f'"{key}":"'.encode()
+    content = saved.read_bytes()
+    place = content.index(name) + len(name)
+    saved.write_bytes(content[:place] + b"9" + content[place + 1 :])
+    assert find(saved.parent)[0] == {}
+
+
+def test_weights_that_changed_are_no_network(tmp_path):
+    save_run(trained(MIXED[:2]), 0, 2, tmp_path)
+    path = tmp_path / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CreditError, match="checksum"):
+        network_of(path)
 
 
 def test_a_file_of_text_is_refused(saved):

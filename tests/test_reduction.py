@@ -189,6 +189,7 @@ ANOTHER = {
     "device": "cuda:1",
     "precision": "bf16",
     "rule_code": "fedcba",
+    "rule_option": "k=32",
 }
 
 

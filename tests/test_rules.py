@@ -705,10 +705,11 @@ class Own(Compass):
 
 @dataclass(frozen=True)
 class WithKnob(Compass):
-    '''Stretched by the penalty, a RunSpec field.'''
-    penalty: float = 0.0
+    '''Stretched by fields of its own, which are called as fields of a run.'''
+    k: int = 16
+    tau: float = 0.5
     def credit(self, state, trace):
-        return [a * (1 + self.penalty) for a in super().credit(state, trace)]
+        return [a * (self.k + self.tau) for a in super().credit(state, trace)]
 
 class ReadsHiddens(Rule):
     '''Local and not learned: every hidden state rotated by one place.'''
@@ -756,14 +757,15 @@ def test_every_rule_is_shown_the_hidden_states(elsewhere):
     stack.step(X, Y)
 
 
-def test_a_rule_from_elsewhere_is_given_the_knobs_that_it_names(elsewhere):
+def test_a_rule_from_elsewhere_keeps_its_own_fields_unless_an_option_sets_them(elsewhere):
     """In one stack, in whatever order its runs come."""
     name = f"{elsewhere}.mine:WithKnob"
-    members = [spec(name, k=k, penalty=p) for k in (1, 3) for p in (0.0, 0.5)]
+    values = {"none": 16.5, "k=32": 32.5, "k=2,tau=0.25": 2.25}
+    members = [spec(name, k=k, tau=9.0, rule_option=o) for k in (1, 3) for o in values]
     stack = Stack(arrange(members), SHAPE)
     for row, one in enumerate(stack.specs):
         axis = held_out(stack)[2][row].sum(-1)
-        assert torch.equal(axis, torch.full_like(axis, 1 + one.penalty))
+        assert torch.equal(axis, torch.full_like(axis, values[one.rule_option]))
 
 
 @pytest.mark.parametrize(

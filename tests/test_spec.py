@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from credit import rules
 from credit import spec as spec_module
 from credit.errors import CreditError
-from credit.rules import Rule
 from credit.spec import (
     LEARNED_FIELDS,
     MEMBER_FIELDS,
@@ -400,15 +399,7 @@ REFUSED = [
     ({"rule": "vector_field", "precision": "bf16"}, "precision=bf16 drowns"),
     ({"rule": "credit_bridge", "credit_reduction": "mean"}, "credit_reduction=mean does not suit"),
     ({"rule": "state_bridge", "batch_size": 3}, "batch_size=3 is below depth=4"),
-    ({"rule": f"{__name__}:Asking"}, "declares 'patience', which is no field of RunSpec"),
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Asking(Rule):
-    """A rule with a knob that no run has."""
-
-    patience: int = 3
 
 
 @pytest.mark.parametrize(("fields", "message"), REFUSED, ids=lambda v: str(v)[:40])

@@ -258,7 +258,10 @@ def assert_same_series(one, other) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    ["truncated", *(pytest.param(d, marks=pytest.mark.slow) for d in ("foreign", "text"))],
+    [
+        "truncated",
+        *(pytest.param(d, marks=pytest.mark.slow) for d in ("foreign", "text", "flipped")),
+    ],
 )
 def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypatch, capsys):
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
@@ -280,6 +283,10 @@ def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypa
         os.truncate(path, path.stat().st_size // 2)
     elif damage == "foreign":
         save_file({"weights": torch.zeros(3)}, path)
+    elif damage == "flipped":
+        content = bytearray(path.read_bytes())
+        content[-200:] = (byte ^ 1 for byte in content[-200:])
+        path.write_bytes(content)
     else:
         path.write_text("no checkpoint")
     before = checkpoint.read_header(checkpoint.previous(path))

@@ -19,7 +19,7 @@ IRRELEVANT = frozenset({"device", "measure_every"})
 """Fields that do not change what a number means."""
 
 
-OWN = LEARNED_FIELDS | {"credit_reduction", "rule_code"}
+OWN = LEARNED_FIELDS | {"credit_reduction", "rule_code", "rule_option"}
 """Fields that are a rule's own: runs of different rules may differ in them, and do."""
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from credit import rule_options, rules
 from credit.cli import PRESET
 from credit.data import fallback
 from credit.errors import CreditError
@@ -30,6 +31,11 @@ def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
             swap = f"TRAINING ON {available.name}, NOT {wanted}"
             print(f"credit: {swap}: {available.reason}", file=sys.stderr)
             chosen["dataset"] = available.name
+    option = chosen.get("rule_option", PRESET)
+    if option not in (PRESET, rule_options.NONE):
+        named = chosen.get("rules") or chosen.get("rule")
+        taken = {name: rules.get(name) for name in items("rules", named)} if named else {}
+        rule_options.check_taken(taken, option)
     if chosen.get("dataset") == "digits":
         for share in ("train_samples", "reference_samples"):
             if given.get(share) == PRESET:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from credit import network
-from credit.errors import CreditError
+from credit import network, rule_options
 
 if TYPE_CHECKING:
     from credit.spec import RunSpec
@@ -92,21 +91,18 @@ class Rule:
     def configured(self, spec: "RunSpec") -> Self:
         """The rule with the knobs of a run.
 
-        A rule that is a frozen dataclass has its fields set to the RunSpec fields of the same
-        names. Runs whose configured rules are equal are computed as one.
+        A rule may be a frozen dataclass. Fields that classes of this package declare are set to the
+        RunSpec fields of the same names; those of a class from outside are its own and have what
+        `rule_option` says. Runs whose configured rules are equal are computed as one.
 
         Raises:
-            CreditError: RunSpec has no such field.
+            CreditError: an option is not one of the rule's own fields, or of another type.
         """
+        values = rule_options.given(self, spec.rule_option)
         if not dataclasses.is_dataclass(self):
             return self
-        names = [f.name for f in dataclasses.fields(self)]
-        if missing := [name for name in names if not hasattr(spec, name)]:
-            raise CreditError(
-                f"rule {spec.rule!r} declares {missing[0]!r}, which is no field of RunSpec: add it "
-                "to credit/spec.py, or make it a ClassVar"
-            )
-        return dataclasses.replace(self, **{name: getattr(spec, name) for name in names})
+        values |= {name: getattr(spec, name) for name in rule_options.knobs(self)}
+        return dataclasses.replace(self, **values)
 
     def init(self, spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
         """The state before training, drawn from `generator`; float32 takes the run's precision."""

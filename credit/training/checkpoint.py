@@ -7,7 +7,7 @@ run can be restored from any stack file that holds it, in whatever company it tr
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
+from credit.training.checksum import CHECKSUM, digest, is_whole
 from credit.training.stack import Stack
 
 REMEDY = "delete it to start its runs from scratch"
@@ -113,6 +114,7 @@ def _write(
     }
     partial = path.with_name(f".{path.name}.partial")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata[CHECKSUM] = digest(metadata, whole.items())
     with _writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,25 +176,56 @@ def read_header(path: Path) -> Header:
         raise CreditError(f"{path} is not a readable checkpoint ({error}): {REMEDY}") from error
 
 
-def find(folder: Path) -> tuple[dict[str, tuple[Header, int]], list[CreditError]]:
-    """The newest checkpoint of every run in `folder`, as (header, row), by spec hash.
+def find(
+    folder: Path, wanted: Container[str] | None = None
+) -> tuple[dict[str, tuple[Header, int]], list[CreditError]]:
+    """The newest whole checkpoint of every run in `folder`, as (header, row), by spec hash.
 
-    And why files there are none, for each that is not readable.
+    And why files there are none, for each that is not readable or is damaged.
+
+    Args:
+        wanted: spec hashes of the runs that are looked for; None is all.
     """
-    found: dict[str, tuple[Header, int]] = {}
-    bad = []
+    headers, bad = [], []
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            header = read_header(path)
+            headers.append(read_header(path))
         except CreditError as error:
             if path.exists():  # else another process has just replaced or dropped it
                 bad.append(error)
-            continue
-        for row, spec in enumerate(header.specs):
-            older = found.get(spec.spec_hash)
-            if older is None or older[0].done < header.done:
-                found[spec.spec_hash] = (header, row)
+    found: dict[str, tuple[Header, int]] = {}
+    for header in sorted(headers, key=lambda header: header.done, reverse=True):
+        hashes = [spec.spec_hash for spec in header.specs]
+        fresh = {
+            key: (header, row)
+            for row, key in enumerate(hashes)
+            if key not in found and (wanted is None or key in wanted)
+        }
+        try:
+            if fresh:
+                verify(header.path)
+            found |= fresh
+        except CreditError as error:
+            if header.path.exists():
+                bad.append(error)
     return found, bad
+
+
+def verify(path: Path) -> None:
+    """See that a checkpoint is what was written; one from before there were checksums counts as so.
+
+    Raises:
+        CreditError: it is not.
+    """
+    try:
+        whole = is_whole(path)
+    except (OSError, SafetensorError) as error:
+        raise CreditError(f"{path} is not a readable checkpoint ({error}): {REMEDY}") from error
+    if not whole:
+        raise CreditError(
+            f"{path} is not a readable checkpoint (damaged since it was written: its checksum is "
+            f"another): {REMEDY}"
+        )
 
 
 def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
@@ -202,6 +235,7 @@ def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
         CreditError: not such a file.
     """
     header = read_header(path)
+    verify(path)
     with safe_open(path, framework="pt") as file:
         names = [name for name in file.keys() if name.startswith("param/")]  # noqa: SIM118
         params = {name.removeprefix("param/"): file.get_tensor(name) for name in names}
@@ -212,8 +246,10 @@ def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
     """Set every run of the stack to its row of a checkpoint. All must be at one step.
 
     Raises:
-        CreditError: a tensor is missing or has another shape.
+        CreditError: a tensor is missing or has another shape or type, or a file is damaged.
     """
+    for header, _ in sources:
+        verify(header.path)
     steps = {header.optimizer_steps for header, _ in sources}
     assert len(steps) == 1 and len(sources) == stack.size, "restore rows of one step, one per run"
     files = {header.path: safe_open(header.path, framework="pt") for header, _ in sources}
@@ -249,10 +285,12 @@ def _restore_tally(stack: Stack, row: int, header: Header, file: safe_open, sour
 
 
 def _copy(value: Tensor, target: Tensor, name: str, path: Path) -> None:
-    if value.shape != target.shape:
+    if value.shape != target.shape or value.dtype != target.dtype:
+        what, found, needed = "shape", tuple(value.shape), tuple(target.shape)
+        if found == needed:
+            what, found, needed = "type", value.dtype, target.dtype
         raise CreditError(
-            f"checkpoint {path}: {name} has shape {tuple(value.shape)}, the run needs "
-            f"{tuple(target.shape)}; {REMEDY}"
+            f"checkpoint {path}: {name} has {what} {found}, the run needs {needed}; {REMEDY}"
         )
     with torch.no_grad():
         target.copy_(value)

@@ -59,7 +59,7 @@ def check_credits(
 def _to_try(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """One run of every network and rule from elsewhere: that with the most blocks to train."""
     outside = [spec for spec in sorted(specs, key=lambda s: s.k) if ":" in spec.rule]
-    return list({(s.rule, s.width, s.depth): s for s in outside}.values())
+    return list({(s.rule, s.rule_option, s.width, s.depth): s for s in outside}.values())
 
 
 def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
