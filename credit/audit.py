@@ -1,7 +1,8 @@
 """The audit protocol: from measured numbers to verdicts. Pure; plain numbers in and out.
 
 D1 scale stability, D2 reference validity, direction quality, D3 depth utility, the ladder's shape,
-and the share of the oracle's gain. Thresholds are fixed here, before any number is seen.
+and the share of the oracle's gain. A gain within the noise of D3's bound is undecided: undefined,
+with its value. Thresholds are fixed here, before any number is seen.
 Accuracies are fractions; a point is 0.01.
 """
 
@@ -10,6 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+
+from credit.bottom_line import within_noise
 
 MAX_GROWTH = 50.0
 """D1: largest |h_{l+1}| / |h_l| of a stable network."""
@@ -20,8 +23,13 @@ POOR, MEDIOCRE = 0.05, 0.20
 DEPTH_MARGIN = 0.02
 """D3: least gain of the fully trained net over frozen blocks, 2 points."""
 
+UNDECIDED = "undecided"
+"""Label of a verdict whose number is there, but within the noise of its bound."""
+CEILINGS = ("bp", "oracle")
+"""Rules with the exact gradient, which have no share of the oracle's gain."""
+
 Ladder = Mapping[int, Sequence[float]]
-"""Accuracies per seed, by number of trainable blocks k."""
+"""Accuracies in order of seed, by number of trainable blocks k; k = 0 and L of the same seeds."""
 PerSeed = float | Sequence[float] | None
 """One number, or one per seed, or None where it is not valid."""
 
@@ -53,7 +61,7 @@ def audit_rule(
     floor: float = SAMPLE_FLOOR,
     middle_layer: int | None = None,
 ) -> list[Verdict]:
-    """All verdicts on one rule at one configuration.
+    """All verdicts on one rule at one configuration; bp and the oracle have no share of it.
 
     Args:
         rule: the rule's name, for the sentences.
@@ -66,14 +74,16 @@ def audit_rule(
         middle_layer: which layer that is, for the sentence.
     """
     reference = reference_validity(grad_norm, floor)
-    return [
+    found = [
         scale_stability(growth),
         reference,
         direction_quality(middle_alignment, reference, middle_layer),
         depth_utility(rule, ladder, bp_ladder, depth),
         ladder_shape(rule, ladder, depth),
-        oracle_share(rule, ladder, oracle_ladder, depth),
     ]
+    if rule not in CEILINGS:
+        found.append(oracle_share(rule, ladder, oracle_ladder, depth))
+    return found
 
 
 def scale_stability(growth: PerSeed) -> Verdict:
@@ -145,7 +155,7 @@ def depth_utility(rule: str, ladder: Ladder, bp_ladder: Ladder, depth: int) -> V
     """D3: training all blocks beats frozen blocks by DEPTH_MARGIN.
 
     Precondition: BP itself gains that much on the same configuration; if not, depth is of no use
-    there and the verdict is "not applicable".
+    there and the verdict is "not applicable". A gain within the noise of the bound is UNDECIDED.
     """
     bp_gain = _gain(bp_ladder, depth)
     if bp_gain is None:
@@ -156,14 +166,18 @@ def depth_utility(rule: str, ladder: Ladder, bp_ladder: Ladder, depth: int) -> V
     gain = _gain(ladder, depth)
     if gain is None:
         return _undefined("D3", DEPTH_MARGIN, _lacking(rule, ladder, depth))
-    return Verdict(
-        "D3",
-        _status(gain >= DEPTH_MARGIN),
-        gain,
-        DEPTH_MARGIN,
-        f"{rule} goes from {_spread(ladder[0])} at k=0 to {_spread(ladder[depth])} at k={depth}: "
-        f"{_points(gain)}, where {_points(DEPTH_MARGIN)} are asked for (bp: {_points(bp_gain)})",
+    first, last = ladder[0], ladder[depth]
+    paired = (
+        [b - a for a, b in zip(first, last, strict=True)] if len(first) == len(last) else [gain]
     )
+    reason = (
+        f"{rule} goes from {_spread(first)} at k=0 to {_spread(last)} at k={depth}: "
+        f"{_points(gain)}, where {_points(DEPTH_MARGIN)} are asked for (bp: {_points(bp_gain)})"
+    )
+    if within_noise(paired, DEPTH_MARGIN):
+        reason += f"; that is within the noise of the bound, n = {len(paired)}"
+        return Verdict("D3", "undefined", gain, DEPTH_MARGIN, reason, UNDECIDED)
+    return Verdict("D3", _status(gain >= DEPTH_MARGIN), gain, DEPTH_MARGIN, reason)
 
 
 def ladder_shape(rule: str, ladder: Ladder, depth: int) -> Verdict:
@@ -207,13 +221,19 @@ def oracle_share(rule: str, ladder: Ladder, oracle_ladder: Ladder, depth: int) -
         reason = f"the oracle itself gains only {_points(ceiling)} from k=0 to k={depth}"
         return _undefined("oracle_share", 0.0, reason, "not applicable")
     share = gain / ceiling
-    return Verdict(
-        "oracle_share",
-        _status(share > 0),
-        share,
-        0.0,
-        f"{rule} gains {_points(gain)} of the oracle's {_points(ceiling)}: {share:.0%}",
+    means = {k: m for k in sorted(oracle_ladder) if (m := _mean(oracle_ladder[k])) is not None}
+    best = max(means, key=lambda k: means[k])
+    reason = (
+        f"{rule} gains {_points(gain)} of the oracle's {_points(ceiling)}: {shown_share(share)}"
     )
+    if means[best] > means[depth]:
+        reason += f"; the oracle is best at k={best}, not at k={depth}"
+    return Verdict("oracle_share", _status(share > 0), share, 0.0, reason)
+
+
+def shown_share(share: float) -> str:
+    """Return a share as "56%", or "none" where there is no gain to share."""
+    return f"{share:.0%}" if share > 0 else "none"
 
 
 def _values(given: PerSeed) -> list[float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from credit.analysis import experiments
+from credit.analysis.answer import plain_answer
 from credit.analysis.appendix import who
 from credit.analysis.results import Results
 from credit.errors import CreditError
@@ -76,6 +77,7 @@ def publish(store: Store, parent_id: str) -> str:
         notes += ["", table.to_string(index=False)]
     said = getattr(module, "VERDICTS_IN_TEXT", False)
     lines = [
+        *("", plain_answer(found)),
         *("", found.title),
         *("", found.text or found.wide.to_string(index=False, na_rep="")),
         *(("", *notes) if notes else ()),

@@ -4,17 +4,18 @@ Trains the rule's ladder beside bp's and the oracle's, and its matched controls;
 of the same settings has left are not trained again. `rule` is one of ours or package.module:Rule,
 your own (docs/your_rule.md). Verdicts that fail are a result: the status is 0.
 
-With run_id nothing is trained: the run's final weights are measured again and judged.
+With run_id nothing is trained: the run's final weights are measured again, and every check that the
+store's runs allow is judged.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import torch
 
 from credit import cli, grid, planning, sweep
-from credit.data import load
+from credit.data import Dataset, load
 from credit.data.batches import held_out
 from credit.errors import CreditError
 from credit.measures.frozen_init import of_seeds, summary
@@ -122,11 +123,16 @@ def examined(specs: Sequence[RunSpec], deep: RunSpec) -> tuple[dict[str, float],
     trial.check_states(specs, shape)
     planning.check(specs, shape, planning.memory_free(deep.device))
     trial.check_credits(specs, shape, finite=True)
-    x, _ = held_out(data, torch.float32, n=min(IDENTITY_SAMPLES, len(data.test_labels)))
-    alpha = None if deep.activation == "gelu" else deep.alpha
-    networks = of_seeds(shape(deep), sorted({spec.seed for spec in specs}), x, alpha)
     source = {"name": data.name, "digest": data.digest, "source": data.source}
-    return summary(list(networks.values())), source
+    return untrained(deep, data, {spec.seed for spec in specs}), source
+
+
+def untrained(spec: RunSpec, data: Dataset, seeds: Collection[int]) -> dict[str, float]:
+    """Return how near to the identity the networks of these seeds begin: `identity/...`."""
+    x, _ = held_out(data, torch.float32, n=min(IDENTITY_SAMPLES, len(data.test_labels)))
+    alpha = None if spec.activation == "gelu" else spec.alpha
+    networks = of_seeds(shape_of(spec, data=data), sorted(seeds), x, alpha)
+    return summary(list(networks.values()))
 
 
 def audit_run(given: Mapping[str, str]) -> str:
@@ -154,12 +160,17 @@ def audit_run(given: Mapping[str, str]) -> str:
 
     beside = protocol_run.siblings(reader.runs(), spec)
     ids = [{"rule": rule, "seed": spec.seed, "ids": own} for rule, own in beside.ids.items()]
-    return protocol_text.report(
-        spec.rule,
-        protocol_run.checks(spec, report.metrics, beside),
-        ids=ids,
-        notes=protocol_run.notes(spec, report.metrics, run.data.metrics, beside),
+    found = protocol_run.checks(
+        spec,
+        run_id,
+        report,
+        untrained(here, data, [spec.seed]),
+        beside,
+        protocol_run.audited(reader, run_id, spec),
     )
+    notes = protocol_run.notes(spec, report.metrics, run.data.metrics, beside)
+    screen = protocol_text.report(found, ids=ids, notes=notes)
+    return f"{protocol_text.summary(spec.rule, found)}.\n\n{screen}"
 
 
 if __name__ == "__main__":

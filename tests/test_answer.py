@@ -59,16 +59,17 @@ def test_a_depth_scan_is_no_ladder():
     assert "no to all" not in answer(results(verdicts=verdicts))
 
 
-def test_every_answer_keeps_its_seeds_and_reductions():
+def test_every_answer_keeps_its_claims_and_seeds_and_drops_details_first():
     claims = ("1 checks: 1 pass.", *("A claim that goes on and on (fa +2.0; n = 1)." * 9,) * 3)
     for found in (
         results(),
         results(answer="Short."),
-        results(answer="long " * 200),
         results(findings=claims, verdicts=[verdict("fa", "D1")]),
     ):
         line = answer(found)
         assert line.endswith(QUALIFIED) and len(line) <= 330
+    for claim in ("climbs: bp; " * 24 + "falls: fa, dfa.", "climbs: bp; " * 60 + "falls: fa, dfa."):
+        assert answer(results(answer=claim)) == f"{claim} (n = 1 to 2; REDUCED)"
     assert answer(results(title="All of it", cells=None, answer="A.")) == "A. (n = 0)"
 
 
@@ -182,9 +183,10 @@ def test_the_experiments_page_shows_hostile_names_as_text_and_counts_what_is_lef
     text = described(store, many)
     shown = text.count(", 3 runs")
     assert len(text) < 5000 and f"and {40 - shown} more in [all results]" in text
-    few = dict(list(many.items())[:10])
+    assert text.count("word " * 59) == shown
+    few = dict(list(many.items())[:5])
     text = described(store, few)
-    assert text.count(QUALIFIED) == 10 and "more in [all" not in text
+    assert text.count(QUALIFIED) == 5 and "more in [all" not in text
 
 
 def test_views_stay_as_long_as_their_parents(tmp_path):

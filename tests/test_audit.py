@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit import audit
+from credit import audit, bottom_line
 
 BP = {0: [0.389], 1: [0.565], 2: [0.598], 3: [0.608], 4: [0.617]}
 FA = {0: [0.355], 1: [0.382], 2: [0.349], 3: [0.398], 4: [0.402]}
@@ -35,6 +35,15 @@ def test_published_ladders():
     assert fa["oracle_share"].value == pytest.approx(0.047 / 0.083)
     assert fa["oracle_share"].status == "pass"
     assert dfa["oracle_share"].status == "fail"
+    assert "none" in dfa["oracle_share"].reason and "%" not in dfa["oracle_share"].reason
+    assert "oracle_share" not in bp
+
+
+def test_a_share_says_where_the_oracle_is_best():
+    def reason(middle: float) -> str:
+        return audit.oracle_share("fa", FA, {0: [0.34], 2: [middle], 4: [0.42]}, 4).reason
+
+    assert "k=2" in reason(0.43) and "k=2" not in reason(0.41)
 
 
 def test_vanilla_dfa_has_no_direction_to_judge():
@@ -110,7 +119,7 @@ def test_depth_utility_is_not_applicable_where_bp_does_not_climb():
 
 def test_two_points_are_two_points_despite_rounding():
     assert audit.DEPTH_MARGIN > 0.42 - 0.40
-    assert audit.depth_utility("fa", {0: [0.40], 4: [0.42]}, BP, 4).status == "pass"
+    assert audit.depth_utility("fa", {0: [0.40] * 2, 4: [0.42] * 2}, BP, 4).status == "pass"
     assert audit.ladder_shape("fa", {0: [0.42], 4: [0.40]}, 4).label == "falls"
     assert audit.ladder_shape("fa", {0: [0.40], 2: [0.9], 4: [0.4199]}, 4).label == "flat"
 
@@ -119,6 +128,7 @@ def test_means_over_seeds_are_compared():
     ladder = {0: [0.30, 0.34], 4: [0.33, 0.36]}
     verdict = audit.depth_utility("fa", ladder, BP, 4)
     assert verdict.value == pytest.approx(0.025)
+    assert (verdict.status, verdict.label) == ("undefined", "undecided")
     assert "0.320 ± 0.028" in verdict.reason
 
 
@@ -142,7 +152,7 @@ def test_every_verdict_is_strict_json_with_its_numbers(rule, bp, oracle, growth,
         assert verdict.status in ("pass", "fail", "undefined")
         assert verdict.reason
         assert "\n" not in verdict.reason
-        if verdict.status == "undefined":
+        if verdict.status == "undefined" and verdict.label != audit.UNDECIDED:
             assert verdict.value is None
 
 
@@ -153,8 +163,11 @@ def test_the_oracle_recovers_all_of_its_own_gain(base, gain, depth):
 
 
 def test_audit_imports_no_torch():
-    nodes = list(ast.walk(ast.parse(Path(audit.__file__).read_text())))
+    sources = [Path(module.__file__).read_text() for module in (audit, bottom_line)]
+    nodes = [node for text in sources for node in ast.walk(ast.parse(text))]
     names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
     names += [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)]
-    roots = {name.split(".")[0] for name in names}
-    assert roots <= {"collections", "dataclasses", "itertools", "math", "statistics"}
+    roots = {name.split(".")[0] for name in names} - {"scipy", "typing"}
+    names = {name for name in names if name.startswith("credit")}
+    assert names == {"credit.bottom_line"}
+    assert roots <= {"credit", "collections", "dataclasses", "itertools", "math", "statistics"}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import linecache
+import os
 import re
 import runpy
 import shlex
@@ -319,11 +320,11 @@ def test_the_screen_is_as_wide_as_it_says_and_names_every_check():
         {"rule": EXAMPLE, **dataclasses.asdict(Verdict(check, "fail", 0.123, 0.1, reason))}
         for check in protocol_text.FORMS
     ]
-    text = protocol_text.report(EXAMPLE, found, notes=["a note " * 40])
+    text = protocol_text.report(found, notes=["a note " * 40])
     assert max(map(len, text.splitlines())) <= protocol_text.WIDTH
     for form in protocol_text.FORMS.values():
         assert form.name in text
-    assert text.startswith("SignSymmetric: D1 fail, D2 fail, direction fail, D3 fail; 0 of 15")
+    assert "0 of its 13 checks pass" in protocol_text.summary(EXAMPLE, found)
 
 
 # ------------------------------------------------------------------ the whole, on small runs
@@ -351,7 +352,7 @@ def test_an_audit_leaves_its_results_and_prints_one_screen(rule, tracking_store)
     text = audited(**TINY, rule=rule)
     label = rule.rpartition(":")[2]
     assert f"Audit of {label}: digits, d=8, L=2, 2 epochs" in text
-    screen = text[text.index(f"{label}: D1") : text.index("test accuracy at the last epoch")]
+    screen = text[text.index("\ncheck ") : text.index("test accuracy at the last epoch")]
     assert max(map(len, screen.splitlines())) <= protocol_text.WIDTH
     for form in protocol_text.FORMS.values():
         assert form.name in text, form.name
@@ -383,11 +384,37 @@ def test_an_audit_leaves_its_results_and_prints_one_screen(rule, tracking_store)
     assert "this run trains 1 of 2 blocks" in part
 
 
+@pytest.mark.slow
+def test_a_copy_of_the_outputs_gradient_is_not_congratulated(tracking_store, tmp_path, monkeypatch):
+    written(
+        tmp_path, monkeypatch, HEAD + BODY.format("[trace.grad_out + 0 for _ in trace.hiddens]")
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    done = call("audit", "--preset", "quick", "--dataset", "digits", "--rule", "mine:Mine")
+    assert done.returncode == 0, done.stderr
+    (parent,) = connect().parents("audit")["run_id"]
+    found = json.loads(connect().artifact(parent, "verdicts.json").read_text())
+    status = {v["check"]: v["status"] for v in found}
+    assert status["beyond a copy"] == "fail"
+    line = done.stdout.strip().splitlines()[0]
+    assert "no evidence" in line and "copy" in line
+    html = connect().artifact(parent, "report.html").read_text()
+    assert html.index("no evidence") < html.index("<h1>")
+
+    run = connect().runs(parent=parent).query("rule == 'mine:Mine' and k == depth and depth > 1")
+    plain = run.loc[(run["penalty"] == 0) & ~run["random_labels"]]["run_id"].iloc[0]
+    again = call("audit", "--run_id", plain)
+    assert again.returncode == 0, again.stderr
+    for form in protocol_text.FORMS.values():
+        assert form.name in again.stdout, form.name
+    assert "no evidence" in again.stdout.splitlines()[0]
+
+
 def test_a_diverging_rule_is_a_verdict(tracking_store, tmp_path, monkeypatch):
     grows = "[torch.where(h.abs() > 100, torch.inf, h) for h in trace.hiddens]"
     written(tmp_path, monkeypatch, HEAD + BODY.format(grows))
     text = audited(**(TINY | {"lr": "1e3"}), rule="mine:Mine", controls="none", ks="0,2")
-    assert "Mine: D1 fail" in text and "non-finite" in text
+    assert "D1 fail" in text and "non-finite" in text
 
 
 @pytest.mark.slow

@@ -9,13 +9,11 @@ from typing import Any, NamedTuple
 
 from credit.analysis.appendix import tally, who
 from credit.analysis.results import Results
-from credit.tracking.artifacts import harmless, markdown
+from credit.tracking.artifacts import harmless, markdown, visible
 
 _MOST = 4600
 """Characters of a page: an export refuses texts above 5000, and its links may grow elsewhere."""
 _LONGEST_ANSWER = 330
-_LONGEST_REDUCED = 90
-_LONGEST_ROW = 420
 _BRACKETS = re.compile(r" \((?:[^()]|\([^()]*\))*\)")
 """The numbers of a claim."""
 _SHOWN = re.compile(r"; shown is [^.;]*")
@@ -35,10 +33,16 @@ _BOUNDARY = {
 
 
 def answer(found: Results) -> str:
-    """The experiment's outcome in one line, with its seeds and in what it is reduced.
+    """Return `plain_answer` as Markdown without HTML, links and images."""
+    return harmless(plain_answer(found))
+
+
+def plain_answer(found: Results) -> str:
+    """Return the experiment's outcome in one line, with its seeds and in what it is reduced.
 
     The experiment's own answer if it has one; else its claims without their numbers; without
-    claims how what was compared ranks, and the checks. Only these are shortened.
+    claims how what was compared ranks, and the checks. No claim is cut: details of the reduction
+    go first, then whole claims behind the first.
     """
     if found.answer:
         lines = [found.answer]
@@ -50,32 +54,33 @@ def answer(found: Results) -> str:
             lines = [line for line in lines if "passed back unchanged" not in line]
             lines.insert(1, copies)
         lines = lines if claims else [*tally(found.verdicts)[:1], *ranked]
-    end = f" ({qualifiers(found)})"
-    most = _LONGEST_ANSWER - len(end)
-    first, *rest = [" ".join(line.split()) for line in lines or [found.title]]
-    text = first
-    for line in rest:
-        if len(text) + len(line) < most:
-            text = f"{text} {line}"
-    return harmless(_cut(text, most) + end)
+    return visible(fitted([" ".join(line.split()) for line in lines or [found.title]], found))
 
 
-def qualifiers(found: Results) -> str:
-    """Over how many seeds, and in what the runs are less than the published ones."""
+def fitted(claims: Sequence[str], found: Results) -> str:
+    """Return as many whole claims as one line takes, the first always, then their qualifiers."""
+    brief = f" ({qualifiers(found, detailed=False)})"
+    text, *rest = claims
+    for claim in rest:
+        if len(text) + 1 + len(claim) + len(brief) <= _LONGEST_ANSWER:
+            text = f"{text} {claim}"
+    whole = f"{text} ({qualifiers(found)})"
+    return whole if len(whole) <= _LONGEST_ANSWER else f"{text}{brief}"
+
+
+def qualifiers(found: Results, detailed: bool = True) -> str:
+    """Over how many seeds, and in what the runs are less than the published ones.
+
+    Args:
+        detailed: else that they are less, in a word.
+    """
     low, high = 0, 0
     if found.cells is not None and found.by and len(found.cells):
         sizes = [len(own) for _, own in found.cells.groupby([*found.by], dropna=False)]
         low, high = min(sizes), max(sizes)
     parts = [f"n = {low}" if low == high else f"n = {low} to {high}"]
     if less := _REDUCED.search(found.title):
-        text = less.group()
-        shown, *others = text.split(", ")
-        for other in others:
-            if len(shown) + len(other) > _LONGEST_REDUCED:
-                shown += ", …"
-                break
-            shown += f", {other}"
-        parts.append(_cut(shown, _LONGEST_REDUCED + 3))
+        parts.append(less.group() if detailed else less.group().partition(":")[0])
     return "; ".join(parts)
 
 
@@ -235,7 +240,7 @@ def _checks(verdicts: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:
-    return [f"- {harmless(_cut(' '.join(line.split()), _LONGEST_ROW))}" for line in lines]
+    return [f"- {harmless(' '.join(line.split()))}" for line in lines]
 
 
 def _lines(table: str, head: int) -> list[str]:

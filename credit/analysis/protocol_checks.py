@@ -9,7 +9,7 @@ what calibration asks follows from what its credits are, but for the room of EXA
   k = 0 do little, and D3 compares with a network that has none in effect.
 - beyond a copy: Γ at the middle layer is BEYOND above that of g_L passed back unchanged, which
   every local rule has. Below that, the skip path explains the direction, whatever the rule adds.
-  Where the copy is that near to 1, there is nothing to add, and no verdict.
+  Where the copy is that near to 1, there is nothing to add: no verdict on what is above the copy.
 - calibration: on the same batch a = g has Γ 1, a = −g has −1, and a random credit 0 but for chance:
   its mean over n samples scatters by 1 / sqrt(d n), of which CHANCE are allowed. A nudge along g
   lowers the loss, and one along −g raises it.
@@ -70,8 +70,8 @@ def checks(
         {**asdict(frozen_init(who))},
         *(own[check] for check in ("D1", "D2", "direction")),
         asdict(beyond_copy(full, reference)),
-        *(own[check] for check in ("D3", "shape", "oracle_share")),
-        *_controls(named, who),
+        *(own[check] for check in ("D3", "shape", "oracle_share") if check in own),
+        *of_controls(named, who),
         asdict(calibration(full, layers, reference)),
     ]
     return [{**verdict, "rule": who.rule} for verdict in found]
@@ -103,9 +103,9 @@ def beyond_copy(full: pd.DataFrame, reference: Verdict) -> Verdict:
         own, copied = (_valid(metric(done, f"{n}/{key}"), n) for n in ("alignment", "copy"))
         words = f"Γ at h_{layer} is {short(fmean(own))}; g_L passed back unchanged has "
         words += short(fmean(copied))
-        if fmean(copied) > 1 - BEYOND:
-            raise Undecided(f"{words}: nothing is left to add")
         gap = round(fmean(a - b for a, b in zip(own, copied, strict=True)), 12)
+        if gap > 0 and fmean(copied) > 1 - BEYOND:
+            raise Undecided(f"{words}: nothing is left to add")
         ok = gap >= BEYOND
         means = "more than the skip path gives" if ok else "the skip path explains it"
         return Verdict("beyond a copy", status(ok), gap, BEYOND, f"{words}: {means}")
@@ -159,8 +159,12 @@ def calibration(
     return decide("calibration", limit, judge)
 
 
-def _controls(named: pd.DataFrame, who: Subject) -> list[dict[str, Any]]:
-    """The matched controls' checks, of those controls that were run."""
+def of_controls(named: pd.DataFrame, who: Subject) -> list[dict[str, Any]]:
+    """Return the matched controls' checks, of those controls that were run.
+
+    Args:
+        named: the runs of an audit, their rules by `label`.
+    """
     there = set(controls.with_controls(named)["control"])
     wanted = [check for control, own in CONTROLS.items() if control in there for check in own]
     own = {v["check"]: v for v in controls_checks.verdicts(named) if v["rule"] == who.label}

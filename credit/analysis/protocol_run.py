@@ -1,4 +1,4 @@
-"""The protocol on one finished run: what its measurements say, and D3 where its siblings are there.
+"""The protocol on one finished run: its measurements, and what its siblings in the store allow.
 
 Siblings are finished runs of the same settings and seed that differ in k, or are of bp or the
 oracle.
@@ -11,11 +11,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from credit import audit
+from credit.analysis import protocol_checks
 from credit.analysis.audits import sample_floor
-from credit.analysis.protocol import BESIDE, label
+from credit.analysis.protocol import BESIDE, KIND, Subject, label
 from credit.analysis.selection import ACCURACY, IRRELEVANT, OWN, finished, pick
+from credit.measures.base import Report
 from credit.spec import SETTLED_FIELDS, RunSpec, field_types, format_value
+from credit.tracking.reader import Reader
 
+_FINISHED = {"status": "FINISHED", "started": 0, ACCURACY: 0.0}
+"""Makes a row count as a finished run; its accuracy is not judged."""
 UNRELATED = IRRELEVANT | {
     *("measure_samples", "stale_steps", "directions", "direction_eps"),
     *("nudge_eta", "relative_steps", "reference_floor"),
@@ -53,21 +58,44 @@ def siblings(runs: pd.DataFrame, spec: RunSpec) -> Siblings:
     return Siblings(accuracy, ids)
 
 
-def checks(spec: RunSpec, metrics: Mapping[str, float], beside: Siblings) -> list[dict[str, Any]]:
-    """D1, D2, direction and, for a network with every block trained, D3 and what belongs to it.
+def audited(reader: Reader, run_id: str, spec: RunSpec) -> pd.DataFrame:
+    """Return the runs of the newest audit of the run's rule that uses it, of its seed; else none.
+
+    Its matched controls are among them.
+    """
+    for parent in reader.parents(KIND).to_dict("records"):
+        if parent["params"].get("rule") == spec.rule and run_id in reader.children(
+            parent["run_id"]
+        ):
+            return pick(reader.runs(parent=parent["run_id"]), seed=spec.seed)
+    return pd.DataFrame()
+
+
+def checks(
+    spec: RunSpec,
+    run_id: str,
+    measured: Report,
+    identity: Mapping[str, float],
+    beside: Siblings,
+    audit_runs: pd.DataFrame,
+) -> list[dict[str, Any]]:
+    """Judge all that needs no training, in the order of `protocol_checks.checks`.
 
     Args:
-        metrics: as measured from the final weights.
+        measured: from the final weights.
+        identity: `identity/...` of the untrained network.
+        audit_runs: of `audited`.
 
     Returns:
         `audit.Verdict` as dictionaries, with `rule`; strict JSON.
     """
-    depth, middle = spec.depth, spec.depth // 2
+    depth, middle, metrics = spec.depth, spec.depth // 2, measured.metrics
+    who = Subject(spec.rule, identity)
     ladders = {
         rule: {k: [value] for k, value in own.items()} for rule, own in beside.accuracy.items()
     }
     found = audit.audit_rule(
-        label(spec.rule),
+        who.label,
         ladders.get(spec.rule, {}),
         ladders.get("bp", {}),
         ladders.get("oracle", {}),
@@ -78,7 +106,20 @@ def checks(spec: RunSpec, metrics: Mapping[str, float], beside: Siblings) -> lis
         floor=sample_floor(spec.__dict__),
         middle_layer=middle,
     )
-    return [{"rule": spec.rule, **asdict(verdict)} for verdict in found]
+    scale, reference, direction, *depth_checks = found
+    full = pd.DataFrame([{**spec.__dict__, "run_id": run_id, **_FINISHED, **metrics}])
+    layers = {run_id: pd.DataFrame(measured.layers)}
+    controlled = []
+    if len(audit_runs):
+        named = audit_runs.assign(rule=audit_runs["rule"].map(label))
+        controlled = protocol_checks.of_controls(named, who)
+    judged = [
+        *(protocol_checks.frozen_init(who), scale, reference, direction),
+        *(protocol_checks.beyond_copy(full, reference), *depth_checks),
+    ]
+    last = protocol_checks.calibration(full, layers, reference)
+    rows = [*map(asdict, judged), *controlled, asdict(last)]
+    return [{**verdict, "rule": spec.rule} for verdict in rows]
 
 
 def notes(

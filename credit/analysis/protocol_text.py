@@ -8,6 +8,8 @@ import pandas as pd
 
 from credit.analysis.protocol import label
 from credit.analysis.wording import short
+from credit.audit import shown_share
+from credit.bottom_line import Outcome, bottom_line
 
 WIDTH = 110
 """Columns of the terminal that the text is made for."""
@@ -30,10 +32,6 @@ def _signed(value: float) -> str:
     return short(value, "+")
 
 
-def _share(value: float) -> str:
-    return f"{value:.0%}"
-
-
 def _three(value: float) -> str:
     return f"{value:.3g}"
 
@@ -46,7 +44,7 @@ FORMS = {
     "beyond a copy": Form("beyond a copy", "≥", _signed),
     "D3": Form("D3 depth", "≥", _points),
     "shape": Form("ladder's shape", "≥", _points),
-    "oracle_share": Form("oracle's share", ">", _share),
+    "oracle_share": Form("oracle's share", ">", shown_share),
     "k=L > shallow": Form("deep > shallow", "≥", _points),
     "random labels": Form("random labels", "±", _points),
     "penalty": Form("with penalty", "≥", _points),
@@ -57,6 +55,9 @@ FORMS = {
 }
 """By check; in the order in which they are shown."""
 
+OF_THE_BENCH = ("frozen init", "calibration")
+"""Checks that a rule has no part in."""
+
 HEAD = ("check", "verdict", "number", "asked for", "reason")
 
 
@@ -66,20 +67,19 @@ def table(verdicts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def report(
-    rule: str,
     verdicts: Sequence[Mapping[str, Any]],
     ladder: str = "",
     ids: Sequence[Mapping[str, Any]] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The screen.
+    """Return the screen, below the summary.
 
     Args:
         ladder: the ladder's table, if there is one.
         ids: of `protocol.run_ids`.
         notes: further lines.
     """
-    parts = [summary(rule, verdicts), "", *_lines(table(verdicts))]
+    parts = _lines(table(verdicts))
     if ladder:
         parts += ["", ladder]
     if ids:
@@ -94,16 +94,22 @@ def report(
 
 
 def summary(rule: str, verdicts: Sequence[Mapping[str, Any]]) -> str:
-    """D1 to D3 and the direction in words, and how many checks pass: one line."""
-    words = {"D1": "D1", "D2": "D2", "direction": "direction", "D3": "D3"}
+    """Return the bottom line of the audit, then D1 to D3 and the direction in a word each.
+
+    Counted are the rule's own checks, not those of the bench that do not depend on it.
+    """
     found = {verdict["check"]: verdict for verdict in verdicts}
-    parts = [
-        f"{word} {found[check]['label'] or found[check]['status']}"
-        for check, word in words.items()
+    outcomes = {check: Outcome(v["status"], v["label"]) for check, v in found.items()}
+    words = [
+        f"{check} {found[check]['label'] or found[check]['status']}"
+        for check in ("D1", "D2", "direction", "D3")
         if check in found
     ]
-    passed = sum(verdict["status"] == "pass" for verdict in verdicts)
-    return f"{label(rule)}: {', '.join(parts)}; {passed} of {len(verdicts)} checks pass"
+    own = [verdict["status"] for check, verdict in found.items() if check not in OF_THE_BENCH]
+    return (
+        f"{label(rule)}: {bottom_line(outcomes).sentence}. {', '.join(words)}; "
+        f"{own.count('pass')} of its {len(own)} checks pass"
+    )
 
 
 def _row(verdict: Mapping[str, Any]) -> tuple[str, ...]:

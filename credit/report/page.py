@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from credit.analysis import appendix, boundary_checks, copy_control, protocol_checks
+from credit.analysis.answer import plain_answer
 from credit.analysis.results import Results
 from credit.report import caveats, commands, controls, glossary, settings, sources
 from credit.report.grid import MOST, Cell, Grid, Link, of_frame, parts, text
@@ -67,6 +68,7 @@ def build(reader: Reader, parent_id: str, runs: pd.DataFrame, found: Results) ->
         .render(
             head=head,
             rest=rest,
+            answer="" if found.cells is None else plain_answer(found),
             origin=origin,
             parent=origin.link(parent_id),
             made=when(datetime.now(UTC)),

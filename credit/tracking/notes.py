@@ -22,7 +22,6 @@ FINISHED = "runs/finished"
 _HEAD = "| experiment | what came out |\n| --- | --- |\n"
 _LONGEST = 4950  # an experiment's tag has room for 5000 characters
 _LONGEST_NAME = 80
-_SHORTEST = 150  # below that an answer says nothing: fewer are told
 
 _EXPERIMENT = "\n\n".join(
     (
@@ -82,8 +81,7 @@ def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]
     """Say on the experiment's page what it is, what came out and how it is read.
 
     Args:
-        answers: as of `answered`; shortened to the room there is, and if that is too little for
-            all of them, with how many more there are.
+        answers: as of `answered`; as many as there is room for, with how many more there are.
     """
     overview = view_link(store, OVERVIEW)
     room = _LONGEST - len(_EXPERIMENT.format(overview=overview, rows=_HEAD))
@@ -92,7 +90,7 @@ def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]
         for run_id, (name, runs, _) in answers.items()
     }
     taken = sum(len(link) + len("|  |  |\n") for link in links.values())
-    most = max((room - taken) // max(len(links), 1), _SHORTEST)
+    most = (room - taken) // max(len(links), 1)
     told, left = _HEAD, len(answers)
     for run_id, (_, _, line) in answers.items():
         row = f"| {links[run_id]} | {_cell(line, most)} |\n"
@@ -146,14 +144,15 @@ def plain(text: str) -> str:
 
 
 def _cell(line: str, most: int) -> str:
-    """An answer of `most` characters in a table: its seeds and reductions stay, its claims not."""
+    """An answer in a table: where it is longer than `most`, without the details of its reduction.
+
+    No claim is cut.
+    """
     line = harmless(" ".join(line.split()))
     start = line.rfind(" (n = ")
-    end = line[start:] if start >= 0 and len(line) - start < most else ""
-    head, room = line.removesuffix(end), most - len(end)
-    if len(head) > room:
-        head = f"{head[: max(room - 2, 0)].rpartition(' ')[0]} …"
-    return f"{head}{end}".translate({ord(c): f"&#{ord(c)};" for c in "\\|]"})
+    if len(line) > most and start >= 0 and ":" in line[start:]:
+        line = f"{line[:start]}{line[start:].partition(':')[0]})"
+    return line.translate({ord(c): f"&#{ord(c)};" for c in "\\|]"})
 
 
 def note_tags(tags: Mapping[str, str], note: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from credit.analysis import answer as outcome
 from credit.analysis import (
     appendix,
     controls,
@@ -40,7 +39,6 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
         verdicts=verdicts,
         more={"ladder": ladder, "layers": direction},
         text=protocol_text.report(
-            who.rule,
             verdicts,
             tables.ladder_text(ladder),
             protocol.run_ids(runs, who.rule),
@@ -52,8 +50,7 @@ def results(reader: Reader, runs: pd.DataFrame) -> Results:
         "oracle. Right: Γ by hidden state with every block trained, with and without the branch "
         f"penalty, beside g_L passed back unchanged. {appendix.bars(ladder)}",
         findings=(f"{protocol_text.summary(who.rule, verdicts)}.", *appendix.tally(verdicts)),
-        answer=f"{protocol_text.summary(who.rule, verdicts)}. "
-        f"{outcome.trends('From no to all blocks trained', verdicts)}",
+        answer=f"{protocol_text.summary(who.rule, verdicts)}.",
         cells=finished(controls.with_controls(runs)),
         by=("rule", "control"),
     )
