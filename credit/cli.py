@@ -16,9 +16,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from credit.errors import CreditError
 from credit.spec import SETTLED_FIELDS, RunSpec, check_names, field_types
 from credit.tracked_stack import Stopped
+from credit.tracking.store import shown
 
 PRESET = "preset"
 """The value of an option that is left to the preset."""
+
+
+TRUST = "rules from outside this package that may be imported although only the store names them"
+"""Help of the option `trust_rules`."""
+
+
+def trusted(text: str) -> list[str]:
+    """Return the names in the option `trust_rules`, separated by commas; `none` is no name."""
+    return [] if text == "none" else [name.strip() for name in text.split(",")]
 
 
 def options(
@@ -79,7 +89,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         print(f"credit: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except (MlflowException, SQLAlchemyError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        cause = shown((str(error).splitlines() or [type(error).__name__])[0])[:200]
         print(
             f"credit: the tracking store failed ({cause}); what is trained is kept on disk: "
             "run the same command again",

@@ -36,8 +36,8 @@ def show(
     try:
         return _show(store, parent_id, runs, found, with_report)
     except AWAY as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        print(f"credit: no page in the UI for run {parent_id} ({shown(cause)})", file=sys.stderr)
+        cause = shown((str(error).splitlines() or [type(error).__name__])[0])[:200]
+        print(f"credit: no page in the UI for run {parent_id} ({cause})", file=sys.stderr)
         return ""
 
 

@@ -32,12 +32,17 @@ def chosen(text: str) -> list[str]:
 
 
 def remeasure(
-    store: Store, reader: Reader, parent_id: str, names: Collection[str] = ()
+    store: Store,
+    reader: Reader,
+    parent_id: str,
+    names: Collection[str] = (),
+    trusted: Collection[str] = (),
 ) -> Iterator[str]:
     """Measure a parent's finished runs on the CPU and log what they lack: metrics, the model.
 
     Args:
         names: measurements to take, of `chosen`; none is all.
+        trusted: rules from outside this package whose code may be imported.
 
     Yields:
         one line per run that was measured.
@@ -59,7 +64,7 @@ def remeasure(
             datasets[key] = load(name, train_samples=samples, labels_seed=labels)
         data = datasets[key]
         try:
-            stack, header = restored(reader, row["run_id"], spec, data)
+            stack, header = restored(reader, row["run_id"], spec, data, trusted)
         except CreditError as error:
             lost.append(error)
             continue
@@ -83,13 +88,15 @@ def remeasure(
 
 
 def restored(
-    reader: Reader, run_id: str, spec: RunSpec, data: Dataset
+    reader: Reader, run_id: str, spec: RunSpec, data: Dataset, trusted: Collection[str] = ()
 ) -> tuple[Stack, checkpoint.Header]:
     """A finished run as it was after its last step, from its checkpoint.
 
     Raises:
-        CreditError: it has none, or one that is not whole, or its rule's code is another by now.
+        CreditError: it has none, or one that is not whole, or its rule's code is another by now, or
+            is from outside this package and not in `trusted`.
     """
+    rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")
     rules.get(spec.rule)
     if spec.rule_code != rule_source.digest(spec.rule):
         raise CreditError(

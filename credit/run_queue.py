@@ -251,7 +251,7 @@ def patiently(store: Store, action: Callable[[], T]) -> T:
             "kept on disk, run the same command again"
         ) from error
     except AWAY as error:
-        cause = " ".join(str(error).split())[:300]
+        cause = shown(" ".join(str(error).split()))[:300]
         raise CreditError(
             f"{shown(store.uri)} refuses it ({cause}): what is trained is kept on disk, mend that "
             "and run the same command again"

@@ -213,7 +213,7 @@ class RunSpec:
             parts.append(f"λ{format_value(self.penalty)}")
         if self.credit_eps != RunSpec.credit_eps:
             parts.append(f"eps{format_value(self.credit_eps)}")
-        if self.credit_reduction != "published":
+        if self.credit_reduction != "published" and rules.loaded(self.rule):
             with contextlib.suppress(CreditError):  # a rule that cannot be loaded here
                 if self.credit_reduction != rules.get(self.rule).published_reduction:
                     parts.append(self.credit_reduction)

@@ -37,6 +37,7 @@ DEFAULTS = {
     "preset": "published",
     "rule": NONE,
     "run_id": NONE,
+    "trust_rules": NONE,
     "ks": cli.PRESET,
     "controls": cli.PRESET,
     "control_penalty": cli.PRESET,
@@ -52,6 +53,7 @@ HELPS = {
     + ", ".join(grid.PRESETS["audit"]),
     "rule": "the rule to audit, needed without run_id: a name, or package.module:Rule for your own",
     "run_id": "a finished run to measure again and judge, in place of all training",
+    "trust_rules": f"{cli.TRUST}; with run_id",
     "ks": "trainable blocks, comma-separated, 0 and depth among them; all is 0 to depth",
     "controls": f"comma-separated: {', '.join(CONTROLS[1:])}; none leaves them out",
     "control_penalty": "lambda of the control with the residual-branch penalty",
@@ -76,7 +78,9 @@ def main() -> None:
 
 def audit_rule(given: Mapping[str, str]) -> str:
     """Train what is missing, publish the audit on its parent run, and return its text."""
-    chosen = grid.settled("audit", given)
+    if given["trust_rules"] != NONE:
+        raise CreditError("trust_rules is of a run that is audited: pass --run_id, or leave it out")
+    chosen = grid.settled("audit", {k: v for k, v in given.items() if k != "trust_rules"})
     specs = [resolve(spec) for spec in grid.audit(chosen)]
     deep = max(specs, key=lambda spec: spec.depth)
     label = chosen["rule"].rpartition(":")[2]
@@ -144,7 +148,7 @@ def audit_run(given: Mapping[str, str]) -> str:
     """
     run_id = given["run_id"]
     for name, value in given.items():
-        if name != "run_id" and value != DEFAULTS[name]:
+        if name not in ("run_id", "trust_rules") and value != DEFAULTS[name]:
             raise CreditError(
                 f"{name}={value} does not go with run_id, whose run says what it is: leave out "
                 f"{name} or run_id"
@@ -154,7 +158,7 @@ def audit_run(given: Mapping[str, str]) -> str:
     run = reader.run(run_id)
     here = spec.replace(device="cpu")
     data = load(spec.dataset, train_samples=spec.train_samples, labels_seed=labels_seed(spec))
-    stack, _ = restored(reader, run_id, here, data)
+    stack, _ = restored(reader, run_id, here, data, cli.trusted(given["trust_rules"]))
     (report,) = measure_held_out(stack, data)
     from credit.analysis import protocol_run, protocol_text
 

@@ -10,10 +10,16 @@ from credit.remeasuring import chosen, remeasure
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 
-DEFAULTS = {"parent": "latest", "kind": "ladder", "measurements": "alignment"}
+DEFAULTS = {
+    "parent": "latest",
+    "kind": "ladder",
+    "measurements": "alignment",
+    "trust_rules": "none",
+}
 HELPS = {
     "parent": "id of the parent run; latest is the newest one of that kind",
     "kind": "kind of parent run that latest means",
+    "trust_rules": cli.TRUST,
     "measurements": "which, comma-separated: modules of credit/measures; all is every one",
 }
 
@@ -27,7 +33,7 @@ def main() -> None:
     parent = given["parent"]
     if parent == "latest":
         parent = choose_parent(reader, given["kind"])
-    for line in remeasure(store, reader, parent, names):
+    for line in remeasure(store, reader, parent, names, cli.trusted(given["trust_rules"])):
         print(line)
 
 

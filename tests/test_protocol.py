@@ -372,7 +372,7 @@ def test_an_audit_leaves_its_results_and_prints_one_screen(rule, tracking_store)
     assert len(runs) == 3 * 3 + 4 and set(runs["status"]) == {"FINISHED"}
     assert publish(open_store(), parent["run_id"]) == text  # rebuilt from the store alone
 
-    again = audited(run_id=one_run(rule=rule, k=2))
+    again = audited(run_id=one_run(rule=rule, k=2), trust_rules=rule)
     assert "missing" not in again and "D3 depth" in again
     said = {v["check"]: v["reason"] for v in found}
     for check in ("D3", "D1"):
@@ -380,7 +380,7 @@ def test_an_audit_leaves_its_results_and_prints_one_screen(rule, tracking_store)
         assert said[check].split(":")[0] in words, check
     gap = re.search(r"largest relative difference (\S+)", " ".join(again.split()))
     assert gap and float(gap[1]) < 1e-3
-    part = audited(run_id=one_run(rule=rule, k=1))
+    part = audited(run_id=one_run(rule=rule, k=1), trust_rules=rule)
     assert "this run trains 1 of 2 blocks" in part
 
 
@@ -444,10 +444,12 @@ def test_runs_that_cannot_be_audited_are_refused(tracking_store, tmp_path, monke
     written(tmp_path, monkeypatch, mild.format(1))
     audited(**TINY, rule="mine:Mine", controls="none", ks="0,2")
     run_id = one_run(rule="mine:Mine", k=2)
-    assert "D1 scale" in audited(run_id=run_id)
+    with pytest.raises(CreditError, match="--trust_rules mine:Mine"):
+        audited(run_id=run_id)
+    assert "D1 scale" in audited(run_id=run_id, trust_rules="mine:Mine")
     written(tmp_path, monkeypatch, mild.format(22))
     with pytest.raises(CreditError, match="was trained by other code than mine:Mine has now"):
-        audited(run_id=run_id)
+        audited(run_id=run_id, trust_rules="mine:Mine")
     with pytest.raises(CreditError, match="is not the run of one network"):
         audited(run_id=connect().parents("audit")["run_id"].iloc[0])
 
@@ -473,7 +475,7 @@ def test_the_command_line_ends_with_one_line(tracking_store):
 
 def test_the_options_left_to_the_preset_are_the_scripts():
     own = {k for k, v in defaults_of("audit").items() if v != cli.PRESET}
-    assert own == {"preset", "rule", "run_id"}
+    assert own == {"preset", "rule", "run_id", "trust_rules"}
 
 
 def test_no_preset_names_a_rule_and_none_is_trained_without_one(tracking_store):

@@ -214,17 +214,26 @@ def test_a_rule_in_an_export_is_not_imported(exported, other, tmp_path, monkeypa
     def rename(document):
         for record in document["runs"]:
             if record["parent_id"]:
-                spec = RunSpec.from_mapping({**record["params"], "rule": "evil_rule:Rule"})
-                record["params"] = spec.to_params()
-                record["tags"]["credit.spec_hash"] = spec.spec_hash
+                with_spec(record, rule="evil_rule:Rule", credit_reduction="sum")
 
     damage(exported, rename)
     import_into(other, exported)
     reader = connect()
     assert set(reader.runs()["rule"]) == {"evil_rule:Rule"}
-    publish.publish(other, reader.parents("ladder").iloc[0]["run_id"])
+    parent = reader.parents("ladder").iloc[0]["run_id"]
+    publish.publish(other, parent)
     export(reader, reader.runs()["run_id"], tmp_path / "again")
     assert "evil_rule" not in sys.modules
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    child = reader.children(parent)[0]
+    for words in (["remeasure", "--parent", parent], ["audit", "--run_id", child]):
+        done = subprocess.run(
+            [sys.executable, "-m", f"entrypoints.{words[0]}", *words[1:]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1 and "--trust_rules evil_rule:Rule" in done.stderr
 
 
 def with_spec(record: dict, **changes) -> None:

@@ -1,6 +1,7 @@
 """Where the numbers of a report come from: store, parent run, code, versions, dates."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ class Origin(NamedTuple):
     @property
     def ui_command(self) -> str:
         """What to type to see the runs; empty where a server shows them."""
-        return "" if self.http else f"mlflow ui --backend-store-uri {self.uri}"
+        return "" if self.http else f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
 
     def link(self, run_id: str, text: str = "") -> Link:
         """A run's page on the server, else its whole id."""

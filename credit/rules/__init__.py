@@ -2,12 +2,25 @@
 
 import importlib
 import pkgutil
+import shlex
+import sys
+from collections.abc import Collection
 
 from credit.errors import CreditError
 from credit.rules.base import Rule, Shape, State, Trace
 from credit.spec import RunSpec, check_names
 
-__all__ = ["Rule", "Shape", "State", "Trace", "available", "get", "of"]
+__all__ = [
+    "Rule",
+    "Shape",
+    "State",
+    "Trace",
+    "available",
+    "get",
+    "loaded",
+    "of",
+    "refuse_untrusted",
+]
 
 _SHARED = ("base", "learned")
 
@@ -45,6 +58,29 @@ def get(name: str) -> Rule:
     raise CreditError(
         f"{name!r} is not a rule: it must subclass credit.rules.Rule, name a class that does"
     )
+
+
+def loaded(name: str) -> bool:
+    """Return whether `get` imports no code from outside this package that is not there already."""
+    return name.partition(":")[0] in sys.modules if ":" in name else True
+
+
+def refuse_untrusted(name: str, trusted: Collection[str], what: str) -> None:
+    """Refuse a rule from outside this package that a store names and the user does not.
+
+    Args:
+        name: what the store names.
+        trusted: what the user names.
+        what: the run, for the message.
+
+    Raises:
+        CreditError: it would be imported unasked.
+    """
+    if ":" in name and name not in trusted:
+        raise CreditError(
+            f"{what} is of the rule {name!r}: to import and run that code, which the store names, "
+            f"pass --trust_rules {shlex.quote(name)}"
+        )
 
 
 def of(spec: RunSpec) -> Rule:

@@ -18,7 +18,7 @@ from credit.errors import CreditError
 from credit.tracking.journal import Entry, Journal
 from credit.tracking.marks import HEARTBEAT
 from credit.tracking.runs import finish
-from credit.tracking.store import AWAY, Store, is_final
+from credit.tracking.store import AWAY, Store, is_final, shown
 
 BATCH = 1000
 """Most metric values that one `log_batch` call of MLflow takes."""
@@ -225,7 +225,7 @@ class Writer:
 
     def _back_off(self, error: Exception) -> None:
         if not self._failures:
-            cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            cause = shown((str(error).splitlines() or [type(error).__name__])[0])[:200]
             _log.warning("the tracking store is away, values are kept on disk (%s)", cause)
         self._failures += 1
         self._pause = min(2.0 ** min(self._failures - 1, 10), LONGEST_BACKOFF_S)
@@ -250,7 +250,7 @@ class Writer:
             if run_id not in self._journals:
                 return  # forgotten meanwhile
             # This run stays RUNNING, so that the next resume mends it; the other runs go on.
-            self.refused[run_id] = str(error)
+            self.refused[run_id] = shown(str(error))
             _log.error(
                 "run %s stays unfinished, its values are in %s: %s", run_id, journal.path, error
             )

@@ -5,11 +5,13 @@ import fcntl
 import logging
 import os
 import re
+import shlex
 import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import tenacity
 from mlflow import MlflowClient
@@ -33,6 +35,7 @@ _PORT = "http://127.0.0.1:5000"
 _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 _TAKEN = ("UniqueViolation", "UNIQUE constraint", "Duplicate entry")
 """What databases say when they refuse a second row of one key."""
+_SQLITE = b"SQLite format 3\0"
 _BROKEN = "InterfaceError"  # a connection that the database has closed
 
 
@@ -77,8 +80,8 @@ class Store:
         """What to type, if anything, and where to look."""
         if is_http(self.uri):
             return self.ui_link
-        module = f"{sys.executable} -m mlflow ui --backend-store-uri {shown(self.uri)}"
-        return f"make ui, or {module}; then open {self.ui_link}"
+        words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", shown(self.uri)]
+        return f"make ui, or {shlex.join(words)}; then open '{self.ui_link}'"
 
 
 def project_root() -> Path:
@@ -106,6 +109,8 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
+    if path:
+        _refuse_other_files(path)
     with _first_writer(path) if path else contextlib.nullcontext():
         client = reach(uri)
         root = (path.parent / "mlartifacts").as_uri() if path else None
@@ -121,6 +126,7 @@ def reach(uri: str) -> MlflowClient:
     Raises:
         CreditError: it did not answer.
     """
+    _refuse_unencoded(uri)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     # The Writer says once that the store is away; urllib3 would at each attempt.
@@ -147,19 +153,68 @@ def sqlite_path(uri: str) -> Path | None:
         name = make_url(uri).database
     except ArgumentError as error:
         raise CreditError(
-            f"MLFLOW_TRACKING_URI={uri} is not a URI: name a file as sqlite:////path/mlflow.db, or "
-            "unset it"
+            f"MLFLOW_TRACKING_URI={shown(uri)} is not a URI: name a file as "
+            "sqlite:////path/mlflow.db, or unset it"
         ) from error
     if not name or name == ":memory:":
         raise CreditError(
-            f"tracking uri {uri} keeps nothing: name a file, sqlite:////path/mlflow.db"
+            f"tracking uri {shown(uri)} keeps nothing: name a file, sqlite:////path/mlflow.db"
         )
     return Path(name).resolve()
 
 
 def shown(uri: str) -> str:
-    """`uri`, or a message with uris in it, without user names and passwords."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", uri)
+    """`uri`, or a message with uris in it, without user names and passwords.
+
+    All up to the last @ is secret: a password that nobody encoded may hold @ and / itself.
+    """
+    plain = re.sub(r"(?<=://)[^/\s]\S*@", "", uri)
+    return re.sub(r"(?i)([?&][a-z_]*(?:pass|pwd|token|secret)[a-z_]*=)[^&\s]*", r"\1***", plain)
+
+
+def _refuse_unencoded(uri: str) -> None:
+    """Refuse a URI whose password would be taken for a part of the host or the path.
+
+    Raises:
+        CreditError: it would; the message has nothing of it.
+    """
+    try:
+        url = urlsplit(uri) if is_http(uri) else make_url(uri)
+    except (ArgumentError, ValueError):
+        parts = [uri.partition("@")[2]]
+    else:
+        parts = (
+            [url.path] if isinstance(url, SplitResult) else [url.host, url.host and url.database]
+        )
+    if any("@" in (part or "") for part in parts):
+        raise CreditError(
+            f"the user name or password of the store at {shown(uri)} holds a bare @ or /: "
+            "write %40 and %2F in MLFLOW_TRACKING_URI"
+        )
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Refuse what is there and is no SQLite database, and leave nothing beside it.
+
+    Raises:
+        CreditError: it is another file, or not a file.
+    """
+    try:
+        if not path.exists():
+            return
+        with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
+            good = file is not None and file.read(len(_SQLITE)) in (b"", _SQLITE)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if not good:
+        raise _unwritable(path, "it is no SQLite database")
+
+
+def _unwritable(path: Path, cause: object) -> CreditError:
+    return CreditError(
+        f"cannot write the tracking store {path} ({cause}): "
+        "make it writable, or set MLFLOW_TRACKING_URI"
+    )
 
 
 def _experiment_id(client: MlflowClient, uri: str, name: str, root: str | None) -> str:
@@ -212,10 +267,7 @@ def _first_writer(path: Path) -> Iterator[None]:
                 database.rollback()
             yield
     except (OSError, sqlite3.Error) as error:
-        raise CreditError(
-            f"cannot write the tracking store {path} ({error}): "
-            "make it writable, or set MLFLOW_TRACKING_URI"
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 @contextlib.contextmanager
@@ -231,8 +283,8 @@ def quick_http() -> Iterator[None]:
 
 
 def _unreachable(uri: str, error: Exception) -> CreditError:
-    cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    cause = shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
     return CreditError(
-        f"no tracking store answers at {shown(uri)} ({shown(cause)}): "
+        f"no tracking store answers at {shown(uri)} ({cause}): "
         "start the server, or set or unset MLFLOW_TRACKING_URI"
     )
