@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from credit.errors import CreditError
 from credit.spec import SETTLED_FIELDS, RunSpec, check_names, field_types
 from credit.tracked_stack import Stopped
+from credit.tracking.launched import settle
 from credit.tracking.store import shown
 
 PRESET = "preset"
@@ -82,11 +83,15 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
     try:
-        sys.exit(main() or 0)
+        status = main() or 0
+        settle()
+        sys.exit(status)
     except CreditError as error:
         if error.result:
             print(error.result)
-        print(f"credit: {' '.join(str(error).split())}", file=sys.stderr)
+        line = " ".join(str(error).split())
+        print(f"credit: {line}", file=sys.stderr)
+        settle(refused=line)
         sys.exit(1)
     except (MlflowException, SQLAlchemyError) as error:
         cause = shown((str(error).splitlines() or [type(error).__name__])[0])[:200]

@@ -19,7 +19,9 @@ from credit.analysis.results import Results
 from credit.errors import CreditError
 from credit.pages import show
 from credit.tracking import reader as reading
+from credit.tracking import views
 from credit.tracking.reader import Reader
+from credit.tracking.store import is_http
 from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
 
 SINGLE = "train"
@@ -83,7 +85,7 @@ def publish(store: Store, parent_id: str) -> str:
         *(("", *notes) if notes else ()),
         *(() if said else ("", verdict_text(found.verdicts))),
         "",
-        f"figure  {reader.artifact(parent_id, 'figure.png')}",
+        f"figure  {place(store, reader, parent_id, 'figure.png')}",
         *([charts] if charts else []),
         f"run     {parent_id}",
         f"UI      {store.ui_command}",
@@ -143,14 +145,25 @@ def _report(
             )
         page = report.build(reader, parent_id, runs, found)
     except Exception as error:  # a table that is there must not be lost to one that is not
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        at = traceback.extract_tb(error.__traceback__)[-1]
         what = " ".join(str(error).split()) or "no reason given"
         missing = NoReport(
             f"{REPORT} of run {parent_id} could not be built ({type(error).__name__}: {what}, at "
-            f"{Path(place.filename).name}:{place.lineno}); everything else is logged: mend it, "
+            f"{Path(at.filename).name}:{at.lineno}); everything else is logged: mend it, "
             f"then python -m entrypoints.report --parent {parent_id}"
         )
         missing.__cause__ = error
         return missing
     log_text(store, parent_id, page, REPORT)
-    return f"report  {reader.artifact(parent_id, REPORT)}"
+    return f"report  {place(store, reader, parent_id, REPORT)}"
+
+
+def place(store: Store, reader: Reader, run_id: str, path: str) -> str:
+    """Return where an artifact stays: its file, its page on the server, or its URI."""
+    root = reader.run(run_id).info.artifact_uri or ""
+    here = reading.local_path(root, path)
+    if here and here.exists():
+        return str(here)
+    if is_http(store.uri):
+        return store.ui_link.partition("#")[0] + views.run_link(store, run_id, path)
+    return f"{root}/{path}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mlflow.entities import ViewType
 
 from credit import cli, grid
 from credit.errors import CreditError
@@ -238,3 +239,28 @@ def test_mlflow_run_in_the_current_environment(tracking_store):
 
 def test_options_left_to_the_preset_are_all_run_fields():
     assert set(cli.spec_options()) == set(RunSpec().to_params()) - SETTLED_FIELDS
+
+
+@pytest.mark.slow
+def test_mlflow_run_leaves_no_run_of_a_refused_command(tracking_store):
+    done = mlflow_run("ladder", "preset=quick", "dataset=digits", "ks=0,9")
+    assert done.returncode != 0 and "k=9 exceeds depth" in done.stderr
+    client = connect().client
+    assert not client.search_runs(["0"])
+    (gone,) = client.search_runs(["0"], run_view_type=ViewType.DELETED_ONLY)
+    assert gone.info.run_name == "ladder refused" and gone.info.status == "FAILED"
+    assert "k=9" in gone.data.tags["credit.reason"]
+
+
+def test_options_that_a_rule_does_not_read_are_said(capsys):
+    given = {**defaults_of("ladder"), "preset": "quick", "dataset": "digits"}
+    for options, unread in (
+        ({"rules": "fa,credit_bridge", "code": "deltaL"}, {"code": "fa"}),
+        ({"rules": "bp,fa", "credit_reduction": "sum"}, {"credit_reduction": "bp"}),
+        ({"rules": "fa", "width": "8"}, {}),
+    ):
+        grid.settled("ladder", given | options)
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == len(unread)
+        for line, (option, rule) in zip(lines, unread.items(), strict=True):
+            assert f"{option}={options[option]}" in line and f"to {rule}:" in line

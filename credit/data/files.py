@@ -97,6 +97,13 @@ def _idx_intact(path: Path, md5: str) -> bool:
     return zlib.crc32(content) == int.from_bytes(crc, "little")
 
 
+def holder(name: str, root: Path) -> Path:
+    """Return the directory that holds the folder of `name`; `root` may be that folder itself."""
+    (folder,) = {path.parts[0] for path in layout(name).wanted}
+    here = root.resolve()
+    return here.parent if here.name == folder and not (root / folder).exists() else root
+
+
 def ensure(name: str, root: Path) -> None:
     """Have the files of `name` under `root`, intact; download what is missing.
 
@@ -149,9 +156,11 @@ def _download(name: str, wanted: Layout, root: Path, missing: list[Path]) -> Non
     # what urllib and torchvision raise for: no network, a timeout, a broken or altered download
     except (OSError, HTTPException, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        some = len(missing) < len(wanted.wanted)
+        names = f" whole ({', '.join(map(str, missing))} missing)" if some else ""
         raise DataUnavailable(
-            f"{name} is not in {root} and could not be downloaded ({reason}): set CREDIT_DATA to a "
-            "directory that holds it, or pass --dataset digits"
+            f"{name} is not{names} in {root} and could not be downloaded ({reason}): set "
+            "CREDIT_DATA to a directory that holds it, or pass --dataset digits"
         ) from error
 
 

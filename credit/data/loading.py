@@ -25,7 +25,7 @@ from torch import Tensor
 
 from credit.data import teacher
 from credit.data.dataset import Dataset
-from credit.data.files import DataUnavailable, ensure, layout
+from credit.data.files import DataUnavailable, ensure, holder, layout
 from credit.errors import CreditError
 from credit.randomness import generator
 from credit.spec import check_names
@@ -86,7 +86,7 @@ def load(
         )
     check_names([name], NAMES, "dataset")
     if name in _DOWNLOADED:
-        train, test, source = _torchvision(name, data_root(root))
+        train, test, source = _torchvision(name, holder(name, data_root(root)))
     else:
         train, test, source = _digits() if name == "digits" else _teacher()
     available = len(train[1])
@@ -134,7 +134,7 @@ def fallback(name: str, root: Path | None = None) -> Fallback:
     check_names([name], NAMES, "dataset")
     if name in _DOWNLOADED:
         try:
-            ensure(name, data_root(root))
+            ensure(name, holder(name, data_root(root)))
         except DataUnavailable as error:
             return Fallback("digits", str(error))
     return Fallback(name, None)

@@ -17,7 +17,7 @@ from credit.grid.image import (
 )
 from credit.grid.matched import matched_width
 from credit.grid.online import online_scan, online_seeds
-from credit.grid.options import fields, items, numbers, parent_params, reals, settled
+from credit.grid.options import fields, items, numbers, parent_params, reals, settled, tell_unread
 from credit.grid.protocol import audit
 from credit.grid.synthetic import boundary_ablation, nonlinearity_ladder, toy_lq, vector_audit
 from credit.presets import PRESETS
@@ -47,6 +47,7 @@ __all__ = [
     "reals",
     "settled",
     "started_from",
+    "tell_unread",
     "toy_lq",
     "vector_audit",
 ]

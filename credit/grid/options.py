@@ -8,7 +8,18 @@ from credit.cli import PRESET
 from credit.data import fallback
 from credit.errors import CreditError
 from credit.presets import PRESETS
-from credit.spec import RunSpec, check_field, check_names, field_types, parse_value
+from credit.spec import (
+    LEARNED_FIELDS,
+    RunSpec,
+    check_field,
+    check_names,
+    field_types,
+    parse_value,
+)
+from credit.tracking.marks import same_value
+
+NO_RULE = "none"
+"""The value of `rule` where none is named."""
 
 
 def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -36,11 +47,40 @@ def settled(experiment: str, given: Mapping[str, str]) -> dict[str, str]:
         named = chosen.get("rules") or chosen.get("rule")
         taken = {name: rules.get(name) for name in items("rules", named)} if named else {}
         rule_options.check_taken(taken, option)
+    named = chosen.get("rules", chosen.get("rule", NO_RULE))
+    if named not in (PRESET, NO_RULE):
+        said = {k: v for k, v in given.items() if v != PRESET}
+        tell_unread(said, items("rules", named))
     if chosen.get("dataset") == "digits":
         for share in ("train_samples", "reference_samples"):
             if given.get(share) == PRESET:
                 chosen[share] = "0"  # it is smaller than any preset's share of CIFAR-10
     return chosen
+
+
+def tell_unread(given: Mapping[str, str], names: Sequence[str]) -> None:
+    """Say on stderr which of the given options do not apply to which of the rules.
+
+    Raises:
+        CreditError: there is no such rule.
+    """
+    default = RunSpec().to_params()
+    for option, value in given.items():
+        if option not in default or same_value(value, default[option]):
+            continue
+        if without := [name for name in names if not _reads(rules.get(name), option)]:
+            print(
+                f"credit: {option}={value} does not apply to {', '.join(without)}: "
+                "trained without it",
+                file=sys.stderr,
+            )
+
+
+def _reads(rule: rules.Rule, option: str) -> bool:
+    """Whether an option has a meaning for a rule; most have one for all rules."""
+    if option == "credit_reduction":
+        return rule.surrogate
+    return option in rule_options.knobs(rule) or option not in LEARNED_FIELDS
 
 
 def items(name: str, text: str) -> list[str]:

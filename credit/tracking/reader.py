@@ -159,7 +159,7 @@ class Reader:
         Raises:
             CreditError: the run or the artifact does not exist.
         """
-        here = _local(self.run(run_id).info.artifact_uri or "", path)
+        here = local_path(self.run(run_id).info.artifact_uri or "", path)
         if here and here.exists():  # on this machine: no copy
             return here
         try:
@@ -210,7 +210,7 @@ class Reader:
 
     def _named(self, parent_id: str, root: str) -> list[str]:
         """The ids in the `runs.json` of a parent whose artifacts lie at `root`."""
-        path = _local(root, CHILDREN_FILE)
+        path = local_path(root, CHILDREN_FILE)
         if path is None and CHILDREN_FILE in self._files(parent_id):
             path = self.artifact(parent_id, CHILDREN_FILE)
         return read_children(path) if path and path.exists() else []
@@ -245,7 +245,7 @@ def _current_metrics(row: Row) -> dict[str, float]:
     return {key: value for key, (value, step) in row.latest.items() if step >= measured}
 
 
-def _local(root: str, path: str) -> Path | None:
+def local_path(root: str, path: str) -> Path | None:
     """Where an artifact of a run lies or would lie, if that is a folder and not a server."""
     return Path(unquote(urlsplit(root).path)) / path if root.startswith("file:") else None
 
