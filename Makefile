@@ -2,8 +2,9 @@
 #
 # Variables: PYTHON (python3), VENV (.venv), PORT (5000), WORKERS (2, test processes), ARGS (further
 # options of the ladder), PARENT and KIND (of the report: a run id, else the latest of that kind).
-# RULE of the audit (a name, or package.module:Rule).
-# From the environment: CREDIT_DATA (data folder), MLFLOW_TRACKING_URI (tracking store).
+# RULE of the audit (a name, or package.module:Rule). NOTEBOOKS (names; all of them).
+# From the environment: CREDIT_DATA (data folder), MLFLOW_TRACKING_URI (tracking store),
+# CREDIT_STATE (checkpoints of unfinished runs).
 
 PYTHON  ?= python3
 VENV    ?= .venv
@@ -11,6 +12,7 @@ PORT    ?= 5000
 WORKERS ?= 2
 PARENT  ?= latest
 KIND    ?= ladder
+NOTEBOOKS ?= $(basename $(notdir $(wildcard notebooks/*.ipynb)))
 
 BIN     := $(VENV)/bin
 PY      := $(BIN)/python
@@ -22,7 +24,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup ladder ladder-full audit test test-slow check lint audit-deps ui notebooks import report figures screenshots bench clean
+.PHONY: help setup ladder ladder-full audit test test-slow check lint audit-deps ui notebooks notebooks-shipped import report figures screenshots bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -73,9 +75,16 @@ ui: setup ## Show the tracking store in the browser: prints the link and serves 
 		--backend-store-uri '$(STORE)' --host 127.0.0.1 --port $(PORT) --workers 1 ;; \
 	esac
 
-notebooks: setup ## Execute every notebook in place
+notebooks: setup ## Execute copies of the notebooks, in build/notebooks, on the tracking store
+	mkdir -p build/notebooks && cp $(NOTEBOOKS:%=notebooks/%.ipynb) build/notebooks
 	MLFLOW_TRACKING_URI='$(STORE)' PATH="$(CURDIR)/$(BIN):$$PATH" \
-		"$(PY)" -m jupyter execute --inplace notebooks/*.ipynb
+		"$(PY)" -m jupyter execute --inplace $(NOTEBOOKS:%=build/notebooks/%.ipynb)
+
+notebooks-shipped: setup ## Execute the notebooks themselves again, on the runs of results/ alone
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	export MLFLOW_TRACKING_URI="sqlite:///$$folder/mlflow.db" PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	"$(PY)" -m entrypoints.import_results && \
+	"$(PY)" -m jupyter execute --inplace $(NOTEBOOKS:%=notebooks/%.ipynb)
 
 import: setup ## Load the runs of results/ into the tracking store
 	"$(PY)" -m entrypoints.import_results

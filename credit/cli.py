@@ -67,10 +67,18 @@ def options(
 _GRAMMAR = "every option is --name value, see --help"
 
 
+_ENVIRONMENT = (
+    "environment: MLFLOW_TRACKING_URI, the tracking store (default: mlflow.db in the project); "
+    "CREDIT_DATA, the datasets (default: ./data, else ~/.cache/credit); CREDIT_STATE, "
+    "the folder of checkpoints and unsent values (default: .credit beside a SQLite store, else "
+    "~/.local/state/credit)"
+)
+
+
 def _print_help(
     description: str | None, defaults: Mapping[str, str], helps: Mapping[str, str]
 ) -> None:
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, epilog=_ENVIRONMENT)
     for name, default in defaults.items():
         text = f"{helps.get(name, '')} (default: {default or 'none'})".replace("%", "%%")
         parser.add_argument(f"--{name}", metavar="VALUE", help=text.strip())

@@ -58,10 +58,18 @@ class Networks:
         trial.check_credits(pending, self.shape)
 
     def plan(
-        self, pending: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]
+        self,
+        pending: Sequence[RunSpec],
+        done: Mapping[str, tuple[int, int]],
+        began: Mapping[str, str],
     ) -> list[list[RunSpec]]:
-        """Which runs share a stack. `done`: epochs, and steps of the next, by spec hash."""
-        stacks, note = planning.plan(pending, self.shape, done, self.free)
+        """Return the runs of each stack.
+
+        Args:
+            done: epochs, and steps of the next, by spec hash.
+            began: the stacks in which runs began, by spec hash.
+        """
+        stacks, note = planning.plan(pending, self.shape, done, self.free, began)
         if note:
             print(note, file=sys.stderr)
         return stacks

@@ -63,6 +63,7 @@ def plan(
     shape_of: ShapeOf,
     done: Mapping[str, tuple[int, int]],
     free: int,
+    began: Mapping[str, str] | None = None,
 ) -> Plan:
     """Split runs into stacks: of one shape, at one step, at most MAX_RUNS each, that fit.
 
@@ -76,24 +77,28 @@ def plan(
         done: epochs, and steps of the next, by spec hash; a run that is not in it starts from
             scratch.
         free: bytes of memory free for stacks; SHARE of it is used.
+        began: names of the stacks in which runs began, by spec hash. Those stay together, so that
+            they go on bit for bit, if all of `free` is enough for them.
 
     Raises:
         CreditError: a single run does not fit.
     """
     check(specs, shape_of, free)
+    began = began or {}
     together: dict[tuple, list[RunSpec]] = {}
     for spec in specs:
         shape = shape_of(spec)
         seed = spec.seed if spec.device == "cpu" and shape.d_in > shape.width else None
-        key = (spec.stack_key, done.get(spec.spec_hash), seed)
+        key = (spec.stack_key, done.get(spec.spec_hash), seed, began.get(spec.spec_hash))
         together.setdefault(key, []).append(spec)
     stacks, split = [], []
     for runs in together.values():
         shape = shape_of(runs[0])
+        limit = free if runs[0].spec_hash in began else SHARE * free
         fewest = math.ceil(len(runs) / MAX_RUNS)
         for count in range(fewest, len(runs) + 1):
             parts = _parts(arrange(runs), count)
-            if all(memory_needed(part, shape) <= SHARE * free for part in parts):
+            if all(memory_needed(part, shape) <= limit for part in parts):
                 break
         stacks += parts
         if count > fewest:

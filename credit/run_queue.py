@@ -19,7 +19,8 @@ from tqdm import tqdm
 from credit.errors import CreditError
 from credit.networks import Networks
 from credit.spec import RunSpec
-from credit.tracked_stack import PATIENCE, TrackedStack
+from credit.state import read_plan, write_plan
+from credit.tracked_stack import PATIENCE, TrackedStack, hash_of
 from credit.tracking.store import AWAY, is_final, shown, sqlite_path
 from credit.tracking.writer import (
     Busy,
@@ -81,6 +82,8 @@ class Queue:
         self._claimed: dict[str, str] = {}  # runs that this process has opened and not trained
         self._told: set[str] = set()
         self._lock = claims_lock(store, state)
+        digest = hash_of(f"plan/{specs[0].device}", specs)
+        self._plan = state / "plans" / f"{digest}.json"
 
     def train(self, bar: tqdm) -> None:
         """Train every run that is open and free; wait for those that others train.
@@ -93,6 +96,7 @@ class Queue:
         try:
             while self._open:
                 self._train_next(bar)
+            self._plan.unlink(missing_ok=True)
         except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
             for run_id in self._claimed.values():
                 self._writer.finish(run_id, "KILLED", "stopped before it was trained")
@@ -141,10 +145,11 @@ class Queue:
     def _claim(
         self, free: Sequence[RunSpec], found: Mapping[str, FoundRun], bar: tqdm
     ) -> tuple[TrackedStack, int] | None:
-        saved = self._saved(free, found)
+        saved, began = self._saved(free, found), read_plan(self._plan)
         while True:  # until the first stack has no checkpoint that would leave a gap
             done = {key: header.done for key, (header, _) in saved.items()}
-            runs = self._work.plan(free, done)[0]
+            stacks = self._work.plan(free, done, began)
+            runs = stacks[0]
             broken = [
                 spec.spec_hash
                 for spec in runs
@@ -155,12 +160,27 @@ class Queue:
                 break
             self._from_scratch.update(broken)
             saved = {key: source for key, source in saved.items() if key not in broken}
+        names = {spec.spec_hash: hash_of("stack", stack) for stack in stacks for spec in stack}
+        if names.keys() - began.keys():
+            write_plan(self._plan, names | began)
         left = sum(spec.epochs - done.get(spec.spec_hash, (0, 0))[0] for spec in free)
         bar.total = bar.n + left + 1e-6  # steps are fractions of an epoch: room for rounding
         stack = self._work.stack(runs)
         start, steps = done.get(runs[0].spec_hash, (0, 0))
         if start or steps:
             checkpoint.restore(stack, [saved[spec.spec_hash] for spec in runs])
+        elif lost := [
+            f"{label(spec)}, {len(steps)} epochs"
+            for spec in runs
+            if spec.spec_hash in found
+            and (steps := self._writer.known_steps(found[spec.spec_hash].run_id))
+        ]:
+            here = self._state / "stacks"
+            self._tell(
+                ",".join(lost),
+                f"credit: {len(lost)} runs have recorded epochs ({lost[0]}), and no checkpoint in "
+                f"{here} goes on from them (CREDIT_STATE names another folder): they start over",
+            )
         ids: dict[str, str] = {}
         began = time.monotonic()
         try:

@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow.entities import ViewType
@@ -22,14 +24,20 @@ ABANDONED_S = 3600
 
 
 def state_folder(store: Store) -> Path:
-    """Where checkpoints and unsent values of this store's runs are kept.
+    """Return where checkpoints and unsent values of this store's runs are kept.
 
-    Below CREDIT_STATE, else below `.credit` in the project root.
+    Below CREDIT_STATE; else below `.credit` beside a SQLite store, or the user's own state folder
+    for a server. Never in the checkout as such: `mlflow run <git URL>` throws it away.
     """
-    root = Path(os.environ.get("CREDIT_STATE") or project_root() / ".credit")
-    where = sqlite_path(store.uri) or store.uri
-    key = hashlib.sha256(f"{where}#{store.experiment_id}".encode()).hexdigest()[:12]
-    return root / key
+    path = sqlite_path(store.uri)
+    key = hashlib.sha256(f"{path or store.uri}#{store.experiment_id}".encode()).hexdigest()[:12]
+    if given := os.environ.get("CREDIT_STATE"):
+        return Path(given).expanduser() / key
+    before = project_root() / ".credit" / key  # where earlier versions kept all of it
+    if before.is_dir():
+        return before
+    users = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return (path.parent / ".credit" if path else users / "credit") / key
 
 
 def make_writable(state: Path) -> None:
@@ -46,6 +54,31 @@ def make_writable(state: Path) -> None:
         raise CreditError(
             f"{state} cannot be written ({error.strerror}), where checkpoints and unsent values "
             "go: set CREDIT_STATE to a folder that you can write"
+        ) from error
+
+
+def read_plan(path: Path) -> dict[str, str]:
+    """Return the stacks in which a sweep's runs began, by spec hash; nothing if none is noted."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def write_plan(path: Path, plan: Mapping[str, str]) -> None:
+    """Note the stacks in which a sweep's runs begin, by spec hash.
+
+    Raises:
+        CreditError: the file cannot be written.
+    """
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(plan))
+        partial.replace(path)
+    except OSError as error:
+        raise CreditError(
+            f"cannot write {path} ({error.strerror}): free the disk and run the same command again"
         ) from error
 
 

@@ -308,9 +308,17 @@ def test_where_the_data_directory_is(monkeypatch, tmp_path):
     assert data_root() == tmp_path
     assert data_root(missing) == missing
     monkeypatch.delenv("CREDIT_DATA")
-    monkeypatch.chdir(tmp_path)
-    project = Path(files.__file__).parents[2]
-    assert data_root() == (project if (project / "MLproject").exists() else tmp_path) / "data"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(loading, "__file__", str(tmp_path / "clone/credit/data/loading.py"))
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone/MLproject").touch()
+    assert data_root() == tmp_path / "cache/credit"
+    (tmp_path / "here/data").mkdir()
+    assert data_root() == tmp_path / "here/data"
+    (tmp_path / "clone/data").mkdir()
+    assert data_root() == tmp_path / "clone/data"
 
 
 @pytest.fixture

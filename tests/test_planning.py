@@ -1,6 +1,8 @@
 """Planning: the memory model against real stacks, and how runs are split over stacks."""
 
 import math
+import os
+import signal
 import weakref
 from collections import Counter
 
@@ -8,8 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
-from credit import networks, planning, sweep
+from credit import networks, planning, sweep, tracked_stack
 from credit.data import load
 from credit.errors import CreditError
 from credit.planning import MAX_RUNS, SHARE, check, footprint, memory_needed, plan
@@ -267,3 +270,48 @@ def test_a_sweep_trains_the_parts_one_after_the_other(monkeypatch, capsys):
     assert most == [1, 1, 1], "an earlier stack is still in memory"
     assert "3 runs in 3 stacks of 1: together they need" in capsys.readouterr().err
     assert set(connect().runs(parent=outcome.parent_id)["status"]) == {"FINISHED"}
+
+
+@pytest.mark.usefixtures("tracking_store")
+@pytest.mark.parametrize("later", ["plenty", pytest.param("less", marks=pytest.mark.slow)])
+def test_a_resumed_sweep_keeps_its_stacks_whatever_memory_is_free(later, monkeypatch, tmp_path):
+    """Stopped in its first stack of two, it ends as the one that was not stopped, bit for bit."""
+    monkeypatch.setattr(planning, "OVERHEAD", 0)  # it would dwarf these runs
+    grid = [(rule, k) for rule in ("dfa", "fa") for k in (1, 2)]
+    specs = [RunSpec(**{**BASE, "rule": rule, "k": k, "epochs": 2}) for rule, k in grid]
+    resolved = arrange([sweep.resolve(spec) for spec in specs])
+    need = max(memory_needed(half, Shape(64, 16, 10, 2)) for half in (resolved[:2], resolved[2:]))
+    spare = planning.memory_of_data(load("digits"), specs)
+    trained, stop_at = [], [0]
+    step = Stack.step
+
+    def noted(stack, *args):
+        trained.append([spec.spec_hash for spec in stack.specs])
+        if len(trained) == stop_at[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(stack, *args)
+
+    def run() -> dict[str, dict[str, torch.Tensor]]:
+        outcome = sweep.run(sweep.Sweep("ladder", "planned", specs), open_store())
+        reader = connect()
+        return {
+            key: load_file(reader.artifact(run_id, "checkpoint/weights.safetensors"))
+            for key, run_id in outcome.run_ids.items()
+        }
+
+    monkeypatch.setattr(Stack, "step", noted)
+    room = {"first": math.ceil(need / SHARE), "plenty": PLENTY, "less": need}
+    monkeypatch.setattr(planning, "memory_free", lambda device: room["first"] + spare)
+    expected, whole = run(), list(trained)
+    assert sorted(set(map(len, whole))) == [2], "the memory is not what splits them in two"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    trained.clear()
+    stop_at[0] = 3
+    with pytest.raises(tracked_stack.Stopped):
+        run()
+    monkeypatch.setattr(planning, "memory_free", lambda device: room[later] + spare)
+    found = run()
+    assert trained == whole
+    for key, tensors in found.items():
+        assert all(torch.equal(tensor, expected[key][name]) for name, tensor in tensors.items())
+    assert not list(sweep.state_folder(open_store()).glob("plans/*"))

@@ -16,6 +16,7 @@ from credit.analysis import (
     frozen,
     online,
     online_staleness,
+    selection,
     story_choice,
     story_controls,
     story_depth,
@@ -169,6 +170,27 @@ def tell(reader: Reader, chosen: Mapping[str, str | None] | None = None) -> list
 def choose(reader: Reader, kind: str, run_id: str | None = None) -> tuple[str, str]:
     """`story_choice.choose` of a kind of the story."""
     return story_choice.choose(reader, kind, KINDS[kind].differences, run_id)
+
+
+_SIZES = ("dataset", "width", "epochs", "train_samples")
+
+
+def choose_parent(reader: Reader, kind: str, run_id: str | None = None) -> str:
+    """Return the parent run to show: `run_id`, or a published before a reduced before a quick one.
+
+    Raises:
+        CreditError: there is none, or `run_id` is not one.
+    """
+
+    def sizes(runs: pd.DataFrame) -> list[Difference]:  # of a kind that the story does not tell
+        wanted = {name: PRESETS[kind]["published"].get(name) for name in _SIZES}
+        return [
+            Difference(n) for n, text in wanted.items() if text not in (None, *map(str, runs[n]))
+        ]
+
+    judge = KINDS[kind].differences if kind in KINDS else sizes
+    chosen, _ = story_choice.choose(reader, kind, judge, run_id)
+    return chosen or selection.choose_parent(reader, kind)
 
 
 def load(reader: Reader, kind: str, parent: str) -> pd.DataFrame:

@@ -69,8 +69,7 @@ def load(
     Args:
         name: one of `NAMES`.
         device: where the tensors live.
-        root: the data directory. Default: the environment variable CREDIT_DATA, else `data` beside
-            the MLproject file, else `data` under the current directory.
+        root: the data directory. Default: see `data_root`.
         train_samples: keep the first n training samples; 0 keeps all.
         labels_seed: permute the labels of those, in this seed's way; the test set stays.
 
@@ -141,7 +140,10 @@ def fallback(name: str, root: Path | None = None) -> Fallback:
 
 
 def data_root(root: Path | None = None) -> Path:
-    """The data directory: `root`, or the default that `load` describes.
+    """Return the data directory: `root`, else CREDIT_DATA, else a `data` folder that is there.
+
+    That is, beside the MLproject file or in the current directory. Else the user's cache: a
+    checkout may be one that `mlflow run <git URL>` throws away.
 
     Raises:
         CreditError: CREDIT_DATA is set and is not an existing directory.
@@ -157,7 +159,11 @@ def data_root(root: Path | None = None) -> Path:
             )
         return path
     project = Path(__file__).resolve().parents[2]
-    return (project if (project / "MLproject").exists() else Path.cwd()) / "data"
+    checkout = [project] if (project / "MLproject").is_file() else []
+    for folder in (*checkout, Path.cwd()):
+        if (folder / "data").is_dir():
+            return folder / "data"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "credit"
 
 
 _Split = tuple[Tensor, Tensor]

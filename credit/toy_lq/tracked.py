@@ -56,7 +56,10 @@ class Trajectories(Networks):
         return Shape(0, spec.width, system.outputs_of(spec.width), spec.depth)
 
     def plan(
-        self, pending: Sequence[RunSpec], done: Mapping[str, tuple[int, int]]
+        self,
+        pending: Sequence[RunSpec],
+        done: Mapping[str, tuple[int, int]],
+        began: Mapping[str, str],  # memory splits no bundle
     ) -> list[list[RunSpec]]:
         return bundles(pending, done)
 
