@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from credit.errors import CreditError
 from credit.networks import Networks
+from credit.rule_names import run_name, shortest
 from credit.spec import RunSpec
 from credit.state import read_plan, write_plan
 from credit.tracked_stack import PATIENCE, TrackedStack, hash_of
@@ -78,6 +79,7 @@ class Queue:
         self._open = {spec.spec_hash: spec for spec in specs}
         self._work, self._store, self._parent_id = work, store, parent_id
         self._writer, self._state = writer, state
+        self._names = shortest(spec.rule for spec in specs)
         self._from_scratch: set[str] = set()
         self._claimed: dict[str, str] = {}  # runs that this process has opened and not trained
         self._told: set[str] = set()
@@ -207,7 +209,13 @@ class Queue:
             source = self._work.source(spec)
             with PATIENCE.until_asked():  # a signal must not part the run from its id
                 ids[spec.spec_hash] = self._claimed[spec.spec_hash] = open_child(
-                    self._store, self._parent_id, spec, old, source, self._writer.then
+                    self._store,
+                    self._parent_id,
+                    spec,
+                    old,
+                    source,
+                    self._writer.then,
+                    run_name(spec, self._names),
                 )
 
         patiently(self._store, attempt)

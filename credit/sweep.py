@@ -16,6 +16,7 @@ import torch
 from credit import rule_options, rule_source, rules
 from credit.errors import CreditError
 from credit.networks import Networks
+from credit.rule_names import parent_name
 from credit.run_queue import Queue, claims_lock, patiently
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.state import drop_leftovers, make_writable, state_folder
@@ -118,10 +119,13 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
     # a second stage is not named by the runs of the first, but by what was asked for
     asked = json.dumps(dict(sweep.params), sort_keys=True) if sweep.then else ""
     sweep_hash = hash_of(sweep.kind + asked, specs)
+    name = sweep.name
+    if sweep.kind != "train":  # whose name is the run's
+        name = parent_name(name, sweep.params.get("preset", ""), specs)
     with stop_on_signals():
         with claims_lock(store, state):  # or two that begin at once would open a parent each
             parent_id = open_parent(
-                store, sweep.name, sweep.kind, sweep.params, sweep_hash, sweep.description
+                store, name, sweep.kind, sweep.params, sweep_hash, sweep.description
             )
             drop_leftovers(store, state)
         status = "KILLED"

@@ -54,7 +54,7 @@ def comparison_figure(
     _accuracies(panels[0], table, rules)
     _against_cost(panels[1], table, rules)
     _by_layer(panels[2], table, layers, rules)
-    handles = [rule_entry(rule, linewidth=0) for rule in rules]
+    handles = [rule_entry(rule, rules, linewidth=0) for rule in rules]
     finish(figure, handles, title, spread(seeds_text(table)), MEANING["alignment"])
     return figure
 

@@ -64,7 +64,7 @@ def controls_figure(
     zero_line(panels[2], audit.MAX_GROWTH, ":")
     edge_note(panels[2], "D1", audit.MAX_GROWTH)
     notes.append(f"D1: growth of at most {audit.MAX_GROWTH:g} per block")
-    finish(figure, [rule_entry(rule, linewidth=0) for rule in rules], title, *notes)
+    finish(figure, [rule_entry(rule, rules, linewidth=0) for rule in rules], title, *notes)
     return figure
 
 

@@ -49,7 +49,7 @@ def depth_scan_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> F
     ]
     note = f"Γ not valid where not drawn: {', '.join(absent)}" if absent else "at the last epoch"
     caption(panels[1], note)
-    handles = [rule_entry(rule) for rule in rules]
+    handles = [rule_entry(rule, rules) for rule in rules]
     finish(figure, handles, title, spread(seeds_text(table)), MEANING["deep"])
     return figure
 

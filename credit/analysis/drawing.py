@@ -6,10 +6,13 @@ others reported, and nothing else; a variant of a rule is dashed and half filled
 """
 
 import zlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from matplotlib import colormaps
 from matplotlib.lines import Line2D
+
+from credit.rule_names import shortest
 
 
 class Style(NamedTuple):
@@ -117,9 +120,10 @@ def entry(label: str, **own: Any) -> Line2D:
     return Line2D([], [], label=label, **{n: v for n, v in own.items() if n not in bars})
 
 
-def rule_entry(rule: str, **other: Any) -> Line2D:
-    """A rule's legend entry."""
-    return entry(label_of(rule), **(look(style_of(rule)) | other))
+def rule_entry(rule: str, among: Iterable[str] = (), **other: Any) -> Line2D:
+    """A rule's legend entry, told from those `among` which it stands."""
+    name = shortest({rule, *among})[rule]
+    return entry(name if ":" in name else label_of(rule), **(look(style_of(rule)) | other))
 
 
 def key(marker: str, label: str, **other: Any) -> Line2D:

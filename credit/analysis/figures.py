@@ -78,7 +78,7 @@ def ladder_panel(axes: Axes, table: pd.DataFrame) -> list[Artist]:
         own = pick(table, rule=rule).sort_values("k")
         style, shift = style_of(rule), _APART * (index - (len(rules) - 1) / 2)
         axes.errorbar(own["k"] + shift, own["mean"], yerr=own["sd"], **look(style))
-        handles.append(rule_entry(rule))
+        handles.append(rule_entry(rule, rules))
         known = own.dropna(subset=["reported_mean"])
         axes.errorbar(
             known["k"] + shift + 0.14,

@@ -63,7 +63,7 @@ def nonlinearity_figure(table: pd.DataFrame, title: str, width: float = WIDE) ->
             axes.set_ylabel(label if across else f"α = {alpha:g}", fontsize=size)
         if index >= len(places) - per_row:
             axes.set_xlabel(AXES["depth"] if across else "L, residual\nblocks", fontsize=size)
-    handles: list[Artist] = [rule_entry(rule) for rule in rules]
+    handles: list[Artist] = [rule_entry(rule, rules) for rule in rules]
     source = ""
     if table[["gamma_reported", "rho_reported"]].notna().any(axis=None):
         handles.append(key("o", "reported"))

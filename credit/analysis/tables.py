@@ -21,6 +21,7 @@ from credit.analysis.selection import (
     metric,
     pick,
 )
+from credit.rule_names import shortest
 
 __all__ = [
     "agreement",
@@ -167,9 +168,9 @@ def curves(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _wide(table: pd.DataFrame, state_n: bool) -> pd.DataFrame:
-    rows = []
+    rows, names = [], shortest(table["rule"])
     for full_name, own in table.groupby("rule", sort=False):
-        rule = str(full_name).rpartition(":")[2]  # without the package it comes from
+        rule = names[str(full_name)]
         records = own.sort_values("k").to_dict("records")
         ours = {
             f"k={r['k']}": _accuracy(r["mean"], r["sd"], r["n"] if state_n else None)

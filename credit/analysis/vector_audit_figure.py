@@ -69,7 +69,7 @@ def vector_figure(table: pd.DataFrame, title: str, width: float = WIDE) -> Figur
         )
         caption(panels[0], f"shaded: collapsed, |Γ| < {short(COLLAPSED)[:-1]}")
     rules = rules_in_order(map(_rule, names))
-    handles: list[Artist] = [rule_entry(rule, linewidth=0) for rule in rules]
+    handles: list[Artist] = [rule_entry(rule, rules, linewidth=0) for rule in rules]
     handles += [
         entry(f"L={depth}", **(look(Style(GREY, "o"), index) | {"linestyle": "none"}))
         for index, depth in enumerate(depths)

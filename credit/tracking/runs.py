@@ -163,6 +163,7 @@ def open_child(
     found: FoundRun | None = None,
     dataset_info: Mapping[str, str] | None = None,
     later: Callable[[str, Callable[[], None]], None] | None = None,
+    name: str | None = None,
 ) -> str:
     """The run that trains `spec`, as a run id: `found` again, or a new child of `parent_id`.
 
@@ -171,6 +172,7 @@ def open_child(
         later: takes the run and what logs its parameters and data, to be called in the background
             (`Writer.then`), so that training starts sooner; None logs them now. A run that a killed
             process left without them gets them when it is opened again.
+        name: of a new run; None is `spec.name`.
 
     Raises:
         Busy: another process trains it.
@@ -184,7 +186,7 @@ def open_child(
         note = f"{spec.dataset}, credit rule {spec.rule}, {blocks}, seed {spec.seed}"
         tags[NOTE] = harmless(note)
         run = client.create_run(
-            store.experiment_id, tags={**context_tags(), **tags}, run_name=spec.name
+            store.experiment_id, tags={**context_tags(), **tags}, run_name=name or spec.name
         )
     else:
         run = client.get_run(found.run_id)

@@ -1,0 +1,44 @@
+"""Names of rules where people read them: as short as tells one from the others beside it."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from credit.spec import RunSpec
+
+
+def shortest(rules: Iterable[str]) -> dict[str, str]:
+    """Return the shortest name of every rule that no other of `rules` has, by full name.
+
+    The class, `MyRule`; where several share it as much of the module as it takes, `a:MyRule`.
+    """
+    names = sorted(set(rules))
+    found = {name: name for name in names}
+    for name in (name for name in names if ":" in name):
+        module, _, kind = name.rpartition(":")
+        parts = module.split(".")
+        forms = [kind, *(f"{'.'.join(parts[-n:])}:{kind}" for n in range(1, len(parts) + 1))]
+        for form in forms:
+            if not any(other != name and _ends(other, form) for other in names):
+                found[name] = form
+                break
+    return found
+
+
+def run_name(spec: RunSpec, names: dict[str, str]) -> str:
+    """Return a run's name beside runs of other rules, whose names `shortest` gave."""
+    own = spec.rule.rpartition(":")[2]
+    return names.get(spec.rule, own) + spec.name.removeprefix(own)
+
+
+def parent_name(name: str, preset: str, specs: Iterable[RunSpec]) -> str:
+    """Return an experiment's name with its preset, rules and number of seeds."""
+    listed = list(specs)
+    seeds = len({spec.seed for spec in listed})
+    names = shortest(spec.rule for spec in listed)
+    rules = ",".join(names[rule] for rule in Counter(spec.rule for spec in listed))
+    return " ".join([name, *([preset] if preset else []), rules, f"n={seeds}"])
+
+
+def _ends(rule: str, form: str) -> bool:
+    """Whether a rule could be meant by a short form."""
+    return rule == form or rule.endswith((f":{form}", f".{form}"))
