@@ -65,6 +65,10 @@ SETTLED_FIELDS = frozenset({"rule_code"})
 """Fields that no option sets: `sweep.resolve` does."""
 
 
+LARGEST = 2**63 - 1
+"""No whole number is larger: tables, and generators of random numbers, hold 64 bits."""
+
+
 def _knob(
     default: Any,
     help: str,
@@ -322,6 +326,8 @@ def parse_value(name: str, kind: type, value: Any) -> Any:
         parsed = kind(value)
     except (TypeError, ValueError, OverflowError):
         raise wrong from None
+    if kind is int and abs(parsed) > LARGEST:
+        raise CreditError(f"{name}={str(value)[:40]} is too large: pass at most {LARGEST}")
     if kind is float and not math.isfinite(parsed):
         raise CreditError(f"{name}={str(value).strip()} is not finite: pass a finite number")
     return parsed + 0  # -0.0 becomes 0.0: one value, one hash

@@ -1,8 +1,10 @@
 """Tracking against real stores: SQLite files, and one real `mlflow server` (slow)."""
 
+import contextlib
 import json
 import math
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -14,6 +16,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import psutil
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from credit import run_queue
 from credit.errors import CreditError
@@ -124,6 +128,84 @@ def test_unwritable_sqlite_file_is_an_error(name, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / name}")
     with pytest.raises(CreditError, match="cannot write the tracking store"):
         open_store()
+
+
+MAKING = """
+import signal, sys
+sys.path.insert(0, {root!r})
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from credit.tracking.store import open_store
+print("begins", flush=True)
+open_store()
+"""
+
+
+@pytest.mark.slow
+def test_a_store_whose_making_is_interrupted_is_made_by_the_next_command(tmp_path):
+    root = str(Path(__file__).parents[1])
+    command, stopped = [sys.executable, "-c", MAKING.format(root=root)], 0
+    for delay in (0.3, 1.0, 2.0, 3.0):
+        for file in tmp_path.glob("mlflow.db*"):
+            file.unlink()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout is not None and process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        stopped += process.wait(60) != 0
+        process.stdout.close()
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        assert connect().runs().empty
+        assert not list(tmp_path.glob(".mlflow.db*"))
+    assert stopped
+
+
+def test_a_half_made_store_is_told_with_its_remedy(tmp_path):
+    """As an interrupted `mlflow` leaves it, which makes tables in place."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("CREATE TABLE metrics (key TEXT)")
+    with pytest.raises(CreditError, match=r"mlflow\.db has only some of its tables.* delete it"):
+        open_store()
+
+
+@given(st.dictionaries(st.sampled_from(sorted(field_types())), st.text(max_size=50)))
+@settings(max_examples=200, deadline=None)
+@example({"seed": str(2**64)})
+@example({"lr": "nan", "k": "9" * 5000})
+def test_whatever_a_run_was_logged_with_the_others_are_read(params):
+    rows_ = [
+        rows.Row(name, name, "FINISHED", 1, 2, "", own, {marks.SPEC: name}, {})
+        for name, own in (("good", SPEC.to_params()), ("odd", {"rule": "bp", **params}))
+    ]
+    reader = Reader("", None, [])  # pyright: ignore[reportArgumentType]
+    reader._used = lambda *_: rows_  # what a store gives, without one for each example
+    assert "good" in set(reader.runs()["run_id"])
+
+
+@pytest.mark.parametrize("owner", ["x", "", "a:b:c", f"{socket.gethostname()}:{9**40}:1", ":²:²"])
+def test_tags_that_nobody_wrote_claim_nothing(owner):
+    assert not marks.is_busy("RUNNING", {marks.OWNER: owner, marks.HEARTBEAT: "abc"})
+    assert marks.heartbeat({marks.HEARTBEAT: "9" * 5000}) == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\n",
+        b"[" * 100000 + b"\n",
+        b'{"known": 3}\n',
+        b'{"known": ["a"]}\n',
+        b'{"step": "x", "timestamp": 1, "metrics": {}}\n',
+        b'{"step": 2, "timestamp": 1, "metrics": [1]}\n',
+        b'{"step": 2, "timestamp": 1, "metrics": {"a": "b"}}\n',
+    ],
+)
+def test_damaged_lines_of_a_journal_are_left_out(line, tmp_path):
+    Journal(tmp_path, "r").append(1, 1001, {"a": 1.0})
+    with (tmp_path / "r.jsonl").open("ab") as file:
+        file.write(line)
+    (tmp_path / "r.sent").write_bytes(b"\xff")
+    again = Journal(tmp_path, "r")
+    assert (again.steps, again.pending, again.complete) == ({1}, 1, False)
 
 
 def test_a_run_that_was_deleted_for_good_is_no_outage(opened):

@@ -6,6 +6,7 @@ Each trap is a real pickle that writes a file when it is unpickled; a test shows
 import ast
 import io
 import json
+import os
 import pickle
 import re
 import subprocess
@@ -261,6 +262,16 @@ POISON = {
     "true as time": lambda r: r.update(start=True),
     "NaN as time": lambda r: r.update(start=float("nan")),
     "a very long text": lambda r: r["tags"].update({NOTE: "x" * 10_000}),
+    "a parameter that the store refuses": lambda r: (
+        r["tags"].pop("credit.spec_hash"),
+        r["params"].update({"a/./b": "1"}),
+    ),
+    "a dataset's name of 501 characters": lambda r: r.update(
+        dataset={"name": "x" * 501, "digest": "1", "source": "y"}
+    ),
+    "a run's name of 251 characters": lambda r: r.update(name="x" * 251),
+    "a number of 2**63": lambda r: r["params"].update(seed=str(2**63)),
+    "an odd sweep": lambda r: r.update(sweeps=["../x"]),
     "a number as digest": lambda r: r.update(dataset={"name": "x", "digest": 1, "source": "y"}),
 }
 
@@ -274,6 +285,20 @@ def test_what_would_harm_the_store_creates_nothing(exported, other):  # noqa: F8
                 import_into(other, exported)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value), name
     assert connect().runs().empty and connect().parents().empty
+
+
+def test_a_pipe_or_a_bomb_in_an_export_is_told_at_once(exported, other):  # noqa: F811
+    one = pa.table({"run_id": ["x"], "key": ["a"], "step": [1], "value": [0.0], "timestamp": [1]})
+    many = pa.concat_tables([one] * 1000).combine_chunks()
+    with pq.ParquetWriter(exported / "metrics.parquet", one.schema, compression="zstd") as file:
+        for _ in range(11):
+            file.write_table(pa.concat_tables([many] * 1000), row_group_size=10**6)
+    refused(import_all(other, exported), "11000000")
+    for name in ("metrics.parquet", "runs.json"):
+        (exported / name).unlink()
+        os.mkfifo(exported / name)
+        refused(import_all(other, exported), name)
+    assert connect().runs().empty
 
 
 def test_runs_json_that_is_odd_as_a_whole(exported, other):  # noqa: F811

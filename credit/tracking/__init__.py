@@ -1,6 +1,6 @@
 """MLflow behind two doors: `writer`, the only one to write through, and `reader`, to read.
 
-- store: where runs go; checked before any compute
+- store: where runs go; checked before any compute; database: its file, where it is SQLite
 - marks: the tags that runs are known by, and who owns a run
 - runs: parents and children, opened, found again, continued
 - journal: the on-disk record that survives a dead server and a killed process

@@ -51,6 +51,7 @@ TEXT = (".csv", ".json", ".md")
 LARGEST_BYTES = 200_000
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
+_MOST_VALUES = 10_000_000
 _LONGEST = 5000  # characters; MLflow takes 6000 in a parameter
 _YEAR_10000_MS = 253_402_300_800_000  # where Python's dates end
 _RULE = re.compile(r"\w[\w.]*(:\w+)?")
@@ -62,6 +63,11 @@ def is_run_id(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 
+def is_name(key: str) -> bool:
+    """Whether the store takes it as the name of a parameter or metric: it is safe in a path."""
+    return bool(_NAME.fullmatch(key)) and not {"", ".", ".."} & set(key.split("/"))
+
+
 def read_runs(path: Path) -> list[dict[str, Any]]:
     """The records of an export's `runs.json`.
 
@@ -69,6 +75,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
         CreditError: it cannot be read, has another schema or is not what `export` writes.
     """
     try:
+        require_file(path)
         document = json.loads(path.read_text())
         if document["schema"] != SCHEMA:
             raise CreditError(
@@ -105,13 +112,17 @@ def _check(record: dict[str, Any], path: Path) -> None:
     for text in texts:
         if len(text) > _LONGEST:
             raise malformed(path, f"run {run_id} has a text of {len(text)} characters")
+    limits = {"name": (record["name"], 250), "dataset": (data[0] if data else "-", 500)}
+    for what, (text, most) in limits.items():
+        if not 0 < len(text) <= most:  # as MLflow's tables
+            raise malformed(path, f"run {run_id} has a {what} of {len(text)} characters")
     for text in shown:
         if not text.isprintable():
             raise malformed(path, f"run {run_id} has control characters in {text[:40]!r}")
     for key in tags.keys() - set(TAGS):
         raise malformed(path, f"run {run_id} has the tag {key!r}")
     for key in params:
-        if not _NAME.fullmatch(key):
+        if not is_name(key):
             raise malformed(path, f"run {run_id} has the parameter {key!r}")
     for time in (record["start"], record["end"]):
         if type(time) is not int or not 0 <= time < _YEAR_10000_MS:
@@ -134,7 +145,11 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
         CreditError: it is not such a file, or has values of other runs or under impossible names.
     """
     try:
-        table = pq.ParquetFile(path).read(columns=list(COLUMNS))
+        require_file(path)
+        file = pq.ParquetFile(path)
+        if file.metadata.num_rows > _MOST_VALUES:  # a few kB of file may unpack to any size
+            raise malformed(path, f"{file.metadata.num_rows} values, of at most {_MOST_VALUES}")
+        table = file.read(columns=list(COLUMNS))
         # without what pandas noted about its own types: it is not needed, and anyone can write it
         frame = table.replace_schema_metadata().to_pandas().astype(COLUMNS)
     except (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
@@ -143,7 +158,7 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
     if unknown := groups.keys() - set(run_ids):
         raise malformed(path, f"values of run {min(unknown)!r}, which {RUNS} does not have")
     for key in frame["key"].unique():
-        if not _NAME.fullmatch(key) or {"", ".", ".."} & set(key.split("/")):
+        if not is_name(key):
             raise malformed(path, f"a metric called {key[:40]!r}")
     if not frame["timestamp"].between(0, _YEAR_10000_MS).all():
         raise malformed(path, "a time that no clock shows")
@@ -181,6 +196,16 @@ def _is_small_text(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return True
+
+
+def require_file(path: Path) -> None:
+    """See that it is a file: of a pipe, reading would never end.
+
+    Raises:
+        CreditError: it is something else.
+    """
+    if path.exists() and not path.is_file():
+        raise CreditError(f"{path} is not a file: name the folder of an export")
 
 
 def malformed(path: Path, what: str) -> CreditError:

@@ -137,8 +137,10 @@ class Journal:
             self._sent_path.unlink(missing_ok=True)
             return
         raw = self.path.read_bytes()
-        sent = self._sent_path.read_text() if self._sent_path.exists() else ""
-        self._sent = int(sent) if sent.isdigit() else 0  # 0 sends all again: costs time, no harm
+        sent = self._sent_path.read_text(errors="replace") if self._sent_path.exists() else ""
+        self._sent = (
+            int(sent) if sent.isdecimal() and len(sent) < 20 else 0
+        )  # 0 sends all again: costs time, no harm
         good, values = 0, {0: 0}  # end of a line -> metric values up to there
         for text in raw.splitlines(keepends=True):
             line = _parse(text)
@@ -180,9 +182,21 @@ def _parse(raw: bytes) -> dict[str, Any] | None:
         return None
     try:
         line = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    whole = isinstance(line, dict) and (
-        "known" in line or {"step", "timestamp", "metrics"} <= line.keys()
+    return line if _is_whole(line) else None
+
+
+def _is_whole(line: object) -> bool:
+    if not isinstance(line, dict):
+        return False
+    if "known" in line:
+        steps, metrics = line["known"], line.get("metrics", {})
+    else:
+        steps, metrics = [line.get("step"), line.get("timestamp")], line.get("metrics")
+    return (
+        isinstance(steps, list)
+        and all(type(step) is int and 0 <= step < 2**63 for step in steps)
+        and isinstance(metrics, dict)
+        and all(type(value) in (int, float) for value in metrics.values())
     )
-    return line if whole else None

@@ -8,6 +8,7 @@ only one of them, `mlflow.parentRunId`); `credit.owner` (host:pid:start) and `cr
 
 import functools
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -89,7 +90,9 @@ def is_busy(status: str, tags: Mapping[str, str]) -> bool:
     owner = tags.get(OWNER)
     if status != "RUNNING" or not owner:
         return False
-    host, pid, started = owner.rsplit(":", 2)
+    host, pid, started = (["", "", *owner.rsplit(":", 2)])[-3:]
+    if not (pid.isdecimal() and started.isdecimal()):  # no process is called so
+        return False
     if host != socket.gethostname():
         return time.time() - heartbeat(tags) < SILENT_S
     if int(pid) == os.getpid():
@@ -98,13 +101,14 @@ def is_busy(status: str, tags: Mapping[str, str]) -> bool:
         process = psutil.Process(int(pid))
         same = abs(process.create_time() - int(started)) < 2  # else the pid is another process now
         return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, OverflowError):
         return False
 
 
 def heartbeat(tags: Mapping[str, str]) -> int:
     """Unix seconds of a run's last sign of life, 0 if there was none."""
-    return int(tags.get(HEARTBEAT, 0))
+    said = tags.get(HEARTBEAT, "")
+    return int(said) if re.fullmatch("[0-9]{1,15}", said) else 0
 
 
 def owner_tags() -> dict[str, str]:

@@ -85,11 +85,12 @@ class Reader:
             ended (UTC), each RunSpec field as its own type, and the last value of each metric: nan
             where the last measurement had no valid value, although an earlier one may have had. A
             field that did not exist when a run was made has its default, which is what was done
-            then.
+            then. A run with other values in its fields, which another program logged, is left out.
         """
         kept = [row for row in self._used(kind, parent, filter) if SPEC in row.tags]
         types, defaults = field_types(), RunSpec().to_params()
         kept = [row for row in kept if "rule" in row.params]  # else it is just being created
+        kept = [row for row in kept if _is_readable(row, types, defaults)]
         columns: dict[str, Any] = {
             **_info_columns(kept),
             "parent_id": [row.tags.get(PARENT) for row in kept],
@@ -233,6 +234,16 @@ def read_children(path: Path) -> list[str]:
         raise CreditError(
             f'{path} is not {{"runs": [run ids]}}: run the experiment again'
         ) from error
+
+
+def _is_readable(row: Row, types: Mapping[str, type], defaults: Mapping[str, str]) -> bool:
+    """Whether each field of a run is a value of its type."""
+    try:
+        for name, type_ in types.items():
+            parse_value(name, type_, row.params.get(name, defaults[name]))
+    except CreditError:
+        return False
+    return True
 
 
 def _current_metrics(row: Row) -> dict[str, float]:

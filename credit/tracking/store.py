@@ -1,12 +1,10 @@
 """The tracking store: where it is, whether it answers, and the experiment that runs go to."""
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
 import shlex
-import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from credit.errors import CreditError
+from credit.tracking import database
 
 EXPERIMENT = "credit"
 AWAY = (MlflowException, SQLAlchemyError, OSError)
@@ -35,7 +34,6 @@ _PORT = "http://127.0.0.1:5000"
 _REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 _TAKEN = ("UniqueViolation", "UNIQUE constraint", "Duplicate entry")
 """What databases say when they refuse a second row of one key."""
-_SQLITE = b"SQLite format 3\0"
 _BROKEN = "InterfaceError"  # a connection that the database has closed
 
 
@@ -110,8 +108,10 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
     uri = tracking_uri()
     path = sqlite_path(uri)
     if path:
-        _refuse_other_files(path)
-    with _first_writer(path) if path else contextlib.nullcontext():
+        database.refuse_other_files(path)
+    with database.first_writer(path) if path else contextlib.nullcontext():
+        if path:
+            database.make(path, reach)
         client = reach(uri)
         root = (path.parent / "mlartifacts").as_uri() if path else None
         try:
@@ -135,7 +135,7 @@ def reach(uri: str) -> MlflowClient:
         with quick_http():
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except (*AWAY, ImportError) as error:  # a database whose driver is not installed
+    except (*AWAY, ImportError, ValueError) as error:  # no driver; tables of no version
         raise _unreachable(uri, error) from error
     return client
 
@@ -193,30 +193,6 @@ def _refuse_unencoded(uri: str) -> None:
         )
 
 
-def _refuse_other_files(path: Path) -> None:
-    """Refuse what is there and is no SQLite database, and leave nothing beside it.
-
-    Raises:
-        CreditError: it is another file, or not a file.
-    """
-    try:
-        if not path.exists():
-            return
-        with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
-            good = file is not None and file.read(len(_SQLITE)) in (b"", _SQLITE)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    if not good:
-        raise _unwritable(path, "it is no SQLite database")
-
-
-def _unwritable(path: Path, cause: object) -> CreditError:
-    return CreditError(
-        f"cannot write the tracking store {path} ({cause}): "
-        "make it writable, or set MLFLOW_TRACKING_URI"
-    )
-
-
 def _experiment_id(client: MlflowClient, uri: str, name: str, root: str | None) -> str:
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
         try:
@@ -255,22 +231,6 @@ def _alive(experiment: Experiment, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _first_writer(path: Path) -> Iterator[None]:
-    """Hold the database's lock file: several processes that create its tables at once die."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(path.name + ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
-                database.execute("PRAGMA journal_mode=WAL")  # halves what a write costs
-                database.execute("BEGIN IMMEDIATE")  # fails here, not after the first epoch
-                database.rollback()
-            yield
-    except (OSError, sqlite3.Error) as error:
-        raise _unwritable(path, error) from error
-
-
-@contextlib.contextmanager
 def quick_http() -> Iterator[None]:
     """MLflow's HTTP patience cut to seconds, except where the user has set it."""
     added = {name: value for name, value in _QUICK.items() if name not in os.environ}
@@ -284,6 +244,12 @@ def quick_http() -> Iterator[None]:
 
 def _unreachable(uri: str, error: Exception) -> CreditError:
     cause = shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
+    torn = "already exists" in cause or isinstance(error, ValueError)
+    if torn and (path := sqlite_path(uri)) and not database.has_runs(path):
+        return CreditError(
+            f"{path} has only some of its tables, because its making was stopped, and no runs: "
+            "delete it and run the same command again"
+        )
     return CreditError(
         f"no tracking store answers at {shown(uri)} ({cause}): "
         "start the server, or set or unset MLFLOW_TRACKING_URI"

@@ -1,0 +1,108 @@
+"""The file of a SQLite store: one process makes it, whole; what is no database is left alone."""
+
+import contextlib
+import fcntl
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from credit.errors import CreditError
+
+LOCK_SECONDS = 300
+_SQLITE = b"SQLite format 3\0"
+
+
+def refuse_other_files(path: Path) -> None:
+    """Refuse what is there and is no SQLite database, and leave nothing beside it.
+
+    Raises:
+        CreditError: it is another file, or not a file.
+    """
+    try:
+        if not path.exists():
+            return
+        with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
+            good = file is not None and file.read(len(_SQLITE)) in (b"", _SQLITE)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if not good:
+        raise _unwritable(path, "it is no SQLite database")
+
+
+def _unwritable(path: Path, cause: object) -> CreditError:
+    return CreditError(
+        f"cannot write the tracking store {path} ({cause}): "
+        "make it writable, or set MLFLOW_TRACKING_URI"
+    )
+
+
+@contextlib.contextmanager
+def first_writer(path: Path) -> Iterator[None]:
+    """Hold the database's lock file: several processes that create its tables at once die."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(path.name + ".lock").open("w") as lock:
+            _hold(lock)
+            if path.exists() and path.stat().st_size:
+                with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
+                    database.execute("PRAGMA journal_mode=WAL")  # halves what a write costs
+                    database.execute("BEGIN IMMEDIATE")  # fails here, not after the first epoch
+                    database.rollback()
+            yield
+    except (OSError, sqlite3.Error) as error:
+        raise _unwritable(path, error) from error
+
+
+def _hold(lock: IO[str]) -> None:
+    """Take the lock; say so where that takes long.
+
+    Raises:
+        CreditError: another process has it for LOCK_SECONDS.
+    """
+    began, told = time.monotonic(), False
+    while (waited := time.monotonic() - began) < LOCK_SECONDS:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waited > 5 and not told:
+                told = True
+                print(f"waiting for {lock.name}, which another process holds", file=sys.stderr)
+            time.sleep(0.1)
+    raise CreditError(f"{lock.name} is held by another process: end that, and try again")
+
+
+def make(path: Path, fill: Callable[[str], object]) -> None:
+    """Make the database's tables if it has none, in another file first: all of them or none.
+
+    Args:
+        fill: makes the tables of the database at a URI.
+    """
+    if path.exists() and path.stat().st_size:
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
+            if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        draft = Path(folder) / path.name
+        fill(f"sqlite:///{draft}")
+        with contextlib.closing(sqlite3.connect(draft)) as database:
+            database.execute("PRAGMA journal_mode=WAL")  # halves what a write costs
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it is in the one file
+        for rest in ("-wal", "-shm"):  # of a database that was deleted: SQLite would add it
+            path.with_name(path.name + rest).unlink(missing_ok=True)
+        draft.replace(path)
+
+
+def has_runs(path: Path) -> bool:
+    """Whether a run is in the database, or what is in it cannot be told."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+            found = "SELECT count(*) FROM sqlite_master WHERE name = 'runs'"
+            if not database.execute(found).fetchone()[0]:
+                return False
+            return bool(database.execute("SELECT count(*) FROM runs").fetchone()[0])
+    except sqlite3.Error:
+        return True
