@@ -28,7 +28,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
-		awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
+		awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## Make .venv and install the project with its tools (again when pyproject.toml changes)
 

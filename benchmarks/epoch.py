@@ -56,9 +56,9 @@ def stacked(data: Dataset, steps: int, precision: str, device: str, seeds: int) 
     for _ in range(WARM_UP):
         stack.step(*next(batches))
     training = seconds_of(lambda: [stack.step(*next(batches)) for _ in range(steps)], device)
-    test = held_out(data, stack.dtype)
-    evaluate(stack.params, *(t[:1000] for t in test))
-    testing = seconds_of(lambda: evaluate(stack.params, *test), device)
+    x, y = held_out(data, stack.dtype)
+    evaluate(stack.params, x[:1000], y[:1000])
+    testing = seconds_of(lambda: evaluate(stack.params, x, y), device)
     return (training * total / steps + testing) / stack.size
 
 

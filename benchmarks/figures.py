@@ -2,33 +2,25 @@
 
     python -m benchmarks.figures                       # all of them; also: make figures
     python -m benchmarks.figures --only ladder,scaling
-    python -m benchmarks.figures --store               # what your tracking store has instead
 
-The exports are loaded into a store that is thrown away. Of several parents of one kind the one with
-the most finished runs is drawn. PNG; SVG and PDF where docs/ has one of that name. The same runs
-give the same files.
+PNG; SVG and PDF where docs/ has one of that name. The same runs give the same files.
 """
 
 import argparse
 import importlib
 import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from matplotlib.figure import Figure
 
 from benchmarks import scaling_figure
-from credit.analysis import experiments
-from credit.analysis.selection import finished
+from credit import figures
 from credit.errors import CreditError
-from credit.figure_files import FORMATS, save
+from credit.lab import results
 from credit.spec import check_names
-from credit.tracking.portable import import_into
-from credit.tracking.reader import Reader, connect
-from credit.tracking.store import open_store
+from credit.tracking.exported import Export
 
 ROOT = Path(__file__).parent.parent
 NAMES = {
@@ -36,50 +28,35 @@ NAMES = {
     "direction_quality": "direction",
     "nonlinearity_ladder": "nonlinearity",
 }
-"""What the figure of an experiment is called in docs/, where it is not called as the experiment."""
+"""Names in docs/ of the figures that are not called as their experiment."""
 SCALING = "scaling"
 LARGEST_BYTES = 250_000
 """Of a PNG, so that a page with a dozen of them opens at once."""
-_INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
 
-def draw(reader: Reader, kind: str) -> Figure:
-    """The figure of the store's experiment of this kind.
+def draw(kind: str, folder: Path) -> Figure:
+    """Return the figure of the newest parent run in an exported folder.
 
     Raises:
-        CreditError: the store has none, or nothing of it can be drawn.
+        CreditError: the folder has none of this kind, or nothing of it can be drawn.
     """
-    parents = list(reader.parents(kind)["run_id"])
-    if not parents:
-        raise CreditError(f"the tracking store has no {kind!r} experiment: run one first")
-    counts = {parent: len(finished(reader.runs(parent=parent))) for parent in parents}
-    parent = max(parents, key=lambda parent: counts[parent])  # the first of equals: the newest
-    module = importlib.import_module(f"{experiments.__name__}.{kind}")
-    figure = module.results(reader, reader.runs(parent=parent)).figure
-    if figure is None:
-        raise CreditError(f"the {kind!r} experiment {parent} has nothing to draw")
-    return figure
+    export = Export(folder)
+    parents = export.parents(kind)
+    own = importlib.import_module(f"credit.experiments.{kind}").EXPERIMENT
+    found = figures.figure(results(own, export.runs(parents[0]), export)) if parents else None
+    if found is None:
+        raise CreditError(f"{folder} has no {kind!r} experiment with finished runs")
+    return found
 
 
-def drawn(kinds: list[str], results: Path, from_store: bool) -> Iterator[tuple[str, Figure]]:
-    """Name in docs/ and figure, one after the other."""
-    if SCALING in kinds:
-        raw = max((ROOT / "benchmarks" / "results").glob("scaling_*.json"))
-        yield SCALING, scaling_figure.draw(json.loads(raw.read_text()))
-    kinds = [kind for kind in kinds if kind != SCALING]
-    if from_store:
-        reader = connect()
-        yield from ((NAMES.get(kind, kind), draw(reader, kind)) for kind in kinds)
-        return
-    for name in _INHERITED:
-        os.environ.pop(name, None)
-    with TemporaryDirectory() as place:
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{place}/mlflow.db"
-        store = open_store()
-        for kind in kinds:
-            import_into(store, results / kind)
-        reader = connect(store.uri)
-        yield from ((NAMES.get(kind, kind), draw(reader, kind)) for kind in kinds)
+def drawn(kinds: Sequence[str], folder: Path) -> Iterator[tuple[str, Figure]]:
+    """Yield the name in docs/ and the figure of each kind."""
+    for kind in kinds:
+        if kind == SCALING:
+            raw = max((ROOT / "benchmarks" / "results").glob("scaling_*.json"))
+            yield SCALING, scaling_figure.draw(json.loads(raw.read_text()))
+        else:
+            yield NAMES.get(kind, kind), draw(kind, folder / kind)
 
 
 def main() -> None:
@@ -90,21 +67,19 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds, comma-separated; default: all")
     parser.add_argument("--folder", type=Path, default=ROOT / "docs", help="where figures go")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="the exports")
-    parser.add_argument("--store", action="store_true", help="read the tracking store instead")
     args = parser.parse_args()
     try:
         known = [SCALING, *sorted(path.parent.name for path in args.results.glob("*/runs.json"))]
         kinds = [kind for kind in args.only.split(",") if kind] or known
         check_names(kinds, known, "kind")
         args.folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn(kinds, args.results, args.store):
+        for name, figure in drawn(kinds, args.results):
             path = args.folder / name
-            others = [kind for kind in FORMATS[1:] if path.with_name(f"{name}.{kind}").exists()]
-            files = save(figure, path, ["png", *others])
-            size = files[0].stat().st_size
-            print(f"{files[0]}  {size / 1000:.0f} kB", flush=True)
-            if size > LARGEST_BYTES:
-                raise CreditError(f"{files[0]} has more than {LARGEST_BYTES // 1000} kB")
+            also = [kind for kind in figures.FORMATS[1:] if Path(f"{path}.{kind}").exists()]
+            file = figures.save(figure, path, ["png", *also])[0]
+            print(f"{file}  {file.stat().st_size / 1000:.0f} kB", flush=True)
+            if file.stat().st_size > LARGEST_BYTES:
+                raise CreditError(f"{file} has more than {LARGEST_BYTES // 1000} kB")
     except CreditError as error:
         sys.exit(str(error))
 

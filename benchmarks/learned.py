@@ -17,7 +17,8 @@ from functools import partial
 import torch
 
 from benchmarks.common import hardware, seconds_of
-from credit import grid, presets
+from credit.experiments.nonlinearity_ladder import PRESETS
+from credit.lab import fields
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.sweep import resolve
@@ -44,8 +45,8 @@ def rollouts(spec: RunSpec, every_layer: bool = False) -> float:
 
 def stack_of(rule: str, depth: int, runs: int) -> Stack:
     """`runs` runs of one rule, past their warm-up."""
-    chosen = presets.PRESETS["nonlinearity_ladder"]["published"]
-    common = grid.fields(chosen) | {"depth": depth, "k": depth, "rule": rule, "device": "cpu"}
+    common: dict[str, object] = {**fields(PRESETS["published"])}
+    common |= {"depth": depth, "k": depth, "rule": rule, "device": "cpu"}
     common |= {"activation": "phi", "warmup_ratio": 0}
     specs = [resolve(RunSpec.from_mapping({**common, "alpha": i / runs})) for i in range(runs)]
     return Stack(arrange(specs), Shape(INPUTS, specs[0].width, CLASSES, depth))

@@ -35,7 +35,6 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.tracking import KEYS, serve
-from credit.analysis.selection import choose_parent
 from credit.spec import RunSpec
 from credit.tracking.marks import CHILDREN_FILE, NOTE, PARENT, SPEC, SWEEP
 from credit.tracking.reader import connect
@@ -158,7 +157,7 @@ def _insert(database: sqlite3.Connection, table: str, row: dict[str, Any]) -> No
 def read_ladder() -> list[pd.DataFrame]:
     """The runs of the newest ladder."""
     reader = connect()
-    return [reader.runs(parent=choose_parent(reader, "ladder"))]
+    return [reader.runs(parent=reader.newest("ladder"))]
 
 
 def read_history() -> list[pd.DataFrame]:

@@ -7,27 +7,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from credit.analysis.drawing import GREY, SERIES, entry, look
-from credit.analysis.page import NARROW, SMALL, TEXT, WIDE, caption, finish, new_figure
+from credit.figures.page import finish, page, say
+from credit.figures.style import GREY, TEXT, entry, look, tidy
 
-MEASURED = look(SERIES[0])
-PLANNED = look(SERIES[1]) | {"linestyle": ":"}
+MEASURED = look("", color="#333333")
+PLANNED = look("", dash=2, fill=1, color="#8C8C8C")
 IDEAL: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.0, "zorder": 1}
 
 
-def draw(result: dict, width: float = WIDE) -> Figure:
-    """Time against R, d, L and directions, and memory against R.
+def draw(result: dict) -> Figure:
+    """Draw time against R, d, L and directions, and memory against R.
 
     Axes are logarithmic where growth spans decades. Dashed is what values were if they grew with
     the work: runs, weights (a sample's arithmetic is in proportion to them), directions.
 
     Args:
         result: what `scaling.py` prints.
-        width: in inches; narrow figures have two panels a row instead of three.
     """
-    columns = 3 if width > NARROW else 2
-    title = f"Growth: {result['hardware']}, torch {result['torch']}, {result['date']}"
-    figure, panels = new_figure(title, width, 0.3 + 1.75 * (6 // columns), 6, columns)
+    figure, rows = page("Growth", [3, 3])
+    panels = [axes for row in rows for axes in row]
     runs, widths, depths = (_points(result, name) for name in ("runs", "width", "depth"))
     directions = _points(result, "directions")
 
@@ -55,16 +53,17 @@ def draw(result: dict, width: float = WIDE) -> Figure:
         ("directions per sample", "seconds", "diagnostics of 5 runs, once"),
     )
     for axes, (x, y, text) in zip(panels, texts, strict=True):
+        tidy(axes)
         axes.set_xlabel(x, fontsize=TEXT)
         axes.set_ylabel(y, fontsize=TEXT)
-        axes.tick_params(labelsize=TEXT if width > NARROW else SMALL)
-        caption(axes, text)
+        say(axes, text)
     handles = [
         entry("measured", **MEASURED),
         entry("planner's estimate", **PLANNED),
         entry("in proportion to the work", **IDEAL),
     ]
-    finish(figure, handles, title, _count(result))
+    settings = f"{result['hardware']}, torch {result['torch']}, {result['date']}"
+    finish(figure, handles, f"{settings}; {_count(result)}")
     return figure
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from credit.errors import CreditError
-from credit.pages import one_per_rule
+from credit.report.ui import one_per_rule
 from credit.spec import check_names
 from credit.tracking import views
 from credit.tracking.reader import connect

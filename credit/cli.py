@@ -3,28 +3,65 @@
 import argparse
 import contextlib
 import dataclasses
-import logging
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from credit.errors import CreditError, Stopped
+from credit.experiments import KINDS, find_module
+from credit.lab import Experiment
+from credit.spec import RunSpec, check_names
 
-from credit.errors import CreditError
-from credit.spec import SETTLED_FIELDS, RunSpec, check_names, field_types
-from credit.tracked_stack import Stopped
-from credit.tracking.launched import settle
-from credit.tracking.store import shown
-
-PRESET = "preset"
-"""The value of an option that is left to the preset."""
-
+if TYPE_CHECKING:  # torch and MLflow take seconds to load, and --help needs neither
+    from credit.tracking.reader import Reader
 
 TRUST = "rules from outside this package that may be imported although only the store names them"
 """Help of the option `trust_rules`."""
+
+
+PARENT_HELPS = {
+    "parent": "id of the parent run; latest is the newest one of that kind",
+    "kind": f"kind of parent run that latest means: {', '.join(KINDS)}",
+}
+
+
+def main(experiment: Experiment) -> NoReturn:
+    """Run the entry point of an experiment: options, runs, result."""
+
+    def run_it() -> int:
+        given = options(document(experiment), experiment.defaults(), helps_of(experiment))
+        from credit.launch import launch  # here: it loads torch
+
+        return launch(experiment, given)
+
+    run(run_it)
+
+
+def document(experiment: Experiment) -> str:
+    """Return what --help says of an experiment: the text of its file."""
+    return find_module(experiment.kind).__doc__ or ""
+
+
+def helps_of(experiment: Experiment) -> dict[str, str]:
+    """Return the help of every option of an experiment."""
+    presets = f"where options left at 'preset' come from: {', '.join(experiment.presets)}"
+    return {**spec_helps(), **experiment.options, "preset": presets}
+
+
+def parent_of(reader: "Reader", chosen: Mapping[str, str]) -> str:
+    """Return the parent run that the options `parent` and `kind` name.
+
+    Raises:
+        CreditError: there is none.
+    """
+    check_names([chosen["kind"]], KINDS, "kind")
+    if chosen["parent"] != "latest":
+        return chosen["parent"]
+    return reader.newest(chosen["kind"])
 
 
 def trusted(text: str) -> list[str]:
@@ -67,41 +104,56 @@ def options(
 _GRAMMAR = "every option is --name value, see --help"
 
 
-_ENVIRONMENT = (
-    "environment: MLFLOW_TRACKING_URI, the tracking store (default: mlflow.db in the project); "
-    "CREDIT_DATA, the datasets (default: ./data, else ~/.cache/credit); CREDIT_STATE, "
-    "the folder of checkpoints and unsent values (default: .credit beside a SQLite store, else "
-    "~/.local/state/credit)"
-)
+_ENVIRONMENT = """environment:
+  MLFLOW_TRACKING_URI   tracking store (default: mlflow.db in the project)
+  CREDIT_DATA           folder of the datasets (default: ./data, else ~/.cache/credit)
+  CREDIT_STATE          folder of checkpoints and unsent values (default: .credit beside a SQLite
+                        store, else ~/.local/state/credit)
+"""
 
 
 def _print_help(
     description: str | None, defaults: Mapping[str, str], helps: Mapping[str, str]
 ) -> None:
-    parser = argparse.ArgumentParser(description=description, epilog=_ENVIRONMENT)
+    name = Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(
+        prog=f"python -m entrypoints.{name}",
+        usage="%(prog)s [--OPTION VALUE ...]",
+        description=description,
+        epilog=_ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # commands keep their lines
+    )
+    unset = {} if "preset" in defaults else RunSpec().to_params()  # without presets, these hold
     for name, default in defaults.items():
-        text = f"{helps.get(name, '')} (default: {default or 'none'})".replace("%", "%%")
+        shown = unset.get(name, default) or "none"
+        text = f"{helps.get(name, '')} (default: {shown})".replace("%", "%%")
         parser.add_argument(f"--{name}", metavar="VALUE", help=text.strip())
     parser.print_help()
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run an entry point: errors the user can mend become one line on stderr and status 1."""
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # read when MLflow is imported
     warnings.filterwarnings("ignore", category=FutureWarning, module="mlflow")
     try:
         status = main() or 0
-        settle()
+        _settle()
         sys.exit(status)
     except CreditError as error:
         if error.result:
             print(error.result)
         line = " ".join(str(error).split())
         print(f"credit: {line}", file=sys.stderr)
-        settle(refused=line)
+        _settle(refused=line)
         sys.exit(1)
-    except (MlflowException, SQLAlchemyError) as error:
+    except Exception as error:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from credit.tracking.store import shown
+
+        if not isinstance(error, MlflowException | SQLAlchemyError):
+            raise
         cause = shown((str(error).splitlines() or [type(error).__name__])[0])[:200]
         print(
             f"credit: the tracking store failed ({cause}); what is trained is kept on disk: "
@@ -120,6 +172,14 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(128 + signal.Signals[name])
 
 
+def _settle(refused: str = "") -> None:
+    """Settle the run that `mlflow run` made, if it started this process."""
+    if "MLFLOW_RUN_ID" in os.environ:
+        from credit.tracking.launched import settle
+
+        settle(refused)
+
+
 def spec_helps() -> dict[str, str]:
     """Help texts of all RunSpec fields."""
     helps = {}
@@ -128,8 +188,3 @@ def spec_helps() -> dict[str, str]:
         choices = f": {', '.join(one_of)}" if one_of else ""
         helps[knob.name] = knob.metadata["help"] + choices
     return helps
-
-
-def spec_options(*without: str) -> dict[str, str]:
-    """Every RunSpec field but those of `without`, left to the preset."""
-    return {name: PRESET for name in field_types() if name not in SETTLED_FIELDS.union(without)}

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The one exception a user is meant to read, and the one that a signal raises."""
 
 
 class CreditError(Exception):
@@ -11,3 +11,7 @@ class CreditError(Exception):
     """
 
     result: str = ""
+
+
+class Stopped(BaseException):
+    """Asked to stop by a signal. Not an Exception: no handler may swallow it."""

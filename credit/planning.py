@@ -221,7 +221,7 @@ def _step_numbers(specs: Sequence[RunSpec], shape: Shape) -> int:
     batch = samples * shape.d_in * (1 if seeds == 1 else seeds + runs)
     states = runs * (3 * layers + 4 * shape.depth + 4) + exact * layers
     block_grads = 3 * sum(spec.k > 0 for spec in specs) * shape.width**2
-    scratch = samples * sum(rules.of(spec).scratch(shape) for spec in specs)
+    scratch = samples * sum(rules.of(spec).costs(shape).scratch for spec in specs)
     return batch + states * samples * shape.width + block_grads + scratch
 
 
@@ -230,7 +230,7 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
     item, samples = _item(first), first.measure_samples
     one = samples * shape.width
     credits = (4 * layers + 4 * shape.depth) * runs * one * item
-    credits += samples * sum(rules.of(spec).scratch(shape) for spec in specs) * item
+    credits += samples * sum(rules.of(spec).costs(shape).scratch for spec in specs) * item
     limit = CHUNK_ELEMENTS["cpu" if first.device == "cpu" else "cuda"]
     chunk = min(max(limit, one), first.directions * one)
     pairs = 2 * 4 * first.directions * samples * runs  # predicted and measured, and a copy

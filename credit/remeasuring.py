@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from credit import measures, rule_source, rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
-from credit.grid.options import items
+from credit.lab.options import items
 from credit.networks import labels_seed, shape_of
 from credit.serving import sample_of
 from credit.spec import RunSpec, check_names, field_types
@@ -59,11 +59,12 @@ def remeasure(
     for row in runs.loc[runs["status"] == "FINISHED"].to_dict("records"):
         spec = RunSpec(**{name: row[name] for name in field_types()}).replace(device="cpu")
         key = (spec.dataset, spec.train_samples, labels_seed(spec))
-        if key not in datasets:
-            name, samples, labels = key
-            datasets[key] = load(name, train_samples=samples, labels_seed=labels)
-        data = datasets[key]
         try:
+            rules.refuse_untrusted(spec.rule, trusted, f"run {row['run_id']}")  # before any data
+            if key not in datasets:
+                name, samples, labels = key
+                datasets[key] = load(name, train_samples=samples, labels_seed=labels)
+            data = datasets[key]
             stack, header = restored(reader, row["run_id"], spec, data, trusted)
         except CreditError as error:
             lost.append(error)

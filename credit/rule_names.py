@@ -1,8 +1,9 @@
 """Names of rules where people read them: as short as tells one from the others beside it."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from credit.rules import get
 from credit.spec import RunSpec
 
 
@@ -24,10 +25,15 @@ def shortest(rules: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def run_name(spec: RunSpec, names: dict[str, str]) -> str:
-    """Return a run's name beside runs of other rules, whose names `shortest` gave."""
-    own = spec.rule.rpartition(":")[2]
-    return names.get(spec.rule, own) + spec.name.removeprefix(own)
+def run_name(spec: RunSpec, names: Mapping[str, str]) -> str:
+    """Return a run's name beside runs of other rules, whose names `shortest` gave.
+
+    It says the reduction where that is not the rule's own.
+    """
+    own, given = spec.rule.rpartition(":")[2], spec.credit_reduction
+    name = names.get(spec.rule, own) + spec.name.removeprefix(own)
+    usual = given == "published" or given == get(spec.rule).published_reduction
+    return name if usual else f"{name} {given}"
 
 
 def parent_name(name: str, preset: str, specs: Iterable[RunSpec]) -> str:

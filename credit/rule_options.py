@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from credit.errors import CreditError
-from credit.spec import RunSpec, check_names, format_value, parse_value
+from credit.spec import LEARNED_FIELDS, RunSpec, check_names, format_value, parse_value
 
 NONE = RunSpec.rule_option
 _KINDS = {kind.__name__: kind for kind in (int, float, bool, str)}
@@ -39,15 +39,22 @@ def knobs(rule: Any) -> set[str]:
     return names
 
 
+def reads(rule: Any, option: str) -> bool:
+    """Return whether a field of RunSpec has a meaning for a rule; most have one for all rules."""
+    if option == "credit_reduction":
+        return rule.surrogate
+    return option in knobs(rule) or option not in LEARNED_FIELDS
+
+
 def own(rule: Any) -> dict[str, dataclasses.Field]:
     """Return the fields that are the rule's own, by name.
 
     Raises:
         CreditError: the rule is a dataclass that is not frozen, or as `knobs`.
     """
-    if not dataclasses.is_dataclass(rule):
+    if not dataclasses.is_dataclass(type(rule)):
         return {}
-    if not vars(type(rule))["__dataclass_params__"].frozen:
+    if not rule.__dataclass_params__.frozen:
         raise CreditError(f"{_named(rule)} can change: declare it with @dataclass(frozen=True)")
     read = knobs(rule)
     return {f.name: f for f in dataclasses.fields(rule) if f.init and f.name not in read}

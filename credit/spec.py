@@ -4,7 +4,6 @@ Command-line flags, logged parameters and the column types of a query all come f
 Unknown keys and impossible values are errors before any compute is spent.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -20,50 +19,6 @@ from credit.errors import CreditError
 SCHEMA = "1"
 """Version of the tracking contract (parameters, metric names, checkpoints); tag `credit.schema`."""
 
-SHORT_NAMES = {
-    "code": "",
-    "warmup_ratio": "warm",
-    "tgw": "tgw",
-    "tau": "τ",
-    "sigma": "σ",
-    "sigma_relative": "σrel",
-    "draws": "draws",
-    "ema": "ema",
-    "field_directions": "M",
-    "field_eps": "step",
-    "one_sided": "one-sided",
-    "terminal_weight": "terminal",
-    "shuffle": "shuffle",
-    "estimator_width": "width",
-    "estimator_depth": "layers",
-    "estimator_lr": "elr",
-    "estimator_every": "every",
-    "estimator_layers": "shown",
-    "estimator_relative": "rel",
-}
-"""How a run's name shows the knobs of rules that learn."""
-
-LEARNED_FIELDS = frozenset(SHORT_NAMES)
-"""Knobs of rules that learn their credit. A rule reads those that it declares; the others stay at
-their default, so that no run claims a setting that changed nothing."""
-
-MEMBER_FIELDS = LEARNED_FIELDS | {
-    "rule",
-    "k",
-    "seed",
-    "penalty",
-    "credit_eps",
-    "credit_reduction",
-    "alpha",
-    "start",
-    "rule_code",
-    "rule_option",
-}
-"""Fields in which the runs of one stack may differ; in all others they must agree."""
-
-SETTLED_FIELDS = frozenset({"rule_code"})
-"""Fields that no option sets: `sweep.resolve` does."""
-
 
 LARGEST = 2**63 - 1
 """No whole number is larger: tables, and generators of random numbers, hold 64 bits."""
@@ -75,7 +30,13 @@ def _knob(
     at_least: float | None = None,
     one_of: tuple = (),
     at_most: float | None = None,
+    short: str | None = None,
 ) -> Any:
+    """Declare a field of RunSpec.
+
+    Args:
+        short: of a knob of rules that learn, what a run's name shows before its value.
+    """
     return field(
         default=default,
         metadata={
@@ -83,6 +44,7 @@ def _knob(
             "at_least": at_least,
             "at_most": at_most,
             "one_of": tuple(one_of),
+            "short": short,
         },
     )
 
@@ -126,39 +88,67 @@ class RunSpec:
         "eT",
         "what the estimator is told of the output error",
         one_of=("eT", "deltaL", "eT_hL", "deltaL_hL"),
+        short="",
     )
     warmup_ratio: float = _knob(
         0.05,
         "share of epochs, in whole ones, that train on dfa's credit first",
         at_least=0,
         at_most=1,
+        short="warm",
     )
-    tgw: float = _knob(1.0, "weight of terminal gradient matching", at_least=0)
-    tau: float = _knob(0.1, "temperature of the bridge's soft minimum", at_least=1e-6)
-    sigma: float = _knob(0.1, "noise of the bridge's draws", at_least=0)
-    sigma_relative: bool = _knob(False, "sigma relative to the rms of the state it is added to")
-    draws: int = _knob(8, "noisy successors per sample of the bridge", at_least=1)
+    tgw: float = _knob(1.0, "weight of terminal gradient matching", at_least=0, short="tgw")
+    tau: float = _knob(0.1, "temperature of the bridge's soft minimum", at_least=1e-6, short="τ")
+    sigma: float = _knob(0.1, "noise of the bridge's draws", at_least=0, short="σ")
+    sigma_relative: bool = _knob(
+        False, "sigma relative to the rms of the state it is added to", short="σrel"
+    )
+    draws: int = _knob(8, "noisy successors per sample of the bridge", at_least=1, short="draws")
     ema: float = _knob(
-        0.995, "decay of the averaged copy that makes bridge targets", at_least=0, at_most=1
+        0.995,
+        "decay of the averaged copy that makes bridge targets",
+        at_least=0,
+        at_most=1,
+        short="ema",
     )
-    field_directions: int = _knob(4, "M, directions per sample of the vector field", at_least=1)
-    field_eps: float = _knob(0.01, "step along each of them", at_least=1e-6)
-    one_sided: bool = _knob(False, "forward instead of central differences")
-    terminal_weight: float = _knob(1.0, "weight of the vector field's terminal term", at_least=0)
-    shuffle: bool = _knob(False, "control: permute the vector field's targets in the batch")
-    estimator_width: int = _knob(256, "units of the estimator's hidden layers", at_least=1)
+    field_directions: int = _knob(
+        4, "M, directions per sample of the vector field", at_least=1, short="M"
+    )
+    field_eps: float = _knob(0.01, "step along each of them", at_least=1e-6, short="step")
+    one_sided: bool = _knob(False, "forward instead of central differences", short="one-sided")
+    terminal_weight: float = _knob(
+        1.0, "weight of the vector field's terminal term", at_least=0, short="terminal"
+    )
+    shuffle: bool = _knob(
+        False, "control: permute the vector field's targets in the batch", short="shuffle"
+    )
+    estimator_width: int = _knob(
+        256, "units of the estimator's hidden layers", at_least=1, short="width"
+    )
     estimator_depth: int = _knob(
-        3, "layers of the estimator, the output among them", at_least=2, at_most=1000
+        3,
+        "layers of the estimator, the output among them",
+        at_least=2,
+        at_most=1000,
+        short="layers",
     )
-    estimator_lr: float = _knob(1e-3, "AdamW learning rate of the estimator", at_least=0)
-    estimator_every: int = _knob(1, "steps between two updates of the estimator", at_least=1)
+    estimator_lr: float = _knob(
+        1e-3, "AdamW learning rate of the estimator", at_least=0, short="elr"
+    )
+    estimator_every: int = _knob(
+        1, "steps between two updates of the estimator", at_least=1, short="every"
+    )
     estimator_layers: int = _knob(
-        1, "layers at which a step shows each sample to the estimator; 0 is all", at_least=0
+        1,
+        "layers at which a step shows each sample to the estimator; 0 is all",
+        at_least=0,
+        short="shown",
     )
     estimator_relative: bool = _knob(
         False,
         "outputs of the estimator in units of the batch (rms of h_L, or of the gradient there), "
         "and field_eps relative to the norm of h_l",
+        short="rel",
     )
     start: str = _knob(
         "none", "spec hash of a finished run whose network this one starts from; none draws it"
@@ -207,9 +197,7 @@ class RunSpec:
 
     @property
     def name(self) -> str:
-        """What the run is called in the UI: `dfa k2 s42`, and what sets it apart."""
-        from credit import rules  # here, because rules need this module
-
+        """What the run is called: `dfa k2 s42`, and what sets it apart."""
         parts = [self.rule.rpartition(":")[2], f"k{self.k}", f"s{self.seed}"]
         if self.activation == "phi":
             parts.append(f"α{format_value(self.alpha)}")
@@ -217,12 +205,9 @@ class RunSpec:
             parts.append(f"λ{format_value(self.penalty)}")
         if self.credit_eps != RunSpec.credit_eps:
             parts.append(f"eps{format_value(self.credit_eps)}")
-        if self.credit_reduction != "published" and rules.loaded(self.rule):
-            with contextlib.suppress(CreditError):  # a rule that cannot be loaded here
-                if self.credit_reduction != rules.get(self.rule).published_reduction:
-                    parts.append(self.credit_reduction)
-        for name, short in SHORT_NAMES.items():
-            if (value := getattr(self, name)) != getattr(RunSpec, name):
+        for knob in dataclasses.fields(self):
+            short, value = knob.metadata["short"], getattr(self, knob.name)
+            if short is not None and value != knob.default:
                 parts.append(short if value is True else f"{short}{format_value(value)}")
         if self.rule_option != RunSpec.rule_option:
             parts.append(self.rule_option)
@@ -269,6 +254,30 @@ class RunSpec:
         """
         check_names(values, (f.name for f in dataclasses.fields(cls)), "parameter")
         return cls(**values)
+
+
+LEARNED_FIELDS = frozenset(
+    f.name for f in dataclasses.fields(RunSpec) if f.metadata["short"] is not None
+)
+"""Knobs of rules that learn their credit. A rule reads those that it declares; the others stay at
+their default, so that no run claims a setting that changed nothing."""
+
+MEMBER_FIELDS = LEARNED_FIELDS | {
+    "rule",
+    "k",
+    "seed",
+    "penalty",
+    "credit_eps",
+    "credit_reduction",
+    "alpha",
+    "start",
+    "rule_code",
+    "rule_option",
+}
+"""Fields in which the runs of one stack may differ; in all others they must agree."""
+
+SETTLED_FIELDS = frozenset({"rule_code"})
+"""Fields that no option sets: `sweep.resolve` does."""
 
 
 def check_names(
@@ -339,6 +348,22 @@ _KINDS = {
     bool: ("true or false", "pass one of these"),
     str: ("a name", "pass one, or leave it out"),
 }
+
+
+def same_value(one: str, other: str) -> bool:
+    """Return whether two strings mean the same: `1e-3` and `0.001`, or `True,1` and `true,1`."""
+    ones, others = one.split(","), other.split(",")
+    return len(ones) == len(others) and all(map(_same, ones, others))
+
+
+def _same(one: str, other: str) -> bool:
+    one, other = one.strip(), other.strip()
+    if one.lower() == other.lower():
+        return True
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def check_field(name: str, value: Any, called: str) -> Any:

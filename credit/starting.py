@@ -1,11 +1,14 @@
 """Runs that start from the network of a finished run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from credit.data import NAMES
 from credit.errors import CreditError
+from credit.lab.options import PRESET
 from credit.network import Params
-from credit.spec import RunSpec, format_value
-from credit.tracking.reader import connect
+from credit.spec import SCHEMA, RunSpec, field_types, format_value, same_value
+from credit.tracking.marks import SCHEMA_TAG, SPEC
+from credit.tracking.reader import Reader, connect
 from credit.tracking.writer import Store, find_children
 from credit.training import checkpoint
 
@@ -49,3 +52,64 @@ def networks(specs: Sequence[RunSpec], store: Store) -> dict[str, Params]:
                     f"{name}={format_value(there)}: pass the same"
                 )
     return starts
+
+
+def finished_network(reader: Reader, run_id: str) -> RunSpec:
+    """Return the spec of a finished run of one network.
+
+    Raises:
+        CreditError: the store has no such run, or it is none of these.
+    """
+    run = reader.run(run_id)
+    tags, params = run.data.tags, run.data.params
+    who = f"run_id={run_id} ({run.info.run_name})"
+    if run.info.lifecycle_stage != "active":
+        raise CreditError(f"{who} is deleted: restore it, or name another run")
+    if tags.get(SCHEMA_TAG) != SCHEMA:
+        theirs = tags.get(SCHEMA_TAG, "none")
+        raise CreditError(f"{who} has schema {theirs}, and this code reads {SCHEMA}: name another")
+    if SPEC not in tags or params.get("dataset", RunSpec.dataset) not in NAMES:
+        raise CreditError(f"{who} is not of one network: choose an id from connect().runs()")
+    if run.info.status != "FINISHED":
+        raise CreditError(f"{who} is {run.info.status}: run its command again to finish it")
+    return RunSpec.from_mapping({k: v for k, v in params.items() if k in field_types()})
+
+
+def trained_whole(run_id: str) -> RunSpec:
+    """Return the spec of a finished run whose whole network backprop has trained on true labels.
+
+    Raises:
+        CreditError: the store has no such run, or it is none of these.
+    """
+    found = finished_network(connect(), run_id)
+    if found.rule != "bp" or found.k < found.depth or found.random_labels:
+        raise CreditError(
+            f"run_id={run_id} is of rule={found.rule}, k={found.k} of {found.depth}, random_labels="
+            f"{format_value(found.random_labels)}: name a run of bp with k=depth and true labels"
+        )
+    return found
+
+
+def on_network_of(run_id: str, given: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Return the options of frozen recovery with what the network of a finished run settles.
+
+    Args:
+        names: the options that are the network's own.
+
+    Raises:
+        CreditError: the run has no such network, or an option says otherwise.
+    """
+    start = trained_whole(run_id)
+    own = start.to_params()
+    settles = {name: own[name] for name in names}
+    settles |= {"networks": f"{start.width}x{start.depth}", "seeds": own["seed"]}
+    for name, theirs in settles.items():
+        asked = given.get(name, PRESET)
+        if asked != PRESET and not same_value(asked, theirs):
+            raise CreditError(
+                f"{name}={asked} does not go with run_id, whose network has {theirs}: leave out "
+                f"{name} or run_id"
+            )
+    if given.get("augment", PRESET) == PRESET:
+        settles["augment"] = own["augment"]
+    return {**given, **settles}

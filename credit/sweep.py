@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 
-from credit import rule_options, rule_source, rules
+from credit import planning, rule_options, rule_source, rules
+from credit.data import load
 from credit.errors import CreditError
-from credit.networks import Networks
+from credit.networks import Networks, check_staleness, shape_of
 from credit.rule_names import parent_name
 from credit.run_queue import Queue, claims_lock, patiently
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
@@ -59,7 +60,7 @@ def resolve(spec: RunSpec) -> RunSpec:
     """Replace what stands for something else by what it stands for: device, reduction.
 
     Raises:
-        CreditError: the rule does not exist, or the device is not there.
+        CreditError: the rule does not exist or refuses the run, or the device is not there.
     """
     rule = rules.get(spec.rule)
     knobs = rule_options.knobs(rule)
@@ -82,21 +83,7 @@ def resolve(spec: RunSpec) -> RunSpec:
             raise CreditError(f"device={spec.device!r} is not available: pass cpu") from error
     if spec.precision == "tf32" and not str(changes.get("device", spec.device)).startswith("cuda"):
         raise CreditError("precision=tf32 is a GPU's: pass fp32 or bf16, or device=cuda")
-    if rule.exact_products and spec.precision in ("bf16", "tf32"):
-        raise CreditError(
-            f"precision={spec.precision} drowns the small loss differences that {spec.rule} learns "
-            "from: pass fp32 or fp64"
-        )
-    if "estimator_layers" in knobs and spec.batch_size < spec.depth:
-        raise CreditError(
-            f"batch_size={spec.batch_size} is below depth={spec.depth}: {spec.rule} would never "
-            "see some layers, pass at least one sample per block"
-        )
-    if rule.learned and spec.credit_reduction not in ("published", rule.published_reduction):
-        raise CreditError(
-            f"credit_reduction={spec.credit_reduction} does not suit {spec.rule}: its estimator is "
-            "trained and measured on each sample's own error, pass published"
-        )
+    rule.refuse(spec)
     if spec.credit_reduction == "published" or not rule.surrogate:  # bp trains on the mean loss
         changes["credit_reduction"] = rule.published_reduction
     return spec.replace(**changes)
@@ -152,6 +139,19 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
             hurry = contextlib.nullcontext() if status == "FINISHED" else quick_http()
             with contextlib.suppress(*AWAY), hurry:  # it is found stale; the error above says more
                 end_parent(store, parent_id, status)
+
+
+def check(specs: Sequence[RunSpec]) -> None:
+    """Refuse runs that cannot be trained, before the first stage of their sweep begins.
+
+    Raises:
+        CreditError: there are not as many samples, or steps, or a run does not fit into memory.
+    """
+    first = specs[0]
+    data = load(first.dataset, train_samples=first.train_samples)
+    for spec in specs:
+        check_staleness(spec, data)
+    planning.check(specs, lambda spec: shape_of(spec, data), planning.memory_free(first.device))
 
 
 def _train_all(

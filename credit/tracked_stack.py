@@ -16,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from credit.data import Dataset
+from credit.errors import Stopped
 from credit.measures import Report
 from credit.serving import sample_of
 from credit.spec import RunSpec
@@ -32,10 +33,6 @@ FLUSH_SECONDS = 120.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 """Signals that ask a sweep to stop: SIGHUP says that the terminal is gone, and SIGUSR1 is what
 batch systems are told to send before the time is up."""
-
-
-class Stopped(BaseException):
-    """Asked to stop by a signal. Not an Exception: no handler may swallow it."""
 
 
 class Patience:

@@ -5,10 +5,6 @@ trained, and no value that is there changes, but for the counted costs, which fo
 """
 
 from credit import cli
-from credit.analysis.selection import choose_parent
-from credit.remeasuring import chosen, remeasure
-from credit.tracking.reader import connect
-from credit.tracking.store import open_store
 
 DEFAULTS = {
     "parent": "latest",
@@ -17,8 +13,7 @@ DEFAULTS = {
     "trust_rules": "none",
 }
 HELPS = {
-    "parent": "id of the parent run; latest is the newest one of that kind",
-    "kind": "kind of parent run that latest means",
+    **cli.PARENT_HELPS,
     "trust_rules": cli.TRUST,
     "measurements": "which, comma-separated: modules of credit/measures; all is every one",
 }
@@ -27,12 +22,14 @@ HELPS = {
 def main() -> None:
     """Find the parent run and measure what belongs to it."""
     given = cli.options(__doc__, DEFAULTS, HELPS)
+    from credit.remeasuring import chosen, remeasure  # here: --help needs neither torch nor MLflow
+    from credit.tracking.reader import connect
+    from credit.tracking.store import open_store
+
     names = chosen(given["measurements"])
     store = open_store()
     reader = connect(store.uri)
-    parent = given["parent"]
-    if parent == "latest":
-        parent = choose_parent(reader, given["kind"])
+    parent = cli.parent_of(reader, given)
     for line in remeasure(store, reader, parent, names, cli.trusted(given["trust_rules"])):
         print(line)
 

@@ -17,7 +17,7 @@ Choices for a pre-LN residual MLP, where a block is W2 GELU(W1 LN(h) + b1) + b2 
 from torch import Tensor
 
 from credit import network
-from credit.rules import Rule, Shape, State, Trace
+from credit.rules import Costs, Rule, Shape, State, Trace
 
 
 class SignSymmetric(Rule):
@@ -38,8 +38,8 @@ class SignSymmetric(Rule):
             credits.append(network.block_input_vjp(back, block, seen, credits[-1]))
         return credits[::-1]
 
-    def products(self, shape: Shape) -> int:
-        return 4 * shape.depth * shape.width**2  # once more through every block, and back
+    def costs(self, shape: Shape) -> Costs:
+        return Costs(credit=4 * shape.depth * shape.width**2)  # through every block, and back
 
 
 def signs(weight: Tensor) -> Tensor:

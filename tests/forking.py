@@ -70,11 +70,12 @@ def real(script: str, words: list[str], env: dict[str, str], cwd: Path) -> Done:
 
 
 def _import_everything() -> None:
+    os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"  # as an entry point sets it
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     import sklearn.datasets  # noqa: F401
     import torchvision.datasets  # noqa: F401
 
-    import credit.publish
+    import credit.report
     import credit.toy_lq.tracked
     import credit.tracking.portable  # noqa: F401
     from credit import rules

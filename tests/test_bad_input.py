@@ -248,7 +248,7 @@ VALUES = [
     Case("train", "--lr 1e999", f"lr=1e999 {FINITE}"),
     Case("train", "--lr fast", f"lr='fast' {NUMBER}"),
     Case("train", "--lr -1", "lr=-1.0 is too small: pass at least 0"),
-    Case("train", "--alpha 2", "alpha=2.0 is too large: pass at most 1"),
+    Case("train", "--activation phi --alpha 2", "alpha=2.0 is too large: pass at most 1"),
     Case("train", "--augment yes", "augment='yes' is not true or false: pass one of these"),
     Case("train", "--start ''", "start='' is not a name: pass one, or leave it out"),
     Case("train", "--code et", "unknown code 'et': choose from eT, deltaL, eT_hL, deltaL_hL"),
@@ -280,7 +280,7 @@ GRIDS = [
     Case("ladder", f"{QUICK} --seeds 42,4.2", f"seeds='4.2' {WHOLE}"),
     Case("ladder", f"{QUICK} --seeds 42,042", f"seeds='42,042' names a number twice: {ONCE}"),
     Case("direction_quality", f"{QUICK} --penalties 0,nan", f"penalties=nan {FINITE}"),
-    Case("direction_quality", f"{QUICK} --penalties -1,0", "penalty=-1.0 is too small: pass at"),
+    Case("direction_quality", f"{QUICK} --penalties -1,0", "penalties=-1.0 is too small: pass at"),
     Case("direction_quality", f"{QUICK} --penalties 0,0.0", f"penalties='0,0.0' ... twice: {ONCE}"),
     Case("direction_quality", f"{QUICK} --k 9", "k=9 exceeds depth=4: ... pass k between 0 and 4"),
     Case("method_comparison", f"{QUICK} --rules ''", f"rules='' {ITEM}"),
@@ -294,7 +294,7 @@ GRIDS = [
     Case("boundary_ablation", "--warmups 2", "warmup_ratio=2.0 is too large: pass at most 1"),
     Case("boundary_ablation", "--warmup_code et", "unknown warmup_code 'et': choose from eT"),
     Case("boundary_ablation", "--tgws -1", "tgw=-1.0 is too small: pass at least 0"),
-    Case("vector_audit", "--arms M5", "unknown arm 'M5': choose from scalar, M4, M8, M16"),
+    Case("vector_audit", "--arms M5", "unknown ... 'M5': choose from scalar, ... M8, M16"),
     Case("vector_audit", "--depths 4,x", f"depths='x' {WHOLE}"),
     Case("toy_lq", "--rules nosuch", f"unknown rule 'nosuch': {ALL_RULES}"),
     Case("toy_lq", "--tgws ''", f"tgws='' {ITEM}"),
@@ -304,16 +304,18 @@ GRIDS = [
     Case("frozen_recovery", f"{QUICK} --networks 8x2,08x2", f"... names a network twice: {ONCE}"),
     Case("frozen_recovery", f"{QUICK} --arms M5", "unknown arm 'M5': choose from dfa, state_"),
     Case("frozen_recovery", f"{QUICK} --reference_epochs 0", "reference_epochs=0 is too small: pa"),
-    Case("online_scan", f"{QUICK} --arms dfa", "arms=dfa needs dfa and another: S1 and S2 are the"),
+    Case("online_scan", f"{QUICK} --arms dfa", "arms=dfa needs dfa and another: S1 is the lead"),
     Case("online_scan", f"{QUICK} --arms dfa,M4", "unknown arm 'M4': choose from bp, oracle, dfa"),
     Case("online_scan", f"{QUICK} --seeds 42,x", f"seeds='x' {WHOLE}"),
-    Case("online_scan", f"{QUICK} --warmups 0,1.5", "warmup_ratio=1.5 is too large: pass at most"),
+    Case("online_scan", f"{QUICK} --warmups 0,1.5", "warmups=1.5 is too large: pass at most"),
     Case(
         "matched_controls", f"{QUICK} --controls none", "unknown control 'none': choose from base"
     ),
     Case("matched_controls", f"{QUICK} --control_penalty x", f"control_penalty='x' {NUMBER}"),
-    Case("matched_controls", "--dataset toy_lq", "dataset=toy_lq has no network to match: choose"),
-    Case("credit_scale", f"{QUICK} --epss 0,-1", "credit_eps=-1.0 is too small: pass at least 0"),
+    Case(
+        "matched_controls", "--dataset toy_lq", "dataset=toy_lq has no network to match: cifar10,"
+    ),
+    Case("credit_scale", f"{QUICK} --epss 0,-1", "epss=-1.0 is too small: pass at least 0"),
     Case("credit_scale", f"{QUICK} --epss 1e-6,0.000001", f"epss=... names a number twice: {ONCE}"),
     Case(
         "credit_scale", f"{QUICK} --reductions all", "unknown credit_reduction 'all': choose from"
@@ -346,7 +348,7 @@ TOO_LARGE = [
 
 DATA = [
     Case("train", "--dataset cifar", "unknown dataset 'cifar': did you mean 'cifar10'? choose"),
-    Case("train", "--dataset toy_lq", "dataset=toy_lq ... trained by python -m entrypoints.toy_lq"),
+    Case("train", "--dataset toy_lq", "dataset=toy_lq has no network: ... entrypoints.toy_lq"),
     Case("frozen_init", "--dataset toy_lq", "dataset=toy_lq ... by python -m entrypoints.toy_lq"),
     Case(
         "train",
@@ -420,7 +422,7 @@ STORE = [
     Case(
         "toy_lq",
         QUICK.partition(" --dataset")[0],
-        "cannot write the tracking store {here}/notes.db (file is not a database): make it",
+        "cannot write the tracking store {here}/notes.db (...): make it",
         file("notes.db", "no database " * 100, env(URI, "sqlite:///{here}/notes.db")),
     ),
     Case(
@@ -484,17 +486,25 @@ STORE = [
 
 RUNS = [
     Case("report", "", "the tracking store has no 'ladder' experiment: run one first"),
-    Case("audit", "", "nothing to audit is named: pass --rule ..."),
+    Case("audit", "", "rule=... is not one rule: pass --rule ..."),
     Case("audit", f"{QUICK} --rule nosuch", f"unknown rule 'nosuch': {ALL_RULES}"),
     Case("audit", f"{QUICK} --rule dfa --ks 1,2", "ks=..."),
     Case("audit", f"{QUICK} --rule dfa --controls nosuch", "unknown control 'nosuch': ..."),
     Case("audit", f"--run_id {ABSENT}", f"no run '{ABSENT}' in sqlite:...: {RUN_IDS}"),
-    Case("audit", "--run_id x --rule dfa", "rule=dfa does not go with run_id, ..."),
+    Case(
+        "audit",
+        "--run_id x --rule dfa",
+        "rule=dfa does not go with run_id: leave out one of the two",
+    ),
     Case("report", "--kind nosuch", "unknown kind 'nosuch': choose from audit, boundary_ablation,"),
     Case("report", f"--parent {ABSENT}", f"no run '{ABSENT}' in sqlite:...: {RUN_IDS}"),
     Case("report", "--parent {parent}", "run {parent} has no child runs: ...", empty_parent),
     Case(
-        "report", "--parent {run}", "run {run} is of kind None: pass the id of a parent", None, True
+        "report",
+        "--parent {run}",
+        "run {run} is of kind ... pass the id of a parent run",
+        None,
+        True,
     ),
     Case("remeasure", f"--parent {ABSENT}", f"no run '{ABSENT}' in sqlite:...: {RUN_IDS}"),
     Case(
@@ -585,28 +595,28 @@ RUNS = [
     Case(
         "frozen_recovery",
         "--run_id {run}",
-        "run_id={run} has schema 0, and this code reads 1: name a run that this version has",
+        "run_id={run} (bp k2 s42) has schema 0, and this code reads 1: name another",
         tag("run", "credit.schema", "0"),
         True,
     ),
     Case(
         "frozen_recovery",
         "--run_id {run}",
-        "run_id={run} (bp k2 s42) is KILLED, not FINISHED: run its command again to finish it, or",
+        "run_id={run} (bp k2 s42) is KILLED: run its command again to finish it",
         lambda world: world.client.set_terminated(world.names["run"], "KILLED"),
         True,
     ),
     Case(
         "frozen_recovery",
         "--run_id {run}",
-        "run_id={run} is deleted: restore it, or name another run",
+        "run_id={run} (bp k2 s42) is deleted: restore it, or name another run",
         lambda world: world.client.delete_run(world.names["run"]),
         True,
     ),
     Case(
         "frozen_recovery",
         "--run_id {parent}",
-        "run_id={parent} (train bp k2 s42) is not the run of one network: choose an id from",
+        "run_id={parent} (train bp k2 s42) is not of one network: choose an id from",
         trained=True,
     ),
 ]
@@ -731,7 +741,9 @@ def words_of(case: Case, world: World) -> list[str]:
 
 def aside(line: str) -> bool:
     """What is said of a download or of a dataset that stands in, before the error."""
-    return line.startswith("fetching ") or "TRAINING ON digits, NOT cifar10" in line
+    return line.startswith("fetching ") or line.startswith(
+        "credit: training on digits instead of cifar10"
+    )
 
 
 def the_line(done: Done) -> str:

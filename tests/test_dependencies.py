@@ -79,3 +79,13 @@ def test_check_audits():
         line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("check:")
     ]
     assert "audit-deps" in check.partition("##")[0].split()
+
+
+def test_language_figures_and_experiments_load_neither_torch_nor_mlflow():
+    code = (
+        "import sys, credit.figures\nfrom credit.experiments import KINDS, find\n"
+        "for kind in KINDS: find(kind)\n"
+        "sys.exit(bool({'torch', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

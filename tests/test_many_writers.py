@@ -28,7 +28,7 @@ EPOCHS, RUNS = 20, 3
 FORKED = """
 import os, sys
 sys.path.insert(0, {root!r})
-import credit.publish  # before the forks: imports are paid once
+import credit.report  # before the forks: imports are paid once
 from tests import test_many_writers
 children = []
 for number, seed in enumerate({seeds}):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from credit.errors import CreditError
 from credit.spec import RunSpec
+from credit.tracking.exported import Export
 from credit.tracking.portable import export, import_into
 from credit.tracking.reader import Reader, connect
 from credit.tracking.writer import (
@@ -27,6 +29,11 @@ from credit.tracking.writer import (
 
 SPECS = [RunSpec(rule="dfa", k=k, epochs=3) for k in (0, 1, 2)]
 DATASET = {"name": "digits", "digest": "abc123", "source": "sklearn.datasets.load_digits"}
+LAYERS = [
+    pd.DataFrame({"layer": [0, 1], "status": ["ok", "ok"], "alignment_mean": [1 / 3, -2e-17]}),
+    pd.DataFrame({"layer": [0, 1], "status": ["ok", "at_floor"], "copy": [float("nan"), 0.1]}),
+    pd.DataFrame({"layer": [0], "status": ["ok"], "copy": ["ok"]}),  # words for numbers
+]
 SAME = [
     "name",
     "status",
@@ -53,7 +60,9 @@ def fill(store: Store, folder: Path) -> tuple[str, list[str]]:
         for run_id in ids[:2]:
             writer.finish(run_id)
         writer.finish(ids[2], "KILLED", "stopped")
-    log_table(store, ids[0], pd.DataFrame({"layer": [0, 1]}), "diagnostics/layers")
+    for run_id, table in zip(ids, LAYERS, strict=True):
+        log_table(store, run_id, table, "diagnostics/layers")
+    log_text(store, ids[0], '{"rule": "dfa"}', "checkpoint/spec.json")
     log_table(store, parent, pd.DataFrame({"rule": ["dfa"]}), "ladder")
     weights = folder / "weights.safetensors"
     weights.write_bytes(b"\0" * 100)
@@ -97,8 +106,8 @@ def by_name(reader: Reader) -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_round_trip_keeps_everything(exported, other, tmp_path):
     assert import_into(other, exported)[:2] == (4, 0)
     (old, old_history), (new, new_history) = by_name(first(tmp_path)), by_name(connect())
-    pd.testing.assert_frame_equal(old.loc[:, SAME], new.loc[:, SAME])
-    pd.testing.assert_frame_equal(old_history, new_history)
+    assert_frame_equal(old.loc[:, SAME], new.loc[:, SAME])
+    assert_frame_equal(old_history, new_history)
     assert list(new["imported_from"]) == list(old["run_id"])
     assert set(new["run_id"]).isdisjoint(old["run_id"])
     reader = connect()
@@ -113,8 +122,46 @@ def test_round_trip_keeps_everything(exported, other, tmp_path):
     inputs = reader.run(children[0]).inputs
     assert inputs is not None
     assert [i.dataset.digest for i in inputs.dataset_inputs] == ["abc123"]
-    assert "layer" in reader.artifact(children[0], "diagnostics/layers.csv").read_text()
-    assert reader.artifact(parent, "ladder.md").is_file()
+    tables = {spec: reader.layers(run) for run, spec in zip(children, new["k"], strict=True)}
+    for k, table in enumerate(LAYERS):
+        again = tables[k].dropna(axis=1, how="all")
+        kept = table.columns.drop("copy") if k == 1 else table.columns
+        assert_frame_equal(again[kept], table[kept], check_dtype=False)
+    assert tables[1]["copy"].tolist()[1] == 0.1
+    assert reader.artifact(children[0], "diagnostics/layers.md").is_file()
+    assert reader.artifact(parent, "ladder.csv").is_file()
+
+
+def test_an_export_is_read_in_place_as_the_store_is(exported, tmp_path):
+    reader, folder = first(tmp_path), Export(exported)
+    (parent,) = folder.parents("ladder")
+    runs, known = folder.runs(parent).set_index("run_id"), reader.runs().set_index("run_id")
+    common = [name for name in known if name in runs and name not in ("started", "ended")]
+    assert_frame_equal(runs.loc[known.index, common], known[common], check_dtype=False)
+    assert_frame_equal(folder.history(known.index), reader.history(known.index))
+    for run_id in known.index:
+        table = reader.layers(run_id)
+        own = folder.layers(run_id).reset_index(drop=True)[table.columns].astype(str)
+        assert_frame_equal(own, table.astype(str), check_dtype=False)
+    with pytest.raises(CreditError, match="no artifact"):
+        folder.layers(parent)
+
+
+def test_exports_with_a_table_of_layers_per_run_are_imported(exported, other):
+    """As they were before all tables were one."""
+    tables = pd.read_parquet(exported / "layers.parquet")
+    (exported / "layers.parquet").unlink()
+    for run_id, table in tables.groupby("run_id"):
+        folder = exported / "artifacts" / str(run_id) / "diagnostics"
+        folder.mkdir(parents=True)
+        table.drop(columns="run_id").to_csv(folder / "layers.csv", index=False)
+    in_place = Export(exported)
+    import_into(other, exported)
+    reader = connect()
+    for run in reader.runs().itertuples():
+        table = reader.layers(str(run.run_id))
+        assert len(table) == len(LAYERS[run.k])
+        assert_frame_equal(table, in_place.layers(str(run.imported_from)))
 
 
 def test_export_is_small_text_and_values_only(exported):
@@ -122,11 +169,10 @@ def test_export_is_small_text_and_values_only(exported):
     assert names == {
         "runs.json",
         "metrics.parquet",
-        "layers.csv",
-        "layers.md",
+        "layers.parquet",
         "ladder.csv",
-        "ladder.md",
     }
+    assert len([path for path in exported.rglob("*") if path.is_file()]) == 5
     tags = [run["tags"] for run in json.loads((exported / "runs.json").read_text())["runs"]]
     assert not any({"credit.owner", "mlflow.user"} & tag.keys() for tag in tags)
     assert not any("/" in tag.get("mlflow.source.name", "") for tag in tags)
@@ -164,7 +210,7 @@ def test_second_import_creates_nothing(exported, other):
     before = by_name(connect())
     assert import_into(other, exported)[:2] == (0, 4)
     for old, new in zip(before, by_name(connect()), strict=True):
-        pd.testing.assert_frame_equal(old, new)
+        assert_frame_equal(old, new)
 
 
 def test_import_into_the_store_it_came_from_creates_nothing(exported):
@@ -177,7 +223,7 @@ def test_interrupted_import_is_completed_by_the_next(exported, other):
     child = next(iter(connect().runs()["run_id"]))
     other.client.update_run(child, status="RUNNING")  # as if killed just before its end
     assert import_into(other, exported)[:2] == (1, 3)
-    pd.testing.assert_frame_equal(by_name(connect())[1], whole)
+    assert_frame_equal(by_name(connect())[1], whole)
     assert connect().run(child).info.status in ("FINISHED", "KILLED")
 
 
@@ -242,11 +288,13 @@ def test_malformed_runs_are_one_clear_line_and_create_nothing(change, exported, 
 def test_malformed_files_are_one_clear_line_and_create_nothing(exported, other, tmp_path):
     with pytest.raises(CreditError, match="name the folder of an export"):
         import_into(other, tmp_path / "absent")
-    values = (exported / "metrics.parquet").read_bytes()
-    for damaged in (b"", b"words", values[: len(values) // 2]):
-        (exported / "metrics.parquet").write_bytes(damaged)
-        with pytest.raises(CreditError, match="not a whole export"):
-            import_into(other, exported)
+    for name in ("layers.parquet", "metrics.parquet"):
+        whole = (exported / name).read_bytes()
+        for damaged in (b"", b"words", whole[: len(whole) // 2]):
+            (exported / name).write_bytes(damaged)
+            with pytest.raises(CreditError, match="not a whole export"):
+                import_into(other, exported)
+        (exported / name).write_bytes(whole)
     pd.DataFrame({"run_id": ["a"]}).to_parquet(exported / "metrics.parquet")
     with pytest.raises(CreditError, match="not a whole export"):
         import_into(other, exported)

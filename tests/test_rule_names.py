@@ -1,5 +1,7 @@
 """Rules of one class name are told apart; what is unambiguous stays short."""
 
+import pytest
+
 from credit.rule_names import parent_name, run_name, shortest
 from credit.spec import RunSpec
 
@@ -22,3 +24,17 @@ def test_runs_and_parents_of_different_settings_have_different_names():
     settings.append(("quick", [*specs, specs[0].replace(seed=7)]))
     assert len({parent_name("ladder", *setting) for setting in settings}) == 4
     assert RunSpec(rule="examples.x:R", k=2).name == "R k2 s42"
+
+
+@pytest.mark.parametrize(
+    ("rule", "reduction", "name"),
+    [
+        ("fa", "published", "fa k4 s42"),
+        ("fa", "mean", "fa k4 s42"),  # its own
+        ("fa", "sum", "fa k4 s42 sum"),
+        ("dfa", "sum", "dfa k4 s42"),
+        ("dfa", "mean", "dfa k4 s42 mean"),
+    ],
+)
+def test_a_run_says_a_reduction_that_is_not_its_rules_own(rule, reduction, name):
+    assert run_name(RunSpec(rule=rule, credit_reduction=reduction), {}) == name

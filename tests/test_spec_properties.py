@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit import cli, grid
+from credit import cli
 from credit.errors import CreditError
-from credit.spec import RunSpec, check_field, field_types
+from credit.lab import options
+from credit.spec import LARGEST, RunSpec, check_field, field_types
 from tests.test_spec import mappings, patient
 
 DEFAULTS = RunSpec().to_params()
@@ -81,10 +82,10 @@ def test_a_value_is_refused_under_the_name_that_the_user_gave_it(name, text):
 
 
 @patient
-@given(st.lists(st.integers(), min_size=1, max_size=6, unique=True), spaces)
+@given(st.lists(st.integers(-LARGEST, LARGEST), min_size=1, max_size=6, unique=True), spaces)
 def test_a_list_of_whole_numbers_comes_back(numbers, space):
     text = f"{space},{space}".join(map(str, numbers))
-    assert grid.numbers("seeds", text) == numbers
+    assert options.numbers("seeds", text) == numbers
 
 
 @patient
@@ -92,16 +93,16 @@ def test_a_list_of_whole_numbers_comes_back(numbers, space):
 def test_a_list_of_numbers_comes_back_or_has_one_twice(numbers):
     text = ",".join(map(repr, numbers))
     if len(set(numbers)) == len(numbers):
-        assert grid.reals("tgws", text) == numbers
+        assert options.reals("tgws", text) == numbers
     else:
         with pytest.raises(CreditError, match="twice"):
-            grid.reals("tgws", text)
+            options.reals("tgws", text)
 
 
 @patient
 @given(st.text(alphabet="0123456789.,-+ ex", max_size=12))
 def test_any_text_is_a_list_or_refused_by_name(text):
-    for read, kind in ((grid.numbers, int), (grid.reals, float), (grid.items, str)):
+    for read, kind in ((options.numbers, int), (options.reals, float), (options.items, str)):
         found, refusal = [], ""
         try:
             found = read("ks", text)

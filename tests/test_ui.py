@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import screenshots
-from credit import publish
+from credit import report as publish
 from credit.tracking import notes, views
 from credit.tracking.marks import NOTE
 from credit.tracking.reader import connect

@@ -25,10 +25,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from credit import publish, sweep
+from credit import sweep
 from credit.data import fallback, load
 from credit.data.files import DataUnavailable
 from credit.errors import CreditError
+from credit.report import publish
 from credit.spec import RunSpec
 from credit.tracking.artifacts import harmless, markdown
 from credit.tracking.journal import Journal
@@ -172,7 +173,8 @@ def test_a_pickle_in_an_export(exported, other, trap):  # noqa: F811
     run = next((exported / "artifacts").iterdir())
     (run / "checkpoint").mkdir()
     weights = run / "checkpoint" / "weights.safetensors"
-    for path in (exported / "runs.json", exported / "metrics.parquet", run / "x.csv", weights):
+    tables = [exported / f"{name}.parquet" for name in ("metrics", "layers")]
+    for path in (exported / "runs.json", *tables, run / "x.csv", weights):
         for name, made in TRAPS.items():
             with changed(path, made(trap)):
                 if path.suffix == ".csv" and name == "text pickle":
@@ -196,14 +198,15 @@ def test_a_pickle_as_the_list_of_children(exported, other, trap):  # noqa: F811
 
 def test_parquet_types_that_carry_a_pickle(exported, other, trap):  # noqa: F811
     """What older pyarrow unpickled: an extension type of Python, in the file's schema."""
-    table = pq.read_table(exported / "metrics.parquet")
     metadata = {
         b"ARROW:extension:name": b"arrow.py_extension_type",
         b"ARROW:extension:metadata": pickle.dumps(Payload(trap)),
     }
-    fields = [field.with_metadata(metadata) for field in table.schema]
-    schema = pa.schema(fields, metadata={b"pandas": pickle.dumps(Payload(trap))})
-    pq.write_table(table.cast(schema), exported / "metrics.parquet")
+    for path in (exported / "metrics.parquet", exported / "layers.parquet"):
+        table = pq.read_table(path)
+        fields = [field.with_metadata(metadata) for field in table.schema]
+        schema = pa.schema(fields, metadata={b"pandas": pickle.dumps(Payload(trap))})
+        pq.write_table(table.cast(schema), path)
     import_into(other, exported)
     assert len(connect().runs()) == 3
 
@@ -222,7 +225,7 @@ def test_a_rule_in_an_export_is_not_imported(exported, other, tmp_path, monkeypa
     reader = connect()
     assert set(reader.runs()["rule"]) == {"evil_rule:Rule"}
     parent = reader.parents("ladder").iloc[0]["run_id"]
-    publish.publish(other, parent)
+    publish(other, parent)
     export(reader, reader.runs()["run_id"], tmp_path / "again")
     assert "evil_rule" not in sys.modules
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -290,11 +293,13 @@ def test_what_would_harm_the_store_creates_nothing(exported, other):  # noqa: F8
 def test_a_pipe_or_a_bomb_in_an_export_is_told_at_once(exported, other):  # noqa: F811
     one = pa.table({"run_id": ["x"], "key": ["a"], "step": [1], "value": [0.0], "timestamp": [1]})
     many = pa.concat_tables([one] * 1000).combine_chunks()
+    whole = (exported / "metrics.parquet").read_bytes()
     with pq.ParquetWriter(exported / "metrics.parquet", one.schema, compression="zstd") as file:
         for _ in range(11):
             file.write_table(pa.concat_tables([many] * 1000), row_group_size=10**6)
     refused(import_all(other, exported), "11000000")
-    for name in ("metrics.parquet", "runs.json"):
+    (exported / "metrics.parquet").write_bytes(whole)
+    for name in ("layers.parquet", "metrics.parquet", "runs.json"):
         (exported / name).unlink()
         os.mkfifo(exported / name)
         refused(import_all(other, exported), name)
@@ -316,11 +321,11 @@ def test_runs_json_that_is_odd_as_a_whole(exported, other):  # noqa: F811
     assert connect().runs().empty
 
 
-def change_metrics(folder: Path, **columns) -> None:
-    frame = pd.read_parquet(folder / "metrics.parquet")
+def change_first(path: Path, **columns) -> None:
+    frame = pd.read_parquet(path)
     for name, value in columns.items():
-        frame.loc[0, name] = value
-    frame.to_parquet(folder / "metrics.parquet", index=False)
+        frame[name] = [value, *(frame[name] if name in frame else frame["run_id"]).iloc[1:]]
+    frame.to_parquet(path, index=False)
 
 
 HARMFUL = [
@@ -337,12 +342,32 @@ HARMFUL = [
 ]
 
 
+HARMFUL_LAYERS: list[dict] = [
+    {"run_id": "../../x"},
+    {"run_id": None},
+    {"status": "a\x1b[2J"},
+    {"status": "a\n| b |"},
+    {"status": "x" * 10_000},
+    {"<script>": "x"},
+    {"a/../b": "x"},
+    {"": "x"},
+]
+
+
 def test_hostile_values_create_nothing(exported, other):  # noqa: F811
     path = exported / "metrics.parquet"
     for changes in HARMFUL:
         with changed(path, path.read_bytes()):
-            change_metrics(exported, **changes)
+            change_first(path, **changes)
             refused(import_all(other, exported), path.name)
+    path = exported / "layers.parquet"
+    for changes in HARMFUL_LAYERS:
+        with changed(path, path.read_bytes()):
+            change_first(path, **changes)
+            refused(import_all(other, exported), path.name)
+    with changed(path, path.read_bytes()):
+        pd.DataFrame({"run_id": ["x"]}).to_parquet(path)
+        refused(import_all(other, exported), path.name)
     assert connect().runs().empty
 
 
@@ -364,7 +389,7 @@ def test_links_in_an_export_are_not_followed(exported, other, tmp_path):  # noqa
         name.symlink_to(target)
         refused(import_all(other, exported), str(name), "is a link", "delete it")
         name.unlink()
-    for folder in (run, artifacts):
+    for folder in (run, artifacts, *(exported / f"{n}.parquet" for n in ("metrics", "layers"))):
         folder.rename(kept)
         folder.symlink_to(kept)
         refused(import_all(other, exported), str(folder), "is a link")
@@ -391,7 +416,7 @@ def test_an_export_writes_into_its_folder_only(exported, tmp_path):  # noqa: F81
     assert (tmp_path / "named" / "artifacts" / run_id / "..two dots.md").read_text() == "fine"
     outside = tmp_path / "outside"
     outside.mkdir()
-    for name in ("runs.json", "metrics.parquet", "artifacts"):
+    for name in ("runs.json", "metrics.parquet", "layers.parquet", "artifacts"):
         folder = tmp_path / f"with {name}"
         folder.mkdir()
         (folder / name).symlink_to(outside / name if "." in name else outside)
@@ -451,7 +476,7 @@ def test_the_report_of_an_imported_ladder_has_no_markup(exported, other):  # noq
     import_into(other, exported)
     reader = connect()
     parent = reader.parents("ladder").iloc[0]["run_id"]
-    assert "<script" not in publish.publish(other, parent)
+    assert "<script" not in publish(other, parent)
     assert "<" not in reader.artifact(parent, "table.md").read_text()
     root = ElementTree.parse(reader.artifact(parent, "figure.svg")).getroot()
     names = {element.tag.rpartition("}")[2] for element in root.iter()}

@@ -20,7 +20,7 @@ from tests.test_rules import X, Y, trace_of, used_params
 
 DOCUMENT = ROOT / "docs" / "your_rule.md"
 EXAMPLE = "examples.sign_symmetric:SignSymmetric"
-AUDITED = re.compile(r"^\w+: D1 .*, D2 .*, direction .*, D3 .*; \d+ of \d+ checks pass$", re.M)
+AUDITED = re.compile(r"^\w+: .* \d+ of its \d+ checks pass\.", re.M)
 
 
 def all_blocks() -> list[tuple[str, str]]:
@@ -52,22 +52,13 @@ def test_the_document_leads_to_verdicts(newcomer):  # noqa: F811
     assert len(verdicts) == 4, printed
     assert "PassBack" in verdicts[0] and "Broadcast" in verdicts[1]
     assert "SignSymmetric" in verdicts[2] and "measured again" in verdicts[3]
-    assert re.search(r"D3 depth\s+(pass|fail|undefined)", verdicts[3])
+    assert re.search(r"D3\s+(pass|fail|undefined)", verdicts[3])
     assert re.search(r"^\d+ passed", printed[-1], re.M), printed[-1]
 
 
 def test_the_document_shows_the_example_as_it_is():
     files = dict(file_of(block) for language, block in all_blocks() if language == "python")
     assert files["examples/sign_symmetric.py"] == (ROOT / "examples/sign_symmetric.py").read_text()
-
-
-def test_the_document_names_every_check_as_the_screen_does():
-    from credit.analysis.protocol_text import FORMS
-
-    text = DOCUMENT.read_text()
-    for form in FORMS.values():
-        if not form.name.startswith(" "):  # of the check above it
-            assert f"| {form.name} |" in text
 
 
 @pytest.mark.parametrize("name", [EXAMPLE])

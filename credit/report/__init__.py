@@ -1,11 +1,121 @@
-"""The report of a parent run: one HTML file that needs nothing else.
+"""Results of a finished experiment: read back from the tracking store, logged on its parent run.
 
-`build` puts together what `credit.analysis` has made of the runs (`Results`), where the runs come
-from (`origin`), what was constant and what varied (`settings`), which controls were measured
-(`controls`) and what is to be kept in mind (`caveats`). `page` lays it out; whatever is shown is
-escaped there, in one place.
+Nothing here trains or remembers: the same tables, figures, verdicts and report can be rebuilt from
+any store that holds the runs (`python -m entrypoints.report`).
 """
 
-from credit.report.page import build
+import traceback
+from pathlib import Path
 
-__all__ = ["build"]
+from credit import experiments
+from credit.errors import CreditError
+from credit.figures import figure
+from credit.lab import Frame, Results, Verdict, results, table, untrained
+from credit.report.answer import answer
+from credit.report.ui import show
+from credit.tracking import reader as reading
+from credit.tracking.marks import settings
+from credit.tracking.reader import Reader
+from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
+
+REPORT = "report.html"
+
+
+class NoReport(CreditError):
+    """The report could not be built; everything else is logged, and `result` says what came out."""
+
+
+def publish(store: Store, parent_id: str) -> str:
+    """Rebuild what belongs to a parent run, from the tracking store alone; return its text.
+
+    Raises:
+        CreditError: no such run, not a parent run, without children, or of an unknown kind.
+        NoReport: the report cannot be built; everything else is logged.
+    """
+    reader = reading.connect(store.uri)
+    found = read(reader, parent_id)
+    log_text(store, parent_id, found.table.to_csv(index=False), "table.csv")
+    log_text(store, parent_id, markdown(found.wide), "table.md")
+    for name, own in found.more.items():
+        log_table(store, parent_id, own, name)
+    drawn = figure(found)
+    if drawn is not None:
+        log_figure(store, parent_id, drawn, "figure")
+    log_json(store, parent_id, [verdict.row for verdict in found.verdicts], "verdicts.json")
+    report = _report(store, reader, parent_id, found)
+    charts = show(store, parent_id, found, isinstance(report, str), experiments.KINDS)
+    lines = [
+        *text(found),
+        "",
+        *([f"figure  {reader.artifact(parent_id, 'figure.png')}"] if drawn is not None else []),
+        *([charts] if charts else []),
+        f"run     {parent_id}",
+        f"UI      {store.ui_command}",
+    ]
+    if isinstance(report, NoReport):
+        report.result = "\n".join(lines)
+        raise report
+    return "\n".join([*lines, report])
+
+
+def read(reader: Reader, parent_id: str) -> Results:
+    """Return the results of a parent run.
+
+    Raises:
+        CreditError: no such run, not a parent run, without children, or of an unknown kind.
+    """
+    parent = reader.run(parent_id)
+    kind = parent.data.tags.get("credit.kind", "")
+    if kind not in experiments.KINDS:
+        raise CreditError(
+            f"run {parent_id} is of kind {kind!r}: pass the id of a parent run of kind "
+            f"{', '.join(experiments.KINDS)}"
+        )
+    experiment = experiments.find(kind)
+    if experiment.measured:
+        known = settings(parent.data.params)
+        asked = {name: known[name] for name in experiment.defaults() if name in known}
+        specs = experiment.grid(experiment.settled(asked))
+        runs = untrained.read_back(specs, experiment.columns, reader, parent_id)
+        return results(experiment, runs, reader, parent.data.metrics)
+    runs = reader.runs(parent=parent_id)
+    if runs.empty:
+        raise CreditError(f"run {parent_id} has no child runs: nothing to report")
+    return results(experiment, runs, reader, parent.data.metrics)
+
+
+def text(found: Results) -> list[str]:
+    """Return what the terminal shows: the answer first, then table and checks."""
+    lines = ["", answer(found), "", found.title, "", table.terminal(found.wide)]
+    lines += ["", *found.sources] if found.sources else []
+    return [*lines, "", *verdict_lines(found.verdicts, found.frame)] if found.verdicts else lines
+
+
+def verdict_lines(verdicts: list[Verdict], frame: Frame) -> list[str]:
+    """Return one line per verdict: rule, check, status, reason."""
+    rules = [frame.short(verdict.rule) for verdict in verdicts]
+    who = max(map(len, rules))
+    what = max(len(verdict.check) for verdict in verdicts)
+    return [
+        f"{rule:<{who}}  {v.check:<{what}}  {v.status:<9}  {v.reason}"
+        for rule, v in zip(rules, verdicts, strict=True)
+    ]
+
+
+def _report(store: Store, reader: Reader, parent_id: str, found: Results) -> str | NoReport:
+    """Log the report; return a line on where it is, or why it could not be built."""
+    try:
+        from credit.report import page  # here: without jinja2 all the rest is published
+
+        log_text(store, parent_id, page.build(reader, parent_id, found), REPORT)
+    except Exception as error:  # a table that is there must not be lost to a report that is not
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = " ".join(str(error).split()) or "no reason given"
+        missing = NoReport(
+            f"{REPORT} of run {parent_id} could not be built ({type(error).__name__}: {what}, at "
+            f"{Path(place.filename).name}:{place.lineno}); everything else is logged: mend it, "
+            f"then python -m entrypoints.report --parent {parent_id}"
+        )
+        missing.__cause__ = error
+        return missing
+    return f"report  {reader.artifact(parent_id, REPORT)}"

@@ -10,7 +10,6 @@ from platform import python_version
 from typing import NamedTuple
 from urllib.parse import quote
 
-from credit.report.grid import Link
 from credit.spec import SCHEMA
 from credit.tracking.marks import COMMIT, DIRTY, IMPORTED_FROM, KIND, NOTE, SCHEMA_TAG, settings
 from credit.tracking.reader import Reader
@@ -19,7 +18,6 @@ from credit.tracking.store import is_http, project_root, shown, sqlite_path
 
 _PACKAGES = ("credit", "mlflow", "pandas", "numpy", "matplotlib", "jinja2", "torch")
 _CHANGED = {"true": True, "false": False}
-_SHORT = 8  # characters of an id that a link shows
 
 
 class Origin(NamedTuple):
@@ -49,12 +47,10 @@ class Origin(NamedTuple):
         """What to type to see the runs; empty where a server shows them."""
         return "" if self.http else f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
 
-    def link(self, run_id: str, text: str = "") -> Link:
-        """A run's page on the server, else its whole id."""
-        if not self.http:
-            return Link(f"{text} {run_id}".strip())
+    def page(self, run_id: str) -> str:
+        """Return the address of a run's page on the server."""
         page = f"{self.uri.rstrip('/')}/#/experiments/{quote(self.experiment, safe='')}/runs/"
-        return Link(text or run_id[:_SHORT], page + quote(run_id, safe=""))
+        return page + quote(run_id, safe="")
 
 
 def origin_of(reader: Reader, parent_id: str, run_ids: Iterable[str]) -> Origin:

@@ -1,106 +1,198 @@
-"""The page: everything a report shows, laid out by `report.html`."""
+"""The report of a parent run: one HTML file that needs nothing else.
+
+`report.html` lays it out; whatever is shown is escaped there or in `lab.table`, in one place.
+"""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from credit.analysis import appendix, boundary_checks, copy_control, protocol_checks
-from credit.analysis.answer import plain_answer
-from credit.analysis.results import Results
-from credit.report import caveats, commands, controls, glossary, settings, sources
-from credit.report.grid import MOST, Cell, Grid, Link, of_frame, parts, text
+from credit.figures import caption, figure
+from credit.lab import Results, Verdict
+from credit.lab.departure import PUBLISHED
+from credit.lab.table import html_table
+from credit.lab.verdict import late
+from credit.report.answer import STATUSES, answer, tally
+from credit.report.commands import command
 from credit.report.origin import Origin, lasted, origin_of, versions, when
+from credit.report.setup import setup
 from credit.report.svg import inline
+from credit.spec import RunSpec, format_value
 from credit.tracking.artifacts import visible
 from credit.tracking.reader import Reader
 
-STATUSES = ("pass", "fail", "undefined")
-_VERDICT = ("rule", "check", "status", "label", "value", "threshold", "reason")
+MOST = 300
+"""Rows from which a table is left to its CSV, and runs that are listed: the report stays small."""
+_METRICS = {"accuracy/test": "test accuracy", "alignment/deep": "Γ", "rho/deep": "ρ"}
 
 
-_STATES = {True: "changed", False: "unchanged", None: "not said whether changed"}
-
-
-class Ruling(NamedTuple):
-    """A verdict as a row: `place` are its further keys, such as penalty or quantity."""
-
-    who: str
-    place: list[str]
-    check: str
-    status: str
-    label: str
-    value: str
-    threshold: str
-    reason: str
-
-
-def build(reader: Reader, parent_id: str, runs: pd.DataFrame, found: Results) -> str:
-    """The report of a parent run as one HTML document.
-
-    Args:
-        runs: the parent's child runs, of `Reader.runs`; may be empty.
-        found: what the experiment makes of them.
-    """
+def build(reader: Reader, parent_id: str, found: Results) -> str:
+    """Return the report of a parent run as one HTML document."""
+    runs = found.frame.runs
     origin = origin_of(reader, parent_id, runs["run_id"] if len(runs) else ())
-    head, _, rest = found.title.partition(": ")
-    embedded = {name: own for name, own in found.more.items() if len(own) <= MOST}
-    grids = [
-        *(of_frame(own, caption) for caption, own in found.beside.items()),
-        *(
-            of_frame(own, f"{name}.csv")._replace(folded=True, data=True)
-            for name, own in embedded.items()
-        ),
-    ]
-    main = of_frame(found.wide, found.title, fold=False)
-    rulings, places = _rulings(found.verdicts)
-    marks = " ".join(
-        [*main.columns, *(c for grid in grids for c in grid.columns), found.caption, found.title]
-        + [f"{v['check']} {v['reason']}" for v in found.verdicts]
-        + [*found.notes, *found.findings]
-    )
+    drawn = figure(found)
     return (
-        environment()
+        _environment()
         .get_template("report.html")
         .render(
-            head=head,
-            rest=rest,
-            answer="" if found.cells is None else plain_answer(found),
+            title=found.title,
+            answer=answer(found),
+            question=found.experiment.question,
             origin=origin,
-            parent=origin.link(parent_id),
             made=when(datetime.now(UTC)),
-            tally={s: sum(v["status"] == s for v in found.verdicts) for s in STATUSES},
-            found=found,
-            setup=found.setup or (appendix.setup(runs) if len(runs) else ()),
-            glossary=glossary.used(marks),
-            varying=settings.varying(runs) if len(runs) else None,
-            constant=settings.constant(runs) if len(runs) else None,
-            parameters=settings.parameters(origin.params)._replace(data=len(runs) > 0),
-            figure=_figure(found),
-            main=parts(main),
-            notes=[line for note in found.notes for line in note.splitlines() if line.strip()],
-            grids=[part for grid in grids for part in ([grid] if grid.data else parts(grid))],
-            omitted=[f"{name}.csv" for name in found.more if name not in embedded],
-            rulings=rulings,
+            setup=setup(runs) if len(runs) else [],
+            figure=Markup("") if drawn is None else inline(drawn, caption(found), "f1-"),
+            caption=caption(found),
+            table=_table(found.wide),
+            sources=found.sources,
+            more={
+                name: _table(own.map(found.frame.short))
+                for name, own in found.more.items()
+                if len(own) <= MOST
+            },
+            omitted=[name for name, own in found.more.items() if len(own) > MOST],
+            glossary={one.symbol: one.meaning for one in found.experiment.columns if one.meaning},
+            tally=tally(found.verdicts),
+            verdicts=found.verdicts,
+            statuses=STATUSES,
             late=late(found.verdicts),
-            places=places,
-            controls=_controls(reader, found),
-            caveats=caveats.caveats(runs, found, origin),
+            short=found.frame.short,
+            controls=_controls(found),
+            caveats=caveats(found, origin),
+            settings=_table(_settings(runs)) if len(runs) else "",
             facts=_facts(runs, origin),
-            trace=_trace(runs, found, origin),
-            command=commands.command(origin.kind, origin.params, runs),
-            made_at=_made_at(origin),
+            runs=_runs(runs, origin),
+            command=command(found.experiment, origin.params),
             versions=versions(),
         )
     )
 
 
-def environment() -> Environment:
-    """What templates are read with. Whatever they are given is escaped, but for Markup."""
-    return Environment(
+def caveats(found: Results, origin: Origin) -> list[str]:
+    """Return what is to be kept in mind: of the experiment, its size, its runs and its code."""
+    said = list(found.experiment.caveats)
+    if found.settings != PUBLISHED:
+        said.append(f"Differences between these runs and the published preset: {found.settings}.")
+    if len(found.table) and "n" in found.table and found.table["n"].max() == 1:
+        said.append("One seed (n = 1): no spread is known, and a small difference may be a seed's.")
+    left = found.frame.runs.loc[~found.frame.runs.index.isin(found.frame.done.index)]
+    for status, own in left.groupby("status"):
+        said.append(f"{len(own)} runs are {status} and count nowhere: {_few(own['name'])}.")
+    commits = [commit for commit in origin.commits if commit]
+    if len(commits) > 1:
+        said.append(f"The runs were made by {len(commits)} versions of the code.")
+    if origin.changed:
+        said.append(f"In {origin.changed} runs the code differed from the commit that they name.")
+    if origin.imported:
+        said.append(f"{origin.imported} runs were imported: this store did not see them train.")
+    return said
+
+
+def numbers_of(verdict: Verdict) -> str:
+    """Return a verdict's numbers by place and seed, a line each."""
+    lines = []
+    for own in verdict.numbers:
+        seeds = ", ".join(f"seed {seed}: {value:.4g}" for seed, value in own.by_seed.items())
+        head = " ".join(filter(None, (own.place, own.symbol)))
+        lines.append(f"{head} {own.mean:.4g}" + (f" ({seeds})" if seeds else ""))
+    return "\n".join(lines)
+
+
+def _controls(found: Results) -> str:
+    """Return Γ of credits with a known answer, of every cell that measured them."""
+    rows, done = [], found.frame.done
+    names = {"copy/deep": "g_L passed back", "copy/deep_inner": "g_L passed back, l < L"}
+    known = {key: head for key, head in names.items() if key in done and done[key].notna().any()}
+    if not known:
+        return ""
+    factors = [factor.name for factor in found.frame.factors]
+    for labels, own in done.groupby(factors, sort=False):
+        shown = {n: str(found.frame.short(v)) for n, v in zip(factors, labels, strict=True)}
+        own_gamma = {"Γ": f"{own['alignment/deep'].mean():.3f}"} if "alignment/deep" in own else {}
+        rows.append({**shown, **own_gamma, **{h: f"{own[k].mean():.3f}" for k, h in known.items()}})
+    return _table(pd.DataFrame(rows))
+
+
+def _settings(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return every setting with its values, those that vary first."""
+    rows = []
+    for knob in fields(RunSpec):
+        values = sorted(runs[knob.name].unique().tolist())
+        if values == [getattr(RunSpec, knob.name)]:
+            continue
+        shown = ", ".join(map(format_value, values[:12])) + (" …" if len(values) > 12 else "")
+        default = format_value(getattr(RunSpec, knob.name))
+        rows.append((len(values) == 1, knob.name, shown, default, knob.metadata["help"]))
+    columns = ["setting", "values", "default", "meaning"]
+    return pd.DataFrame([row[1:] for row in sorted(rows, key=lambda row: row[0])], columns=columns)
+
+
+def _facts(runs: pd.DataFrame, origin: Origin) -> dict[str, str]:
+    """Return where the runs are, by what they were made, and how long that took."""
+    facts = {
+        "parent run": f"{origin.name} {origin.run_id}",
+        "kind": origin.kind,
+        "tracking store": origin.uri,
+        "experiment": origin.experiment,
+        "code (git commit)": ", ".join(commit for commit in origin.commits if commit),
+        "parent started": when(origin.started),
+        "parent ended": when(origin.ended),
+    }
+    if len(runs):
+        counts = runs["status"].value_counts()
+        facts["child runs"] = ", ".join(f"{n} {status}" for status, n in counts.items())
+    if origin.started and origin.ended:
+        facts["wall time of the parent"] = lasted((origin.ended - origin.started).total_seconds())
+    if origin.spans:
+        first, last = min(s for s, _ in origin.spans), max(e for _, e in origin.spans)
+        facts["first run started to last run ended"] = lasted((last - first) / 1000)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _runs(runs: pd.DataFrame, origin: Origin) -> Markup:
+    """Return every run with its last values, each a link where a server shows it."""
+    rows = []
+    for run in runs.head(MOST).to_dict("records"):
+        values = {head: run.get(key) for key, head in _METRICS.items()}
+        rows.append(
+            {
+                "run": run["name"],
+                "id": run["run_id"],
+                "status": run["status"],
+                **{h: "" if pd.isna(v) else f"{v:.4g}" for h, v in values.items()},
+                "reason": "" if pd.isna(run["reason"]) else run["reason"],
+            }
+        )
+    page = Markup(_table(pd.DataFrame(rows)))
+    for row in rows if origin.http else ():
+        run_id = escape(row["id"])
+        link = f'<a href="{escape(origin.page(row["id"]))}">{run_id}</a>'
+        page = Markup(page.replace(f">{run_id}<", f">{link}<"))
+    return page
+
+
+def _table(table: pd.DataFrame) -> Markup:
+    def shown(value: object) -> str:
+        if pd.isna(value):  # pyright: ignore[reportArgumentType]
+            return ""
+        return visible(f"{value:.4g}" if isinstance(value, float) else str(value), keep="\n")
+
+    return Markup(html_table(table.map(shown))) if len(table) else Markup("")
+
+
+def _few(names: Sequence[str] | pd.Series) -> str:
+    known = list(names)
+    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
+    return f"{', '.join(known[:8])}{more}"
+
+
+def _environment() -> Environment:
+    """Return what templates are read with. Whatever they are given is escaped, but for Markup."""
+    found = Environment(
         loader=PackageLoader("credit.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
@@ -108,126 +200,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.globals["numbers_of"] = numbers_of
+    return found
 
 
-def _plain(value: Any) -> Any:
-    """A text without characters that cannot be seen, which could turn the page's order around."""
+def _plain(value: object) -> object:
+    """Return a text without characters that cannot be seen, which could turn the page around."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return visible(value, keep="\n")
-
-
-def late(verdicts: Sequence[dict[str, Any]]) -> list[str]:
-    """Checks added or made stricter after the first runs, each once, where that is known."""
-    names = dict.fromkeys(str(verdict["check"]) for verdict in verdicts)
-    return [
-        name
-        for name in names
-        if name in protocol_checks.ADDED
-        or name.endswith(copy_control.check_of(""))
-        or name.startswith(boundary_checks.TIGHTENED)
-    ]
-
-
-def _made_at(origin: Origin) -> str:
-    """Which versions of the code made the runs, as a fact."""
-    listed = [f"{commit} ({n})" for commit, n in origin.commits.most_common() if commit]
-    unknown = origin.commits[""]
-    if not listed:
-        return "Which commit made the runs is not known." if unknown else "There are no runs yet."
-    more = f"; {unknown} do not name theirs" if unknown else ""
-    return f"The runs were made at the commits (number of runs): {', '.join(listed)}{more}."
-
-
-def _figure(found: Results) -> Markup | None:
-    if found.figure is None:
-        return None
-    return inline(found.figure, visible(f"Figure: {found.caption or found.title}"), "f1-")
-
-
-def _rulings(verdicts: Sequence[dict[str, Any]]) -> tuple[list[Ruling], list[str]]:
-    """The verdicts as rows, and what their further keys are called."""
-    places = [
-        name
-        for name in dict.fromkeys(key for verdict in verdicts for key in verdict)
-        if name not in _VERDICT
-        and not any(isinstance(v.get(name), list | dict | tuple) for v in verdicts)
-    ]
-    rows = [
-        Ruling(
-            who=str(verdict["rule"]),
-            place=[text(verdict.get(name)) for name in places],
-            check=str(verdict["check"]),
-            status=str(verdict["status"]),
-            label=str(verdict.get("label") or ""),
-            value=text(verdict.get("value")),
-            threshold=text(verdict.get("threshold")),
-            reason=str(verdict["reason"]),
-        )
-        for verdict in verdicts
-    ]
-    return rows, places
-
-
-def _controls(reader: Reader, found: Results) -> dict[str, Any] | None:
-    """Controls of the experiment; None where it has none."""
-    if found.cells is None or found.cells.empty:
-        return None
-    groups = sources.groups(found.cells, found.by)
-    first = [str(own["run_id"].iloc[0]) for _, own in groups]
-    shown = {
-        "sentences": controls.sentences(found.cells, found.by),
-        "copies": controls.copies(found.cells, found.by),
-        "calibration": controls.calibration(
-            reader, found.cells.loc[found.cells["run_id"].isin(first)]
-        ),
-    }
-    return shown if any(shown.values()) else None
-
-
-def _trace(runs: pd.DataFrame, found: Results, origin: Origin) -> list[Grid]:
-    """Which runs make which number, and all runs."""
-    if runs.empty:
-        return []
-    own = found.cells
-    made = own is not None and found.by and len(own)
-    first = [sources.numbers(own, found.by, origin)] if made and own is not None else []
-    return [*first, sources.every(runs, origin)]
-
-
-def _facts(runs: pd.DataFrame, origin: Origin) -> list[tuple[str, Cell]]:
-    """Where the runs are, by what they were made, and how long that took."""
-    parent = origin.link(origin.run_id)
-    facts: list[tuple[str, Cell]] = [
-        ("parent run", [Link(origin.name), parent._replace(text=origin.run_id)]),
-        ("kind", origin.kind),
-        ("tracking store", [Link(origin.uri)]),
-        ("experiment", origin.experiment),
-    ]
-    if len(runs):
-        counts = runs["status"].value_counts()
-        listed = ", ".join(f"{n} {status}" for status, n in counts.items())
-        facts.append(("child runs", f"{len(runs)} ({listed})"))
-        facts.append(("device", ", ".join(sorted(set(runs["device"])))))
-        facts.append(("precision", ", ".join(sorted(set(runs["precision"])))))
-    known = [commit for commit in origin.commits if commit]
-    if known:
-        facts.append(("code (git commit)", [Link(commit) for commit in known]))
-    if origin.commit:
-        facts.append(
-            ("code of the parent", [Link(origin.commit), Link(_STATES[origin.parent_changed])])
-        )
-    facts.append(("parent started", when(origin.started)))
-    facts.append(("parent ended", when(origin.ended)))
-    if origin.started and origin.ended:
-        facts.append(("wall time of the parent", lasted(_between(origin.started, origin.ended))))
-    if origin.spans:
-        first = min(start for start, _ in origin.spans)
-        last = max(end for _, end in origin.spans)
-        whole = lasted((last - first) / 1000)
-        facts.append(("first run started to last run ended", whole))
-    return [(name, value) for name, value in facts if value]
-
-
-def _between(start: datetime, end: datetime) -> float:
-    return (end - start).total_seconds()

@@ -3,21 +3,24 @@
 import importlib
 import pkgutil
 import shlex
-import sys
 from collections.abc import Collection
+from dataclasses import fields, is_dataclass
 
 from credit.errors import CreditError
-from credit.rules.base import Rule, Shape, State, Trace
-from credit.spec import RunSpec, check_names
+from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
+from credit.spec import LEARNED_FIELDS, RunSpec, check_names
 
 __all__ = [
+    "Costs",
+    "Look",
     "Rule",
     "Shape",
     "State",
     "Trace",
     "available",
     "get",
-    "loaded",
+    "knobs",
+    "look",
     "of",
     "refuse_untrusted",
 ]
@@ -60,9 +63,21 @@ def get(name: str) -> Rule:
     )
 
 
-def loaded(name: str) -> bool:
-    """Return whether `get` imports no code from outside this package that is not there already."""
-    return name.partition(":")[0] in sys.modules if ":" in name else True
+def knobs(name: str) -> frozenset[str]:
+    """Return the RunSpec fields that a rule reads; of a rule elsewhere, which is not loaded, all.
+
+    Raises:
+        CreditError: no such rule.
+    """
+    if ":" in name:
+        return LEARNED_FIELDS
+    rule = get(name)
+    return frozenset(f.name for f in fields(rule)) if is_dataclass(rule) else frozenset()
+
+
+def look(name: str) -> Look | None:
+    """Return a rule's look; None for a rule elsewhere, which is not loaded, or unknown."""
+    return get(name).look if name in available() else None
 
 
 def refuse_untrusted(name: str, trusted: Collection[str], what: str) -> None:

@@ -30,6 +30,23 @@ class Shape(NamedTuple):
     depth: int
 
 
+class Look(NamedTuple):
+    """How a rule looks in every figure, and its place in every table."""
+
+    color: str
+    marker: str  # of matplotlib
+    place: int
+
+
+class Costs(NamedTuple):
+    """What a rule adds to the cost of one step, per sample: for accounts, lanes and memory."""
+
+    credit: int = 0  # multiply-adds of the credit
+    learning: int = 0  # multiply-adds of what the rule learns, averaged over steps
+    evaluations: float = 0.0  # forward passes through a block, beside the network's own L
+    scratch: int = 0  # numbers held for a while, beside the credits themselves
+
+
 class Trace(NamedTuple):
     """What one step shows a rule. N batch, d width, C classes, L depth.
 
@@ -72,8 +89,6 @@ class Rule:
     """`credit` is shown the exact g_0 .. g_L; only reference rules may."""
     reads_weights: ClassVar[bool] = False
     """`credit` is shown the weights of blocks and head, as rules that learn always are."""
-    exact_products: ClassVar[bool] = False
-    """It takes small differences of losses, which rounded products (bf16, tf32) drown."""
     surrogate: ClassVar[bool] = True
     """Blocks and embedding train on mean_n <output, norm(credit)>, block gradients clipped.
     False: on the credit as it is, without clipping (backprop)."""
@@ -81,6 +96,8 @@ class Rule:
     """Block l trains on a_{l + block_credit}. f_l's output lands in h_{l+1}, hence 1."""
     published_reduction: ClassVar[str] = "mean"
     """What `credit_reduction=published` means for this rule."""
+    look: ClassVar[Look | None] = None
+    """Colour, marker and place in figures and tables; None derives them from the rule's name."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
@@ -104,6 +121,13 @@ class Rule:
         values |= {name: getattr(spec, name) for name in rule_options.knobs(self)}
         return dataclasses.replace(self, **values)
 
+    def refuse(self, spec: "RunSpec") -> None:
+        """Refuse a run that this rule cannot train. Default: none.
+
+        Raises:
+            CreditError: a setting does not suit the rule; the message names it and the remedy.
+        """
+
     def init(self, spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
         """The state before training, drawn from `generator`; float32 takes the run's precision."""
         return {}
@@ -112,24 +136,9 @@ class Rule:
         """a_0 .. a_L, each (N, d). Pure: no in-place change of its arguments, no random numbers."""
         raise NotImplementedError
 
-    def products(self, shape: Shape) -> int:
-        """Multiply-adds that one sample's credit costs, for cost accounts and even lanes.
-
-        Default: of the exact gradients, for rules that read them, else none.
-        """
-        return 2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0
-
-    def credit_products(self, shape: Shape) -> int:
-        """Of `products`, those of the credit itself: a network that stands still needs none."""
-        return self.products(shape)
-
-    def evaluations(self, shape: Shape) -> float:
-        """Forward passes through a block, per sample and step, beside the network's own L."""
-        return 0.0
-
-    def scratch(self, shape: Shape) -> int:
-        """Numbers that one sample's credit needs for a while, beside the credits themselves."""
-        return 0
+    def costs(self, shape: Shape) -> Costs:
+        """Count what one sample costs. Default: the exact gradients, for rules that read them."""
+        return Costs(credit=2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0)
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
         """The random numbers of one call of `gradients` on a batch of `samples`. Default: none.

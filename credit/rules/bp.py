@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from credit.rules.base import Rule, State, Trace
+from credit.rules.base import Look, Rule, State, Trace
 
 
 class Backprop(Rule):
@@ -12,6 +12,7 @@ class Backprop(Rule):
     does not reach the blocks below.
     """
 
+    look = Look("#000000", "o", 0)
     local = False
     exact_at_output = True
     reads_hidden_grads = True

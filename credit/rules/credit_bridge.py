@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from credit import estimator
-from credit.rules.base import Shape, State, Trace
+from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.learned import LearnedRule, part_of, permutation, relative_error, repeated
 
 
@@ -19,6 +19,7 @@ from credit.rules.learned import LearnedRule, part_of, permutation, relative_err
 class CreditBridge(LearnedRule):
     """a_l = grad_{h_l} V(h_l, t_l, s)."""
 
+    look = Look("#69C2F6", "P", 5)
     tgw: float = 1.0
     tau: float = 0.1
     sigma: float = 0.1
@@ -92,16 +93,15 @@ class CreditBridge(LearnedRule):
         h, t, s = self.every(params, trace)
         return list(torch.func.grad(lambda h: self.value(params, h, t, s).sum())(h).unbind(0))
 
-    def products(self, shape: Shape) -> int:
-        """As every learned rule's, and the values of the successors."""
-        successors = self.row_products(shape) * self.draws * self.rows_shown(shape)
-        return super().products(shape) + successors // self.estimator_every
-
-    def scratch(self, shape: Shape) -> int:
-        """As every learned rule's, and the successors with their hidden layers."""
+    def costs(self, shape: Shape) -> Costs:
+        """Count as every learned rule does, and the successors, with their hidden layers."""
+        usual, successors = super().costs(shape), self.draws * self.rows_shown(shape)
         hidden = 2 * (self.estimator_depth - 1) * self.estimator_width
-        successors = self.draws * self.rows_shown(shape) * (hidden + 3 * shape.width)
-        return super().scratch(shape) + successors
+        values = self.row_products(shape) * successors // self.estimator_every
+        return usual._replace(
+            learning=usual.learning + values,
+            scratch=usual.scratch + successors * (hidden + 3 * shape.width),
+        )
 
     def value(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """V(h, t, s), shaped as h without its last dimension."""

@@ -6,7 +6,7 @@ Every block receives the output error through its own fixed random matrix.
 import torch
 from torch import Tensor
 
-from credit.rules.base import Rule, Shape, State, Trace
+from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
 
 
 class DirectFeedbackAlignment(Rule):
@@ -16,6 +16,7 @@ class DirectFeedbackAlignment(Rule):
     The embedding trains with B_0. e_T is the per-sample error, not divided by N.
     """
 
+    look = Look("#B54200", "^", 3)
     block_credit = 0
     published_reduction = "sum"
 
@@ -27,8 +28,8 @@ class DirectFeedbackAlignment(Rule):
         credits = [trace.error @ matrix.mT for matrix in state["feedback"].unbind(0)]
         return [*credits, credits[-1]]
 
-    def products(self, shape: Shape) -> int:
-        return shape.depth * shape.width * shape.classes
+    def costs(self, shape: Shape) -> Costs:
+        return Costs(credit=shape.depth * shape.width * shape.classes)
 
 
 RULE = DirectFeedbackAlignment()

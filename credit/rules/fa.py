@@ -7,7 +7,7 @@ whole Jacobian, skip connection included.
 import torch
 from torch import Tensor
 
-from credit.rules.base import Rule, Shape, State, Trace
+from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
 
 
 class FeedbackAlignment(Rule):
@@ -17,6 +17,7 @@ class FeedbackAlignment(Rule):
     stream has grown, rms(a) falls to `credit_eps` and the credit shrinks with it.
     """
 
+    look = Look("#015893", "s", 2)
     exact_at_output = True
 
     def init(self, spec, shape: Shape, generator: torch.Generator) -> State:
@@ -29,8 +30,8 @@ class FeedbackAlignment(Rule):
             credits.append(credits[-1] @ matrix.mT)
         return credits[::-1]
 
-    def products(self, shape: Shape) -> int:
-        return shape.depth * shape.width**2
+    def costs(self, shape: Shape) -> Costs:
+        return Costs(credit=shape.depth * shape.width**2)
 
 
 RULE = FeedbackAlignment()

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from credit import estimator
-from credit.rules.base import Rule, Shape, State, Trace
-from credit.spec import warmup_epochs
+from credit.errors import CreditError
+from credit.rules.base import Costs, Rule, Shape, State, Trace
+from credit.spec import RunSpec, warmup_epochs
 
 PROJECTED = 32
 """Length of the learned projection of h_L in the codes that have one."""
@@ -63,6 +64,18 @@ class LearnedRule(Rule):
         """What the estimator's parameters minimise, and its parts by name."""
         raise NotImplementedError
 
+    def refuse(self, spec: RunSpec) -> None:
+        if spec.batch_size < spec.depth:
+            raise CreditError(
+                f"batch_size={spec.batch_size} is below depth={spec.depth}: {spec.rule} would "
+                "never see some layers, pass at least one sample per block"
+            )
+        if spec.credit_reduction not in ("published", self.published_reduction):
+            raise CreditError(
+                f"credit_reduction={spec.credit_reduction} does not suit {spec.rule}: its "
+                "estimator is trained and measured on each sample's own error, pass published"
+            )
+
     # ---------------------------------------------------------------- state
 
     def code_length(self, shape: Shape) -> int:
@@ -93,15 +106,19 @@ class LearnedRule(Rule):
         grads, metrics = torch.func.grad(self.loss, has_aux=True)(params, trace, noise, state)
         return _named("estimator", grads), metrics
 
-    def products(self, shape: Shape) -> int:
-        """Forward and backward to the input at every layer, and thrice forward per row shown."""
-        shown = self.rows_shown(shape) + 1
-        learning = self.row_products(shape) * (3 * shown // self.estimator_every)
-        return self.credit_products(shape) + learning
+    def costs(self, shape: Shape) -> Costs:
+        """Count credit as forward and backward to the input at every layer.
 
-    def credit_products(self, shape: Shape) -> int:
-        """Forward and backward to the input at every layer."""
-        return self.row_products(shape) * 2 * (shape.depth + 1)
+        Learning is thrice forward per row shown. Scratch is the hidden layers before and after
+        activation and their gradients, for every layer and row.
+        """
+        row, shown = self.row_products(shape), self.rows_shown(shape)
+        hidden = 4 * (self.estimator_depth - 1) * self.estimator_width
+        return Costs(
+            credit=row * 2 * (shape.depth + 1),
+            learning=row * (3 * (shown + 1) // self.estimator_every),
+            scratch=(shape.depth + 1 + shown) * (hidden + 4 * shape.width),
+        )
 
     def row_products(self, shape: Shape) -> int:
         """Multiply-adds of one row through the estimator, forward."""
@@ -112,11 +129,6 @@ class LearnedRule(Rule):
             self.estimator_depth,
             self.outputs(shape),
         )
-
-    def scratch(self, shape: Shape) -> int:
-        """Hidden layers before and after activation and their gradients, for every l and row."""
-        hidden = 4 * (self.estimator_depth - 1) * self.estimator_width
-        return (shape.depth + 1 + self.rows_shown(shape)) * (hidden + 4 * shape.width)
 
     def rows_shown(self, shape: Shape) -> int:
         """How often an update shows each sample at one of h_0 .. h_{L-1}."""

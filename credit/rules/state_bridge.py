@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from credit import estimator
-from credit.rules.base import Shape, State, Trace
+from credit.rules.base import Look, Shape, State, Trace
 from credit.rules.learned import (
     NOTHING,
     LearnedRule,
@@ -29,6 +29,7 @@ class StateBridge(LearnedRule):
     grows by orders of magnitude in training needs no output weights that follow it.
     """
 
+    look = Look("#C674A4", "v", 4)
     estimator_relative: bool = False
 
     def outputs(self, shape: Shape) -> int:

@@ -8,14 +8,14 @@ cost M (L + 1), and all layers are still seen equally often.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from credit import estimator
-from credit.rules.base import Shape, State, Trace
+from credit.errors import CreditError
+from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.learned import (
     NOTHING,
     LearnedRule,
@@ -25,6 +25,7 @@ from credit.rules.learned import (
     relative_error,
     rms,
 )
+from credit.spec import RunSpec
 
 TINY = 1e-30
 """Keeps a state of zeros from being divided by."""
@@ -40,14 +41,13 @@ class VectorField(LearnedRule):
     that shrink as the stream grows then ask the estimator for numbers of one size at every layer.
     """
 
+    look = Look("#DF9300", "X", 6)
     field_directions: int = 4
     field_eps: float = 0.01
     one_sided: bool = False
     terminal_weight: float = 1.0
     shuffle: bool = False
     estimator_relative: bool = False
-
-    exact_products: ClassVar[bool] = True
 
     def outputs(self, shape: Shape) -> int:
         return shape.width
@@ -120,27 +120,29 @@ class VectorField(LearnedRule):
         """A(h, t, s) in its unit, as `estimator.apply`."""
         return estimator.apply(params, h, t, s)
 
-    def products(self, shape: Shape) -> int:
-        """As every learned rule's, and the forward passes."""
+    def costs(self, shape: Shape) -> Costs:
+        """Count as every learned rule does, and the states that travel forward.
+
+        The field is the credit: it costs one pass forward at every layer, no gradient is taken.
+        """
+        usual, shown = super().costs(shape), self.rows_shown(shape)
         ends = self.field_directions + (1 if self.one_sided else self.field_directions)
-        shown = self.rows_shown(shape)
         blocks = shown * (shape.depth + 1) / 2  # that a sample's rows still have before them
         rolled = int(ends * blocks * 2 * shape.width**2)
-        return super().products(shape) + rolled // self.estimator_every
+        return Costs(
+            credit=self.row_products(shape) * (shape.depth + 1),
+            learning=usual.learning + rolled // self.estimator_every,
+            evaluations=ends * blocks / self.estimator_every,
+            scratch=usual.scratch + ends * shown * 6 * shape.width,
+        )
 
-    def credit_products(self, shape: Shape) -> int:
-        """Forward at every layer: the field is the credit, no gradient is taken."""
-        return self.row_products(shape) * (shape.depth + 1)
-
-    def evaluations(self, shape: Shape) -> float:
-        """Every direction's ends, through the blocks that a row has before it, on average."""
-        ends = self.field_directions + (1 if self.one_sided else self.field_directions)
-        return ends * self.rows_shown(shape) * (shape.depth + 1) / 2 / self.estimator_every
-
-    def scratch(self, shape: Shape) -> int:
-        """As every learned rule's, and the states that travel forward."""
-        ends = self.field_directions + (1 if self.one_sided else self.field_directions)
-        return super().scratch(shape) + ends * self.rows_shown(shape) * 6 * shape.width
+    def refuse(self, spec: RunSpec) -> None:
+        if spec.precision in ("bf16", "tf32"):
+            raise CreditError(
+                f"precision={spec.precision} drowns the small loss differences that {spec.rule} "
+                "learns from: pass fp32 or fp64"
+            )
+        super().refuse(spec)
 
 
 RULE = VectorField()

@@ -32,7 +32,7 @@ from credit.tracking.marks import (
     SWEEP,
 )
 
-RUNS, METRICS, ARTIFACTS = "runs.json", "metrics.parquet", "artifacts"
+RUNS, METRICS, LAYERS, ARTIFACTS = "runs.json", "metrics.parquet", "layers.parquet", "artifacts"
 TAGS = (
     SCHEMA_TAG,
     KIND,
@@ -52,6 +52,7 @@ LARGEST_BYTES = 200_000
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
 _MOST_VALUES = 10_000_000
+_MOST_COLUMNS = 200
 _LONGEST = 5000  # characters; MLflow takes 6000 in a parameter
 _YEAR_10000_MS = 253_402_300_800_000  # where Python's dates end
 _RULE = re.compile(r"\w[\w.]*(:\w+)?")
@@ -145,23 +146,63 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
         CreditError: it is not such a file, or has values of other runs or under impossible names.
     """
     try:
-        require_file(path)
-        file = pq.ParquetFile(path)
-        if file.metadata.num_rows > _MOST_VALUES:  # a few kB of file may unpack to any size
-            raise malformed(path, f"{file.metadata.num_rows} values, of at most {_MOST_VALUES}")
-        table = file.read(columns=list(COLUMNS))
-        # without what pandas noted about its own types: it is not needed, and anyone can write it
-        frame = table.replace_schema_metadata().to_pandas().astype(COLUMNS)
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
+        frame = _parquet(path, list(COLUMNS)).astype(COLUMNS)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise malformed(path, repr(error)[:200]) from error
-    groups = {str(run_id): group for run_id, group in frame.groupby("run_id")}
-    if unknown := groups.keys() - set(run_ids):
-        raise malformed(path, f"values of run {min(unknown)!r}, which {RUNS} does not have")
+    groups = _by_run(frame, path, run_ids)
     for key in frame["key"].unique():
         if not is_name(key):
             raise malformed(path, f"a metric called {key[:40]!r}")
     if not frame["timestamp"].between(0, _YEAR_10000_MS).all():
         raise malformed(path, "a time that no clock shows")
+    return groups
+
+
+def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
+    """Run id -> its table of layers, from an export's `layers.parquet`; {} without this file.
+
+    Raises:
+        CreditError: it is not such a file, or has tables of other runs or more than numbers and
+            short words.
+    """
+    if not path.exists() and not path.is_symlink():  # exports of older versions have none
+        return {}
+    frame = _parquet(path)
+    if not {"run_id", "layer"} <= {*frame.columns}:
+        raise malformed(path, "no columns run_id and layer")
+    groups = _by_run(frame, path, run_ids)
+    for name, column in frame.drop(columns="run_id").items():
+        if not is_name(str(name)):
+            raise malformed(path, f"a column called {str(name)[:40]!r}")
+        texts = [] if pd.api.types.is_numeric_dtype(column) else column.dropna().unique()
+        for text in texts:
+            if not isinstance(text, str) or not text.isprintable() or len(text) > _LONGEST:
+                raise malformed(path, f"{str(text)[:40]!r} in column {name}")
+    return {run_id: own.drop(columns="run_id") for run_id, own in groups.items()}
+
+
+def _parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A Parquet file's columns, without what pandas noted about its own types.
+
+    That is not needed, and anyone can write it.
+    """
+    try:
+        require_file(path)
+        file = pq.ParquetFile(path)
+        rows, width = file.metadata.num_rows, len(columns or file.schema_arrow.names)
+        if rows * (width if columns is None else 1) > _MOST_VALUES or width > _MOST_COLUMNS:
+            # a few kB of file may unpack to any size
+            raise malformed(path, f"{rows} rows of {width} columns")
+        return file.read(columns=columns).replace_schema_metadata().to_pandas()
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException) as error:
+        raise malformed(path, repr(error)[:200]) from error
+
+
+def _by_run(frame: pd.DataFrame, path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
+    """Run id -> its rows; refuse those of runs that are not in `runs.json`."""
+    groups = {str(run_id): group for run_id, group in frame.groupby("run_id", dropna=False)}
+    if unknown := groups.keys() - set(run_ids):
+        raise malformed(path, f"values of run {min(unknown)!r}, which {RUNS} does not have")
     return groups
 
 
@@ -204,6 +245,8 @@ def require_file(path: Path) -> None:
     Raises:
         CreditError: it is something else.
     """
+    if path.is_symlink():
+        raise CreditError(f"{path} is a link, which no export has: delete it")
     if path.exists() and not path.is_file():
         raise CreditError(f"{path} is not a file: name the folder of an export")
 

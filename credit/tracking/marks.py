@@ -139,19 +139,3 @@ def context_tags() -> dict[str, str]:
 def _git(root: Path, *words: str) -> str:
     command = ["git", "-C", str(root), *words]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def same_value(one: str, other: str) -> bool:
-    """Whether two strings mean the same: `1e-3` and `0.001`, `True` and `true`, also in lists."""
-    ones, others = one.split(","), other.split(",")
-    return len(ones) == len(others) and all(map(_same, ones, others))
-
-
-def _same(one: str, other: str) -> bool:
-    one, other = one.strip(), other.strip()
-    if one.lower() == other.lower():
-        return True
-    try:
-        return float(one) == float(other)
-    except ValueError:
-        return False

@@ -1,10 +1,12 @@
 """Runs as files: exported from one tracking store, imported into any other.
 
 A folder with `runs.json` (names, parameters, tags, times, status, dataset), `metrics.parquet`
-(every value with its step and timestamp) and `artifacts/<run id>/` (small text files). What is read
-is checked by `foreign` first.
+(every value with its step and timestamp), `layers.parquet` (the tables of layers of all runs) and
+`artifacts/<run id>/` (other small text files: the tables and verdicts of parents). Older exports
+have a table of layers per run among these files. What is read is checked by `foreign` first.
 """
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,20 +18,29 @@ from mlflow.entities import FileInfo, Metric, Param, Run
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA
-from credit.tracking.artifacts import harmless, log_artifact_file, log_dataset, visible
+from credit.tracking.artifacts import (
+    harmless,
+    log_artifact_file,
+    log_dataset,
+    log_table,
+    visible,
+)
 from credit.tracking.foreign import (
     ARTIFACTS,
     ENDED,
     LARGEST_BYTES,
+    LAYERS,
     METRICS,
     RUNS,
     TAGS,
     TEXT,
     check_artifacts,
     is_run_id,
+    read_layers,
     read_metrics,
     read_runs,
 )
+from credit.tracking.layers import TABLE, read_table, write_all
 from credit.tracking.marks import (
     CHILDREN_FILE,
     CONTINUED_BY,
@@ -50,6 +61,8 @@ from credit.tracking.store import Store
 from credit.tracking.views import ANSWER
 
 _BATCH = 1000
+_LAYERS = f"{TABLE}.csv"
+_SPEC = "checkpoint/spec.json"  # the parameters once more
 
 
 class Imported(NamedTuple):
@@ -69,7 +82,7 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
             `folder` holds something else.
     """
     folder = Path(folder)
-    for path in (folder / RUNS, folder / METRICS, folder / ARTIFACTS):
+    for path in (folder / name for name in (RUNS, METRICS, LAYERS, ARTIFACTS)):
         if path.is_symlink():
             raise CreditError(f"{path} is a link, which no export has: name another folder")
     if folder.exists() and not folder.is_dir():
@@ -97,14 +110,23 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     metrics["run_id"] = [names[run_id] for run_id in metrics["run_id"]]
     metrics = metrics.sort_values(["run_id", "key", "step"], ignore_index=True)
     metrics.to_parquet(folder / METRICS, compression="zstd", index=False)
+    tables = {}  # original id -> its table of layers
     for run_id in runs:
-        for file in _small_texts(reader, run_id):
-            target = _inside(folder / ARTIFACTS / names[run_id], file.path)
+        files = {file.path for file in _small_texts(reader, run_id)} - {_SPEC}
+        with contextlib.suppress(CreditError):  # what is no table goes along as a file
+            if _LAYERS in files:
+                tables[names[run_id]] = read_table(reader.artifact(run_id, _LAYERS))
+                files -= {_LAYERS, f"{TABLE}.md"}
+        for name in sorted(files):
+            if name.endswith(".md") and f"{name[:-3]}.csv" in files:
+                continue  # the same table, to read
+            target = _inside(folder / ARTIFACTS / names[run_id], name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            text = reader.artifact(run_id, file.path).read_text()
+            text = reader.artifact(run_id, name).read_text()
             for own, original in names.items():
                 text = text.replace(own, original)  # ids in runs.json
             target.write_text(text)
+    write_all(tables, folder / LAYERS)
     records = [_record(run, names) for run in runs.values()]
     records.sort(key=lambda record: (record["start"], record["run_id"]))
     document = {"schema": SCHEMA, "runs": records}
@@ -125,6 +147,7 @@ def import_into(store: Store, folder: Path | str) -> Imported:
     records = read_runs(folder / RUNS)
     ids = {record["run_id"] for record in records}
     metrics = read_metrics(folder / METRICS, ids)
+    layers = read_layers(folder / LAYERS, ids)
     check_artifacts(folder, ids)
     children = {}  # parent id -> run ids
     for record in records:
@@ -150,7 +173,8 @@ def import_into(store: Store, folder: Path | str) -> Imported:
             new_ids[original] = run.info.run_id
     for record in todo[::-1]:  # children before the parents that name them
         run_id = new_ids[record["run_id"]]
-        _fill(store, run_id, record, metrics.get(record["run_id"]), folder)
+        own = record["run_id"]
+        _fill(store, run_id, record, metrics.get(own), layers.get(own), folder)
         if named := children.get(record["run_id"]):
             log_children(store, run_id, [new_ids[child] for child in named if child in new_ids])
         store.client.set_terminated(run_id, record["status"], record["end"])
@@ -238,7 +262,12 @@ def _is_partial(run: Run) -> bool:
 
 
 def _fill(
-    store: Store, run_id: str, record: dict[str, Any], metrics: pd.DataFrame | None, folder: Path
+    store: Store,
+    run_id: str,
+    record: dict[str, Any],
+    metrics: pd.DataFrame | None,
+    layers: pd.DataFrame | None,
+    folder: Path,
 ) -> None:
     """Log everything of one run. Repeating any of it changes nothing."""
     client = store.client
@@ -249,6 +278,8 @@ def _fill(
         client.log_batch(run_id, metrics=values[start : start + _BATCH])
     if record["dataset"]:
         log_dataset(store, run_id, record["dataset"])
+    if layers is not None:
+        log_table(store, run_id, layers, TABLE)
     artifacts = folder / ARTIFACTS / record["run_id"]
     if artifacts.is_dir():
         log_artifact_file(store, run_id, artifacts)

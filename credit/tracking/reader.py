@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec, field_types, parse_value
+from credit.tracking import layers
 from credit.tracking.history import history
 from credit.tracking.marks import (
     CHILDREN_FILE,
@@ -124,6 +125,17 @@ class Reader:
             }
         )
 
+    def newest(self, kind: str) -> str:
+        """Return the id of the newest parent run of a kind.
+
+        Raises:
+            CreditError: the store has none.
+        """
+        found = self.parents(kind)
+        if found.empty:
+            raise CreditError(f"the tracking store has no {kind!r} experiment: run one first")
+        return str(found["run_id"].iloc[0])
+
     def children(self, parent_id: str) -> list[str]:
         """Ids of the runs that a parent uses.
 
@@ -153,6 +165,14 @@ class Reader:
             keys: only these metrics, by exact name; None for all.
         """
         return history(self.uri, self.client, run_ids, keys)
+
+    def layers(self, run_id: str) -> pd.DataFrame:
+        """Return a run's table of layers: their status, direction, norms and calibration.
+
+        Raises:
+            CreditError: it is missing, or no table.
+        """
+        return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:
         """A local path to an artifact (file or folder), downloaded if it is on a server.

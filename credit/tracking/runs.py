@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
 from credit.errors import CreditError
-from credit.spec import SCHEMA, RunSpec
+from credit.spec import SCHEMA, RunSpec, same_value
 from credit.tracking.artifacts import harmless, log_dataset, log_json
 from credit.tracking.marks import (
     CHILDREN_FILE,
@@ -30,7 +30,6 @@ from credit.tracking.marks import (
     is_busy,
     member_tag,
     owner_tags,
-    same_value,
     search,
     settings,
 )

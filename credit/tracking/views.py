@@ -112,8 +112,8 @@ def save_overview(store: Store, accuracies: Sequence[str]) -> None:
     Args:
         accuracies: metrics of the parents, by rule; the first few are shown.
     """
-    columns = [_column("tags", ANSWER)]
-    columns += [_column("metrics", name) for name in accuracies[:_MOST]]
+    columns = [_column("metrics", name) for name in accuracies[:_MOST]]
+    columns += [_column("tags", ANSWER)]
     columns += [_column("metrics", f"checks/{end}") for end in ("passed", "failed", "undefined")]
     shown = ("preset", "dataset", "epochs", "seeds")
     columns += [_column("params", f"{RESOLVED}{name}") for name in shown]

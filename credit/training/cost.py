@@ -23,12 +23,13 @@ def costs(spec: RunSpec, shape: Shape) -> dict[str, float]:
     """
     sizes = state_sizes(spec, shape)
     products = products_of(spec, shape)
-    if not rules.of(spec).surrogate:
+    rule = rules.of(spec)
+    if not rule.surrogate:
         products -= spec.k * shape.width**2
     trained = sum(size for name, size in sizes.items() if name.startswith(TRAINED))
     return {
         "cost/flops_per_step": 2.0 * spec.batch_size * products,
-        "cost/block_evaluations": shape.depth + rules.of(spec).evaluations(shape),
+        "cost/block_evaluations": shape.depth + rule.costs(shape).evaluations,
         "cost/estimator_parameters": float(trained),
     }
 

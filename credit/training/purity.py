@@ -5,7 +5,6 @@ It gives the same numbers only if the rule's methods are functions of what they 
 """
 
 import contextlib
-import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -135,7 +134,7 @@ def _generators() -> Mapping[str, object]:
     """The states of all global random generators."""
     found: dict[str, object] = {
         "torch's global generator": torch.get_rng_state().numpy().tobytes(),
-        "numpy's global generator": pickle.dumps(np.random.get_state()),
+        "numpy's global generator": _contents(np.random.get_state()),
         "Python's random": random.getstate(),
     }
     if torch.cuda.is_initialized():
@@ -144,13 +143,28 @@ def _generators() -> Mapping[str, object]:
     return found
 
 
-def _attributes(rule: Rule) -> dict[str, bytes]:
-    """What the rule and its classes from outside the package hold, as bytes by name."""
+def _attributes(rule: Rule) -> dict[str, object]:
+    """Return the contents of what the rule and its classes from outside the package hold."""
     outside = [c for c in type(rule).__mro__[:-1] if c.__module__.partition(".")[0] != "credit"]
     found = {}
     for holder in (*reversed(outside), rule):
         for name, value in vars(holder).items():
-            with contextlib.suppress(Exception):  # what cannot be pickled is not looked at
+            with contextlib.suppress(Exception):  # what has no contents to see is not looked at
                 if not name.startswith("__"):
-                    found[name] = pickle.dumps(value)
+                    found[name] = _contents(value)
     return found
+
+
+def _contents(value: Any, deep: int = 8) -> object:
+    """Return a value as plain lists and texts, so that a change in it is seen."""
+    if isinstance(value, torch.Generator):
+        return value.get_state().tolist()
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return [str(value.dtype), value.tolist()]
+    if isinstance(value, Mapping):
+        return [(_contents(k, deep - 1), _contents(v, deep - 1)) for k, v in value.items()]
+    if isinstance(value, list | tuple | set | frozenset) or hasattr(value, "__next__"):
+        return [_contents(one, deep - 1) for one in value]
+    if not deep or callable(value) or isinstance(value, str | bytes | int | float | None):
+        return repr(value)
+    return [_contents(part, deep - 1) for part in value.__reduce_ex__(4)]

@@ -64,12 +64,12 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
     3 d^2, head d C for h_L and twice for its weights and norm. And what the rule's credit and its
     learning cost; of a network of which nothing trains, its learning alone.
     """
-    rule = rules.of(spec)
+    costs = rules.of(spec).costs(shape)
     in_blocks = (2 * shape.depth + 3 * spec.k) * shape.width**2
     at_embed = (1 + spec.embed_trains) * shape.d_in
     at_head = (2 + 2 * spec.head_trains) * shape.classes
     still = not (spec.k or spec.embed_trains or spec.head_trains)
-    of_rule = rule.products(shape) - (rule.credit_products(shape) if still else 0)
+    of_rule = costs.learning + (0 if still else costs.credit)
     return (at_embed + at_head) * shape.width + in_blocks + of_rule
 
 

@@ -1,0 +1,320 @@
+"""The audit of one rule: the whole protocol on it, its controls, and one bottom line.
+
+Trains the rule's ladder beside bp's and the oracle's, and its matched controls; runs that a ladder
+of the same settings has left are not trained again.
+
+    python -m entrypoints.audit --preset quick --rule dfa          # 2 min on 2 CPU cores
+    python -m entrypoints.audit --preset quick --rule my_rule:MyRule
+    python -m entrypoints.audit --run_id RUN                       # judge a finished run
+"""
+
+import contextlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from credit.errors import CreditError
+from credit.experiments import ladder, matched_controls
+from credit.experiments.matched_controls import (
+    CONTROL,
+    FROZEN,
+    FULL,
+    NONE,
+    PENALTY,
+    RANDOM,
+    SHALLOW,
+)
+from credit.lab import (
+    All,
+    Check,
+    Experiment,
+    Found,
+    Frame,
+    Options,
+    Panel,
+    Quantity,
+    Results,
+    Sample,
+    Undecided,
+    Verdict,
+    depth_of,
+    distinct,
+    fields,
+    gap,
+    numbers,
+    value,
+)
+from credit.lab import quantities as q
+from credit.lab.bottom_line import bottom_line
+from credit.lab.experiment import Checks
+from credit.lab.frame import Cell
+from credit.lab.looks import RULES
+from credit.lab.protocol import direction_quality, ladder_checks, reference_validity
+from credit.lab.source import Source
+from credit.network_size import HELD_OUT
+from credit.spec import RunSpec
+
+BESIDE = ("bp", "oracle")
+"""What stands beside the rule: whether depth is of use at all, and what perfect credit reaches."""
+IDENTITY_SAMPLES = 256
+"""Test images, the first in file order, on which untrained networks are measured."""
+LIST = "shallow,random_labels,penalty,frozen_embedding"
+OPTIONS = {"controls": LIST, "control_penalty": "0.01", "ks": "all"}
+
+
+def _without_rules(preset: Options) -> Options:
+    return {name: text for name, text in preset.items() if name not in ("rules", "controls")}
+
+
+PRESETS = {
+    "published": {**_without_rules(ladder.PRESETS["published"]), **OPTIONS},
+    "reduced": {**_without_rules(matched_controls.PRESETS["reduced"]), **OPTIONS},
+    "quick": {**_without_rules(ladder.PRESETS["quick"]), **OPTIONS},
+}
+
+NEAR, BEYOND, EXACT, CHANCE = 0.9, 0.02, 1e-3, 4.0
+"""NEAR: an untrained network whose cos(h_L, h_0) is that large is near the identity, so that the
+frozen blocks of k=0 do little. BEYOND: a Γ less than that above g_L passed back owes its direction
+to the skip path. EXACT: how far Γ of a = g may be from 1. CHANCE: standard deviations that are
+allowed to a random credit's mean Γ, 1 / sqrt(d n) each. The three checks with these were added
+after first numbers had been seen."""
+COPY_MIDDLE = Quantity("copy_middle", "copy/h{M}", "Γ of g_L passed back", "at the middle layer")
+KNOWN = {
+    name: Quantity(name, f"calibration/{name}", symbol, "a credit with a known answer")
+    for name, symbol in {
+        "alignment_g": "Γ of a = g",
+        "alignment_neg_g": "Γ of a = −g",
+        "alignment_random": "Γ of a random credit",
+        "nudge_g": "nudge along g",
+        "nudge_neg_g": "nudge against g",
+    }.items()
+}
+
+
+def grid(chosen: Options) -> list[RunSpec]:
+    """Return rungs `ks` of the rule, bp and the oracle, and the rule's controls, on `seeds`.
+
+    Raises:
+        CreditError: no rule or more than one is named, or k = 0 or k = depth is left out.
+    """
+    rule = chosen["rule"]
+    if rule in ("", "preset") or "," in rule:
+        raise CreditError(
+            f"rule={rule!r} is not one rule: pass --rule dfa, or my_rule:MyRule (docs/your_rule.md)"
+        )
+    depth, ks = depth_of(fields(chosen)), chosen["ks"]
+    if ks != "all" and (left_out := {0, depth} - set(numbers("ks", ks))):
+        missing = ", ".join(map(str, sorted(left_out)))
+        raise CreditError(f"ks={ks} leaves out {missing}: an audit compares k=0 with k={depth}")
+    specs = ladder.grid({**chosen, "rules": ",".join(dict.fromkeys((*BESIDE, rule)))})
+    if chosen["controls"] != "none":
+        specs += matched_controls.grid({**chosen, "rules": rule})
+    return distinct(specs)
+
+
+def subject(frame: Frame) -> str:
+    """Return the audited rule: the one with controls of its own, or neither bp nor the oracle.
+
+    Raises:
+        CreditError: it cannot be told.
+    """
+    runs = frame.runs
+    controlled = runs.loc[runs["control"].isin((SHALLOW, RANDOM, PENALTY)), "rule"]
+    others = sorted(set(controlled)) or sorted(set(runs["rule"]).difference(BESIDE))
+    if len(others) != 1:
+        raise CreditError(
+            f"runs of {', '.join(sorted(set(runs['rule'])))}: an audit is of one rule"
+        )
+    return others[0]
+
+
+def with_calibration(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Return the runs with their sizes, and what credits with a known answer reach in them.
+
+    A run that has these columns already was measured now; one without a layer table has none.
+    """
+    found = matched_controls.with_sizes(runs, source)
+    known = {q.metric: dict[str, float]() for q in KNOWN.values()}
+    full = found.loc[(found["status"] == "FINISHED") & (found["k"] == found["depth"])]
+    for run_id, depth in zip(full["run_id"], full["depth"], strict=True):
+        with contextlib.suppress(CreditError):
+            row = source.layers(run_id).set_index("layer").loc[depth // 2]
+            for name, quantity in KNOWN.items():
+                known[quantity.metric][run_id] = row.get(name, math.nan)
+    for name, own in known.items():
+        logged = found["run_id"].map(own).astype(float)
+        found[name] = found[name].fillna(logged) if name in found else logged
+    return found
+
+
+def checks(frame: Frame) -> Checks:
+    """Return the protocol on the audited rule, whether it can be read, and its controls."""
+    return checks_of(subject(frame), frame)
+
+
+def checks_of(rule: str, frame: Frame) -> Checks:
+    """Return the checks on one rule of a frame."""
+
+    def cell(control: str, of: str = rule) -> Cell:
+        return {"rule": of, "control": control}
+
+    own = {c.name: c for c in ladder_checks(rule, lambda of: (cell(FULL, of), cell(NONE, of)))}
+    valid = (reference_validity(rule, cell(FULL)),)
+    beyond = Check("beyond a copy", rule, lambda f: _beyond(f, cell(FULL)), needs=valid, late=True)
+    found: list[Check | All] = [
+        Check("frozen init", rule, identity, late=True).above(NEAR),
+        *(own[name] for name in ("D1", "D2", "direction")),
+        beyond.above(BEYOND, mean=True),
+        *(own[name] for name in ("D3", "shape", "oracle_share") if name in own),
+        *_controls(frame, rule),
+    ]
+    return [*found, *calibration(rule, cell(FULL), valid)]
+
+
+def identity(frame: Frame) -> Found:
+    """Return cos(h_L, h_0) of the untrained networks, measured on the parent run."""
+    if (cos := frame.parent.get("identity/cos_mean")) is None:
+        raise Undecided("the untrained network was not measured")
+    return {"": [Sample(Quantity("cos", "", "cos(h_L, h_0)", "untrained"), {None: cos})]}
+
+
+def _beyond(frame: Frame, full: Cell) -> Found:
+    """Return Γ minus that of the copy, at the middle layer.
+
+    A copy that leaves no room for BEYOND decides nothing, unless the rule is below it.
+    """
+    copy = Sample(COPY_MIDDLE, frame.sample(full, COPY_MIDDLE))
+    found = gap(full, None, (q.GAMMA_MIDDLE,), less=COPY_MIDDLE)(frame)
+    ahead = any(s.mean > 0 for s in found.get("", ()) if isinstance(s, Sample))
+    if copy.mean > 1 - BEYOND and ahead:
+        raise Undecided(f"{copy.text}: nothing is left to add")
+    return found
+
+
+def _controls(frame: Frame, rule: str) -> list[Check | All]:
+    """Return the checks of those controls that were run."""
+    needs = {
+        "k=L > shallow": SHALLOW,
+        "random labels": RANDOM,
+        "penalty": PENALTY,
+        "penalty D1": PENALTY,
+        "D3 together": FROZEN,
+    }
+    there = set(frame.runs["control"])
+    known = {c.name: c for c in matched_controls.control_checks(rule)}
+    found = [known[name] for name, control in needs.items() if control in there]
+    if PENALTY in there:
+        held = direction_quality(rule, {"rule": rule, "control": PENALTY})
+        found.insert(-1 if FROZEN in there else len(found), held.having(name="penalty direction"))
+    return found
+
+
+def calibration(rule: str, full: Cell, valid: tuple[Check, ...]) -> list[Check | All]:
+    """Return the check that credits with a known answer get it: a = g, a = −g, a random one."""
+
+    def known(name: str) -> Check:
+        return Check("calibration", rule, value(full, (KNOWN[name],)), needs=valid, late=True)
+
+    def limit(frame: Frame) -> float:
+        run = frame.at(full).iloc[0]
+        n = min(run["measure_samples"], HELD_OUT.get(run["dataset"], math.inf))
+        return CHANCE / math.sqrt(run["width"] * n)
+
+    random = Check(
+        "calibration",
+        rule,
+        value(full, (KNOWN["alignment_random"],), size=True),
+        needs=valid,
+        late=True,
+        also=(
+            known("alignment_g").above(1 - EXACT, mean=True),
+            known("alignment_neg_g").below(EXACT - 1, mean=True, strict=False),
+            known("nudge_g").below(0, mean=True),
+            known("nudge_neg_g").above(0, mean=True, strict=True),
+        ),
+    )
+    return [random.below(limit, mean=True)]
+
+
+OF_THE_BENCH = ("frozen init", "calibration")
+"""Checks that a rule has no part in: they are not counted among its own."""
+
+
+def answer(found: Results) -> str:
+    """Return the bottom line, and how many of the rule's own checks pass."""
+    return answer_of(subject(found.frame), found.verdicts)
+
+
+def answer_of(rule: str, verdicts: Sequence[Verdict]) -> str:
+    """Return the bottom line of one rule's checks, and how many of its own pass."""
+    own = [v for v in verdicts if v.check not in OF_THE_BENCH]
+    passed = sum(verdict.status == "pass" for verdict in own)
+    line = bottom_line(own).sentence
+    return f"{rule.rpartition(':')[2]}: {line}. {passed} of its {len(own)} checks pass."
+
+
+def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict[str, str]]:
+    """Return how near to the identity the untrained networks are, and the data they read.
+
+    Raises:
+        CreditError: the rule fails on a few samples, or there is not enough memory.
+    """
+    import torch  # here and below: reading results needs none of it
+
+    from credit import planning
+    from credit.data import load
+    from credit.data.batches import held_out
+    from credit.measures.frozen_init import of_seeds, summary
+    from credit.networks import shape_of
+    from credit.training import trial
+
+    deep = max(specs, key=lambda spec: spec.depth)
+    data = load(deep.dataset, train_samples=deep.train_samples)
+
+    def shape(spec: RunSpec) -> Any:
+        return shape_of(spec, data)
+
+    trial.check_states(specs, shape)
+    planning.check(specs, shape, planning.memory_free(deep.device))
+    trial.check_credits(specs, shape, finite=True)
+    x, _ = held_out(data, torch.float32, n=min(IDENTITY_SAMPLES, len(data.test_labels)))
+    alpha = None if deep.activation == "gelu" else deep.alpha
+    networks = of_seeds(shape(deep), sorted({spec.seed for spec in specs}), x, alpha)
+    source = {"name": data.name, "digest": data.digest, "source": data.source}
+    return summary(list(networks.values())), source
+
+
+EXPERIMENT = Experiment(
+    kind="audit",
+    title="Audit",
+    question="Does the rule train depth, and does its credit point where the gradient points?",
+    factors=(RULES, CONTROL),
+    presets=PRESETS,
+    grid=grid,
+    asked=lambda frame: {"rule": subject(frame)},
+    prepare=with_calibration,
+    answer=answer,
+    of_parent=untrained_identity,
+    columns=matched_controls.EXPERIMENT.columns,
+    checks=checks,
+    figure=(
+        Panel(
+            q.ACCURACY,
+            x="k",
+            by=("rule",),
+            where={"control": lambda name: name.startswith("k=")},
+            say="trainable blocks k",
+        ),
+        Panel(q.GAMMA, x="layer", by=("rule",), where={"control": FULL}, say="all blocks train"),
+    ),
+    options={
+        "rule": "the rule to audit: a name, or package.module:Rule for your own",
+        "ks": "trainable blocks, comma-separated, 0 and depth among them; all is 0 to depth",
+        "controls": f"comma-separated: {LIST}; none leaves them out",
+        "control_penalty": "λ of the control `penalty`",
+        "seeds": "seeds, comma-separated",
+    },
+    fixed=("k", "seed", "penalty", "random_labels", "start", "embed_trains", "head_trains"),
+)

@@ -1,0 +1,227 @@
+"""Boundary ablation: what the credit bridge owes to its code, its terminal term and its warm-up.
+
+One knob at a time round a base: the code, the weight of terminal gradient matching, the warm-up,
+and the warm-up once more with another code. A run at a point of several sweeps is trained once.
+
+    python -m entrypoints.boundary_ablation --preset quick   # 11 runs, 30 s of one CPU core
+    python -m entrypoints.boundary_ablation                  # 39 runs of 80 epochs: 30 min
+
+Expected: deltaL leads; h_L in the code destroys Γ, not accuracy; Γ grows with tgw; a longer warm-up
+trades Γ for accuracy. No values were published.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from credit.errors import CreditError
+from credit.experiments._teacher_student import CREDIT, QUICK_TEACHER, TEACHER, fitted
+from credit.lab import (
+    DIRECTION,
+    Check,
+    Experiment,
+    Factor,
+    Frame,
+    Options,
+    Panel,
+    Quantity,
+    course,
+    depth_of,
+    distinct,
+    fields,
+    gap,
+    items,
+    numbers,
+    reals,
+    share,
+    steps,
+    value,
+)
+from credit.lab import quantities as q
+from credit.lab.experiment import Checks
+from credit.lab.frame import pick
+from credit.lab.protocol import DEPTH_MARGIN, POOR
+from credit.spec import RunSpec, check_field
+
+CODES = ("eT", "deltaL", "eT_hL", "deltaL_hL")
+KNOBS = ("code", "tgw", "warmup_ratio")
+SWEEPS = {knob: (knob, {}) for knob in KNOBS} | {
+    f"warmup_ratio, code={code}": ("warmup_ratio", {"code": code}) for code in CODES
+}
+"""By name, the knob that varies and how its sweep differs from the base."""
+BOUNDARY = {
+    "activation": "phi",
+    "alpha": "1",
+    "codes": ",".join(CODES),
+    "tgws": "0,0.25,1,4",
+    "warmups": "0,0.05,0.2,0.5",
+    "warmup_code": "deltaL",
+}
+PRESETS = {
+    "published": {**TEACHER, **BOUNDARY, "depth": "4"},
+    "quick": {**QUICK_TEACHER, **BOUNDARY, "depth": "2", "warmups": "0,0.25,0.5"},
+}
+
+COLLAPSE, TREND, SLACK = 0.5, POOR, 0.02
+"""h_L destroys Γ if Γ falls by more than COLLAPSE of itself. TREND is the least change of Γ over a
+sweep that counts, what the protocol calls no direction; SLACK lets seeds scatter from one value to
+the next. Accuracies within DEPTH_MARGIN are equal, as in D3. All were fixed before any number was
+seen; that a trend over warm-ups takes no step back was asked for after the first numbers."""
+
+
+def grid(chosen: Options) -> list[RunSpec]:
+    """Return seeds x points of the sweeps, each once; the base is `code`, `tgw`, `warmup_ratio`.
+
+    Raises:
+        CreditError: an option is not valid.
+    """
+    common = {**fields(chosen), "rule": CREDIT}
+    depth, warmups = depth_of(common), reals("warmups", chosen["warmups"])
+    other = check_field("code", chosen["warmup_code"], "warmup_code")
+    points: list[dict[str, Any]] = [
+        {},
+        *({"code": code} for code in items("codes", chosen["codes"])),
+        *({"tgw": tgw} for tgw in reals("tgws", chosen["tgws"])),
+        *({"warmup_ratio": ratio} for ratio in warmups),
+        *({"code": other, "warmup_ratio": ratio} for ratio in warmups),
+    ]
+    return distinct(
+        RunSpec.from_mapping({"k": depth, **common, **point, "seed": seed})
+        for seed in numbers("seeds", chosen["seeds"], "seed")
+        for point in points
+    )
+
+
+def in_sweeps(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return each run once for every sweep that it is a point of: sweep, value, and the base.
+
+    Raises:
+        CreditError: nothing was varied.
+    """
+    base = base_of(runs)
+    at_base = (runs[list(KNOBS)] == pd.Series(base)).all(axis=1).map({True: "base", False: ""})
+    parts = []
+    for sweep, (knob, other) in SWEEPS.items():
+        stays = {**base, **other}
+        del stays[knob]
+        own = pick(runs, stays)
+        if own[knob].nunique() > 1 and (not other or stays["code"] != base["code"]):
+            parts.append(own.assign(sweep=sweep, value=own[knob].map(_text), base=at_base))
+    if not parts:
+        raise CreditError(
+            f"nothing was varied around {base}: pass two or more codes, tgws or warmups"
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def base_of(runs: pd.DataFrame) -> dict[str, Any]:
+    """Return the base: knob by knob what most points share, RunSpec's default among equals."""
+    points, found = runs[list(KNOBS)].drop_duplicates(), {}
+    for name in KNOBS:
+        most, default = points[name].mode().tolist(), getattr(RunSpec, name)
+        found[name] = default if default in most else most[0]
+    return found
+
+
+def _text(setting: str | float) -> str:
+    return setting if isinstance(setting, str) else f"{setting:g}"
+
+
+def _rank(setting: str) -> tuple[int, float]:
+    """Return the key that sorts a knob's values: codes as listed, numbers by size."""
+    return (0, CODES.index(setting)) if setting in CODES else (1, float(setting))
+
+
+Point = Mapping[str, Any]
+
+
+def points(frame: Frame, sweep: str) -> list[Point]:
+    """Return the points of a sweep, in order; [] where it was not run."""
+    own = Factor("value", key=_rank).in_order(frame.at({"sweep": sweep})["value"])
+    return [{"sweep": sweep, "value": setting} for setting in own]
+
+
+def checks(frame: Frame) -> Checks:
+    """Return that deltaL leads, h_L collapses, tgw helps, and every warm-up trades."""
+    codes = points(frame, "code")
+    own, others = {"sweep": "code", "value": "deltaL"}, [c for c in codes if c["value"] != "deltaL"]
+    leads = Check("deltaL leads", CREDIT, gap(own, others, DIRECTION))
+    tgws = points(frame, "tgw")
+    grows = Check("tgw", CREDIT, course(tgws, DIRECTION)).above(TREND, mean=True)
+    named = [s for s in frame.labels("sweep") if s.startswith("warmup_ratio")] or ["warmup_ratio"]
+    return [
+        leads.above(0, strict=True, doubt=fitted(*codes)),
+        _collapses("eT"),
+        _collapses("deltaL"),
+        grows.having(also=(_no_step(tgws, DIRECTION, SLACK),), doubt=fitted(*tgws)),
+        *(_trades(sweep, points(frame, sweep)) for sweep in named),
+    ]
+
+
+def _collapses(code: str) -> Check:
+    """Return that h_L beside a code takes most of its Γ, and leaves accuracy as it is."""
+    bare, joined = ({"sweep": "code", "value": name} for name in (code, f"{code}_hL"))
+    loss = share(gap(bare, joined, DIRECTION), value(bare, DIRECTION), POOR)
+    stays = Check("accuracy", CREDIT, gap(joined, bare, (q.ACCURACY.points,)))
+    return Check(f"{code}_hL", CREDIT, loss).above(
+        COLLAPSE,
+        strict=True,
+        also=(stays.within(DEPTH_MARGIN, mean=True),),
+        doubt=fitted(bare, joined),
+    )
+
+
+def _trades(sweep: str, along: Sequence[Point]) -> Check:
+    """Return that Γ falls along a sweep and accuracy rises, neither with a step back."""
+    name, accuracy = sweep.removeprefix("warmup_ratio, code="), (q.ACCURACY.points,)
+    falls = Check("warmup" if name == sweep else f"warm {name}", CREDIT, course(along, DIRECTION))
+    rises = Check("accuracy", CREDIT, course(along, accuracy)).above(DEPTH_MARGIN, mean=True)
+    down = Check("no step up", CREDIT, steps(along, DIRECTION))
+    return falls.below(-TREND, strict=False, mean=True).having(
+        also=(
+            down.below(SLACK, strict=False, mean=True),
+            rises,
+            _no_step(along, accuracy, DEPTH_MARGIN),
+        ),
+        late=True,
+        doubt=fitted(*along),
+    )
+
+
+def _no_step(along: Sequence[Point], quantities: Sequence[Quantity], slack: float) -> Check:
+    return Check("no step down", CREDIT, steps(along, quantities)).above(-slack, mean=True)
+
+
+BASE = {"base": "base"}
+
+EXPERIMENT = Experiment(
+    kind="boundary_ablation",
+    title="Boundary ablation",
+    question="What must a credit bridge be told of the output error, and how must it be tied to "
+    "the output, for its credit to point along the gradient?",
+    factors=(
+        Factor("sweep", reads=KNOBS, key=tuple(SWEEPS).index),
+        Factor("value", key=_rank),
+        Factor("base"),
+    ),
+    presets=PRESETS,
+    grid=grid,
+    repeat=in_sweeps,
+    columns=(*DIRECTION, q.RHO, q.NUDGE, q.ACCURACY, q.FIT),
+    checks=checks,
+    figure=(
+        Panel(q.GAMMA, x="value", across="sweep", mark=BASE),
+        Panel(q.RHO, x="value", across="sweep", mark=BASE, below=True),
+        Panel(q.ACCURACY, x="value", across="sweep", mark=BASE, below=True),
+    ),
+    options={
+        "codes": "codes, comma-separated",
+        "tgws": "weights of terminal gradient matching, comma-separated",
+        "warmups": "warm-up ratios, comma-separated",
+        "warmup_code": "the code of the second sweep over warm-ups",
+        "seeds": "seeds, comma-separated",
+    },
+    fixed=("rule", "seed"),
+    caveats=("Sweeps change one factor: how two of them act together was not run.",),
+)

@@ -1,0 +1,129 @@
+"""Depth scan: does a rule's accuracy rise, stay or fall as residual blocks are added, all trained?
+
+The ladder trains more blocks of one network; here the network itself grows.
+
+    python -m entrypoints.depth_scan --preset quick     # 12 runs, 2 min on 2 CPU cores
+    python -m entrypoints.depth_scan --preset reduced   # 30 runs of 10 epochs: 20 min there
+    python -m entrypoints.depth_scan                    # 90 runs of 100 epochs: for a GPU
+
+Published: no value of these networks. A rule that loses accuracy as blocks are added does not use
+them, whatever its credit.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from credit.experiments.method_comparison import COSTS, CREDIT, METHODS, POINTS, QUICK
+from credit.lab import (
+    Check,
+    Experiment,
+    Factor,
+    Frame,
+    Options,
+    Panel,
+    course,
+    distinct,
+    fields,
+    items,
+    numbers,
+)
+from credit.lab import quantities as q
+from credit.lab.experiment import Checks
+from credit.lab.layers import layer_table
+from credit.lab.looks import RULES
+from credit.lab.protocol import DEPTH_MARGIN, three_words
+from credit.lab.source import Source
+from credit.lab.table import across, long_table
+from credit.spec import RunSpec
+
+WIDE = {**METHODS, "width": "512", "depths": "2,4,6,8,12"}
+PRESETS = {
+    "published": {**WIDE, "seeds": "42,123,456"},
+    "reduced": {
+        **WIDE,
+        "seeds": "42",
+        "epochs": "10",
+        "warmup_ratio": "0.1",  # .05 of 10 epochs is none
+        "train_samples": "5000",
+        "directions": "8",
+    },
+    "quick": {**METHODS, **QUICK, "depths": "2,4"},
+}
+
+
+def grid(chosen: Options) -> list[RunSpec]:
+    """Return rules x depths x seeds, every block trained.
+
+    Raises:
+        CreditError: an option is not valid.
+    """
+    common = fields(chosen)
+    return distinct(
+        RunSpec.from_mapping({**common, "rule": rule, "depth": depth, "k": depth, "seed": seed})
+        for seed in numbers("seeds", chosen["seeds"], "seed")
+        for depth in numbers("depths", chosen["depths"], "depth")
+        for rule in items("rules", chosen["rules"])
+    )
+
+
+def checks(frame: Frame) -> Checks:
+    """Return the shape of every rule's course, and that none falls where bp does not.
+
+    DEPTH_MARGIN, the audit's 2 points, is what a change is; fixed before any number was seen.
+    """
+    rules = frame.labels("rule")
+    shapes = {rule: shape(frame, rule) for rule in dict.fromkeys([*rules, "bp"])}
+    stays = {
+        rule: own.having(name="uses depth").above(-DEPTH_MARGIN, mean=True, strict=True)
+        for rule, own in shapes.items()
+    }
+    bp = stays.pop("bp").having(name="does not fall")
+    return [
+        *(shapes[rule].above(DEPTH_MARGIN, mean=True) for rule in rules),
+        bp,
+        *(check.having(needs=(bp,)) for check in stays.values()),
+    ]
+
+
+def shape(frame: Frame, rule: str) -> Check:
+    """Return the change of a rule's accuracy from its shallowest to its deepest network."""
+    cells = [{"rule": rule, "depth": depth} for depth in frame.labels("depth")]
+    there = [cell for cell in cells if len(frame.at(cell))]
+    words = three_words("falls", "stays", "rises")
+    return Check("shape", rule, course(there, POINTS), words=words)
+
+
+def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
+    """Return direction and norms by hidden state, and seconds with a column per depth."""
+    seconds = across(long_table(frame, (q.SECONDS,)), q.SECONDS, "depth", ["rule"], "L=")
+    return {"layers": layer_table(frame, source), "seconds": seconds}
+
+
+EXPERIMENT = Experiment(
+    kind="depth_scan",
+    title="Depth scan",
+    question="Does a rule's accuracy rise, stay or fall as residual blocks are added, all of them "
+    "trained?",
+    factors=(RULES, Factor("depth", sign="L=")),
+    presets=PRESETS,
+    grid=grid,
+    columns=(q.ACCURACY, q.TRAIN_ACCURACY, *COSTS, *CREDIT),
+    checks=checks,
+    headline="shape",
+    figure=(
+        Panel(q.ACCURACY, x="depth", by=("rule",), xscale="linear"),
+        Panel(q.GAMMA, x="depth", by=("rule",), xscale="linear"),
+    ),
+    more=more,
+    options={
+        "rules": "credit rules, comma-separated; package.module:Rule for your own",
+        "depths": "numbers of residual blocks, comma-separated",
+        "seeds": "seeds, comma-separated",
+    },
+    fixed=("rule", "depth", "k", "seed"),
+    caveats=(
+        "Rules that trained together have their stack's mean as seconds, which tells nothing of "
+        "them one by one.",
+    ),
+)

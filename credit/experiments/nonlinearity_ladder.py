@@ -1,0 +1,168 @@
+"""Nonlinearity ladder: how do learned credits fare as blocks bend, and as their number grows?
+
+Rules x shares of tanh x depths on a teacher's labels, blocks with phi(z) = (1-alpha) z + alpha
+tanh(z), all of them trained. The vector field costs several times what the others do: it runs at
+alpha = 1 only.
+
+    python -m entrypoints.nonlinearity_ladder --preset quick   # 18 runs, 30 s of one CPU core
+    python -m entrypoints.nonlinearity_ladder                  # 204 runs of 80 epochs: 70 min
+
+Published (d=128, alpha = 1, n=3), Γ at L = 4 and 12: .45 and .24 credit bridge, .34 and .22 state
+bridge; .91 vector field at L = 4. The credit bridge leads at every depth, both bridges fall with
+it; at alpha = 0 the state bridge leads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from credit.errors import CreditError
+from credit.experiments._teacher_student import (
+    CAVEAT,
+    CREDIT,
+    FIELD,
+    GAMMA,
+    PLAIN,
+    QUICK_TEACHER,
+    RHO,
+    SAME,
+    STATE,
+    TEACHER,
+    fitted,
+    reported,
+)
+from credit.lab import (
+    Check,
+    Experiment,
+    Factor,
+    Frame,
+    Options,
+    Panel,
+    Quantity,
+    each,
+    fields,
+    gap,
+    items,
+    numbers,
+    reals,
+    steps,
+    value,
+)
+from credit.lab import quantities as q
+from credit.lab.experiment import Checks
+from credit.lab.looks import RULES
+from credit.spec import RunSpec
+
+LADDER = {"rules": "bp,dfa,state_bridge,credit_bridge,vector_field", "field_alphas": "1"}
+PRESETS = {
+    "published": {**TEACHER, **LADDER, "alphas": "0,0.25,0.5,1", "depths": "2,4,8,12"},
+    "quick": {**QUICK_TEACHER, **LADDER, "alphas": "0,1", "depths": "2,4"},
+}
+
+NEAR_ZERO, FAR = 0.1, 0.2
+"""NEAR_ZERO is twice the audit's bound of a poor direction, FAR its bound of a reasonable one. Both
+were fixed before any number was seen."""
+STATEMENTS = ((q.GAMMA, q.DIRECTION), (q.RHO, (q.RHO,)))
+"""What is said of Γ must hold below h_L, too: there no rule is taught the exact gradient."""
+
+
+def grid(chosen: Options) -> list[RunSpec]:
+    """Return seeds x depths x rules x alphas.
+
+    Raises:
+        CreditError: an option is not valid, or the vector field is to run at another alpha.
+    """
+    common = {**fields(chosen), "activation": "phi"}
+    alphas = reals("alphas", chosen["alphas"], "alpha")
+    rules = items("rules", chosen["rules"])
+    field_alphas = alphas
+    if FIELD in rules and chosen["field_alphas"] != "all":
+        field_alphas = reals("field_alphas", chosen["field_alphas"])
+        if strange := [alpha for alpha in field_alphas if alpha not in alphas]:
+            raise CreditError(
+                f"field_alphas={chosen['field_alphas']} has {strange[0]:g}, which is not in "
+                f"alphas={chosen['alphas']}: name some of these, or all, or leave {FIELD} out of "
+                "rules"
+            )
+    return [
+        RunSpec.from_mapping(
+            {**common, "rule": rule, "alpha": alpha, "depth": depth, "k": depth, "seed": seed}
+        )
+        for seed in numbers("seeds", chosen["seeds"], "seed")
+        for depth in numbers("depths", chosen["depths"], "depth")
+        for rule in rules
+        for alpha in (field_alphas if rule == FIELD else alphas)
+    ]
+
+
+def checks(frame: Frame) -> Checks:
+    """Return the shape that was published, in Γ and in ρ."""
+    return [check for name, judged in STATEMENTS for check in _shape(frame, name.symbol, judged)]
+
+
+def _shape(frame: Frame, name: str, judged: Sequence[Quantity]) -> Checks:
+    state, credit, field = ({"rule": rule, "alpha": 1.0} for rule in (STATE, CREDIT, FIELD))
+    depths = frame.labels("depth")
+    flat = {"rule": STATE, "alpha": 0.0}, {"rule": CREDIT, "alpha": 0.0}
+    dfa = [{"rule": "dfa", "alpha": alpha} for alpha in frame.labels("alpha")]
+    dfa = [cell for cell in dfa if len(frame.at(cell))]
+    ahead = Check(f"leads {name} α=1", CREDIT, gap(credit, state, judged))
+    behind = Check(f"leads {name} α=0", STATE, gap(*flat, judged))
+    far = Check(f"far above {name}", FIELD, gap(field, (state, credit), judged))
+    near = Check(f"near 0 {name}", "dfa", each(dfa, lambda cell: value(cell, judged[:1])))
+    courses = [[{**cell, "depth": depth} for depth in depths] for cell in (state, credit)]
+    courses = [[cell for cell in course if len(frame.at(cell))] for course in courses]
+    own, other = (
+        Check(f"falls {name} α=1", rule, steps(course, judged))
+        for rule, course in zip((STATE, CREDIT), courses, strict=True)
+    )
+    return [
+        ahead.above(0, strict=True, doubt=fitted(credit)),
+        behind.above(0, strict=True, doubt=fitted(flat[1])),
+        own.below(0, mean=True),
+        other.below(0, mean=True, doubt=fitted(credit)),
+        near.within(NEAR_ZERO, strict=True, mean=True),
+        far.above(FAR, strict=True, doubt=fitted(credit)),
+    ]
+
+
+EXPERIMENT = Experiment(
+    kind="nonlinearity_ladder",
+    title="Nonlinearity ladder",
+    question="How does each rule's credit fare as the blocks bend (share of tanh α) and as their "
+    "number L grows?",
+    factors=(Factor("alpha", sign="α="), Factor("depth", sign="L="), RULES),
+    places=("depth",),
+    presets=PRESETS,
+    grid=grid,
+    columns=(
+        q.GAMMA,
+        q.RHO,
+        q.NUDGE,
+        q.ACCURACY,
+        q.GAMMA_INNER,
+        q.FIT,
+        replace(q.HIDDEN, over="mean"),
+    ),
+    checks=checks,
+    figure=(
+        Panel(q.GAMMA, x="depth", by=("rule",), across="alpha"),
+        Panel(q.RHO, x="depth", by=("rule",), across="alpha", below=True),
+        Panel(q.ACCURACY, x="depth", by=("rule",), across="alpha", below=True),
+    ),
+    options={
+        "rules": "credit rules, comma-separated; package.module:Rule for your own",
+        "alphas": "shares of tanh in the activation, comma-separated",
+        "depths": "numbers of residual blocks, comma-separated; all of them train",
+        "field_alphas": "alphas at which vector_field, the costliest rule, runs; all is all",
+        "seeds": "seeds, comma-separated",
+    },
+    fixed=("rule", "k", "seed", "depth", "activation", "alpha"),
+    reported=(
+        reported(q.GAMMA, "rule", GAMMA, {**SAME, **PLAIN}),
+        reported(q.RHO, "rule", RHO, {**SAME, **PLAIN}),
+    ),
+    caveats=(
+        CAVEAT,
+        "Accuracy is no evidence of good credit where dfa, whose credit is none, comes near bp.",
+    ),
+)

@@ -1,0 +1,258 @@
+"""One way to draw a quantity over a factor: `draw` puts a cell's points on a pair of axes."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
+
+from credit.figures import style
+from credit.figures.points import Cell
+from credit.lab.frame import pick
+from credit.lab.looks import fitted
+from credit.lab.quantity import Quantity
+
+_SIGNED = ("mean cosine", "correlation", "difference")
+"""Of quantities whose sign matters, so that zero is always in sight."""
+_APART, _WIDTH, _RIGHT = 0.085, 0.76, 0.18
+"""Between the lines of two series, so that bars can be told apart; room for all series that are not
+joined; from a value to the reported one. Two labels of x are 1 apart."""
+_POINTS = 2.3 / 72
+"""Inches between two lines, where that is less than _APART."""
+_LOOSE = {"linestyle": "none", "linewidth": 0}
+Place = Callable[[Any, float], float]
+"""From a label of x and a shift to a place on the axis."""
+
+
+def draw(axes: Axes, cell: Cell, inches: float) -> list[Line2D]:
+    """Draw a cell of about so many inches in width.
+
+    Returns:
+        Legend entries; those of points that the x axis names have the gid "rule".
+    """
+    style.tidy(axes)
+    panel, points, unit = cell.panel, cell.points, cell.panel.y.scale
+    place, entries = x_axis(axes, cell, inches), _references(axes, cell)
+    series = list(dict.fromkeys(points["series"]))
+    ordered = _in_order(cell.xs) or not isinstance(panel.x, str)
+    lines = panel.line and ordered and points["series"].duplicated().any()
+    step = _WIDTH / len(series)
+    if lines:
+        step = min(step, _APART, _POINTS * len(cell.xs) / inches)
+    for index, labels in enumerate(series):
+        own = points.loc[[one == labels for one in points["series"]]]
+        shift = 0 if panel.x == "epoch" else step * (index - (len(series) - 1) / 2)
+        mixed = own["rule"].nunique() > 1
+        for rule, some in own.groupby("rule", sort=False):
+            look = looks(cell, labels, str(rule)) | ({} if lines and not mixed else _LOOSE)
+            entries += _entries(cell, labels, str(rule), mixed, look)
+            x = [place(one, shift) for one in some["x"]]
+            mean = some["mean"].where((some["mean"] > 0) | (cell.scale != "log"))
+            bars = unit * some["sd"].where(some["n"] > 2)
+            if curve(cell):
+                ends = {"y1": unit * mean - bars, "y2": unit * mean + bars}
+                axes.fill_between(x, **ends, color=look["color"], alpha=0.2, linewidth=0)
+                bars, look["marker"] = None, ""
+            axes.errorbar(x, unit * mean, yerr=bars, **look)
+            axes.plot(x, unit * some["crossed"], "x", color=look["color"], zorder=4)
+            for one, values in zip(x, some["values"], strict=True):
+                if len(values) == 2 and panel.x != "epoch":
+                    dots = {"color": look["color"], "markersize": 3, "zorder": 5}
+                    axes.plot([one, one], unit * np.array(values), ".", **dots)
+            if some["reported"].notna().any():
+                right = [place(one, shift + _RIGHT) for one in some["x"]]
+                theirs = style.hollow(str(rule))
+                bars = unit * some["reported_sd"]
+                axes.errorbar(right, unit * some["reported"], yerr=bars, **theirs)
+    for x in points.loc[points["marked"], "x"].unique():
+        style.shade(axes.axvspan, place(x, -0.36), place(x, 0.36))
+    for index, means in enumerate(cell.beside):
+        axes.plot([place(x, 0) for x in means.index], unit * means, **style.beside(index))
+    return entries
+
+
+def curve(cell: Cell) -> bool:
+    """Return whether points stand so close that marks would hide each other."""
+    return cell.panel.x == "epoch" and len(cell.xs) > 20
+
+
+def looks(cell: Cell, labels: Sequence[Any], rule: str) -> dict[str, Any]:
+    """Return the look of a series: of its rule; variants by its first factor and by the others."""
+    if not labels:
+        return style.look(rule)
+    frame = cell.frame
+    rivals = frame.factor(cell.by[0]).in_order(pick(frame.runs, {"rule": rule})[cell.by[0]])
+    variant, other = rivals.index(labels[0]), 0
+    for name, label in zip(cell.by[1:], labels[1:], strict=True):
+        known = [one for one in frame.labels(name) if one != ""]
+        other = other * len(known) + (known.index(label) if label in known else 0)
+    if len(rivals) > len(style.DASHES):  # more than there are dashes: in order, dark to light
+        return style.look(rule, other, other, style.graded(variant, len(rivals)))
+    return style.look(rule, other if labels[1:] else variant, variant if _varied(cell) else other)
+
+
+def _varied(cell: Cell) -> bool:
+    """Return whether a rule has several labels of the first factor."""
+    return cell.frame.runs.groupby("rule")[cell.by[0]].nunique().max() > 1
+
+
+def _entries(
+    cell: Cell, labels: Sequence[Any], rule: str, mixed: bool, look: dict[str, Any]
+) -> list[Line2D]:
+    """Return the legend entries of a series: of its first label, and of the others in grey."""
+    full = {"fillstyle": "full"}
+    if mixed or not labels:  # a point has the colour of its rule, and the filling of the series
+        found = [style.entry(fitted(cell.frame.short(rule)), **(look | full), gid="rule")]
+    else:
+        plain = look | (full if labels[1:] and not _varied(cell) else {})
+        solid = {} if look["linestyle"] == "none" or not labels[1:] else {"linestyle": "-"}
+        if look["color"] != style.look(rule)["color"]:  # graded, whatever the rule
+            solid |= {"marker": "", "linewidth": 2}
+        text = fitted(cell.frame.factor(cell.by[0]).show(cell.frame.short(labels[0])))
+        found = [style.entry(text, **(plain | solid))]
+    names = list(zip(cell.by, labels, strict=True))[0 if mixed else 1 :]
+    text = " ".join(
+        cell.frame.factor(name).show(cell.frame.short(label))
+        for name, label in names
+        if label != ""
+    )
+    if text:
+        marker = {} if mixed or not _varied(cell) else {"marker": ""}
+        grey = {name: look[name] for name in ("linestyle", "linewidth", "fillstyle")}
+        found.append(style.entry(text, **(style.look("") | grey | marker)))
+    return found
+
+
+def _references(axes: Axes, cell: Cell) -> list[Line2D]:
+    """Draw levels and band; return the legend entries of what is no run."""
+    panel = cell.panel
+    for name, height in panel.levels.items():
+        height = height(cell.frame) if callable(height) else height
+        style.level(axes, panel.y.scale * height, name)
+    if panel.band:
+        style.shade(axes.axhspan, -panel.band * panel.y.scale, panel.band * panel.y.scale)
+    found = [style.entry(one.symbol, **style.beside(i)) for i, one in enumerate(panel.beside)]
+    if panel.invalid and cell.points["crossed"].notna().any():
+        found.append(style.key("x", f"{panel.invalid.symbol}, not valid"))
+    return found
+
+
+def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
+    """Set ticks, limits and label of the x axis; return where a label stands on it."""
+    x, xs, size = cell.panel.x, cell.xs, {"fontsize": style.TEXT}
+    name = x if isinstance(x, str) else ""
+    if isinstance(x, Quantity):
+        axes.set_xlabel(axis_text(x), **size)
+    elif name in style.AXES or (name and _numeric(xs)):
+        axes.set_xlabel(style.AXES.get(name, name), **size)
+    scale = cell.panel.xscale
+    if isinstance(x, Quantity) or name in ("layer", "epoch"):
+        scale = "log" if isinstance(x, Quantity) and x.log else "linear"
+    if scale == "even":
+        shown = cell.frame.factor(name).show if name and not _numeric(xs) else _short
+        axes.set_xticks(
+            range(len(xs)), [fitted(shown(cell.frame.short(one))) for one in xs], **size
+        )
+        axes.set_xlim(-0.55, max(len(xs), 1) - 0.45)
+        _slant(axes, inches)
+        return lambda label, shift: xs.index(label) + shift
+    number, back = (np.log10, lambda u: 10.0**u) if scale == "log" else (float, float)
+    low, high = float(number(min(xs))), float(number(max(xs)))
+    unit = (high - low) / max(len(xs) - 1, 1) or 0.1
+    room = max(0.04 * (high - low), 0.45 * unit if name != "epoch" else 0) or 0.5
+    axes.set_xscale(scale)
+    axes.set_xlim(back(low - room), back(high + room))
+    axes.xaxis.set_minor_locator(NullLocator())
+    if isinstance(x, Quantity):  # counts lie within a decade or so: few ticks, in words
+        ticks = [back(u) for u in ((low, (low + high) / 2, high) if len(xs) > 1 else (low,))]
+        axes.set_xticks(ticks, [x.text(float(f"{tick:.2g}")) for tick in ticks])
+    elif len(xs) > 8 or name == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    else:
+        axes.set_xticks(xs, [_short(one) for one in xs])
+    return lambda label, shift: back(number(label) + shift * unit)
+
+
+def _slant(axes: Axes, inches: float) -> None:
+    """Slant the names below an axis of so many inches if they would touch each other."""
+    texts = axes.get_xticklabels()
+    longest = max((len(text.get_text()) for text in texts), default=0)
+    if longest * 0.6 * style.TEXT / 72 > inches / max(len(texts), 1):
+        for text in texts:
+            text.set(rotation=40, ha="right", rotation_mode="anchor")
+
+
+def y_axis(group: Sequence[tuple[Axes, Cell]]) -> None:
+    """Give axes that are compared the same scale and limits, and name the first one's."""
+    panel, scale = group[0][1].panel, group[0][1].scale
+    values = panel.y.scale * np.concatenate([_heights(cell) for _, cell in group])
+    values = values[np.isfinite(values) & ((values > 0) | (scale != "log"))]
+    signed = bool(panel.band) or panel.y.axis.startswith(_SIGNED)
+    low, high = limits(values, scale == "log", signed)
+    for axes, _ in group:
+        if scale == "symlog":
+            axes.set_yscale("symlog", linthresh=np.abs(values[values != 0]).min(initial=1.0))
+        elif scale == "log":
+            axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+            axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+        axes.set_ylim(low, high)
+        if scale != "log" and low < 0 < high:
+            style.level(axes, 0, linestyle="-")
+        axes.tick_params(labelleft=axes is group[0][0])
+    group[0][0].set_ylabel(axis_text(panel.y), fontsize=style.TEXT)
+
+
+def _heights(cell: Cell) -> np.ndarray:
+    """Return every height that must be in sight."""
+    points, panel = cell.points, cell.panel
+    bars, theirs = points["sd"].where(points["n"] > 2).fillna(0), points["reported_sd"].fillna(0)
+    levels = [h(cell.frame) if callable(h) else h for h in panel.levels.values()]
+    pairs = [one for values in points["values"] if len(values) == 2 for one in values]
+    some = [points["mean"] - bars, points["mean"] + bars, points["crossed"], *cell.beside]
+    some += [points["reported"] - theirs, points["reported"] + theirs]
+    return np.concatenate([*some, levels, pairs, [panel.band] if panel.band else []]).astype(float)
+
+
+def limits(values: np.ndarray, log: bool = False, zero: bool = False) -> tuple[float, float]:
+    """Return the ends of an axis that has all values in sight.
+
+    Args:
+        zero: whether 0 must be in sight; it also is where the axis would begin near it.
+    """
+    low, high = float(values.min(initial=math.inf)), float(values.max(initial=-math.inf))
+    if log:
+        ends = math.log10(low), math.log10(high)
+        room = 0.06 * (ends[1] - ends[0])
+        if ends[1] - ends[0] < 1:  # whole decades, so that two of them are named
+            return 10.0 ** math.floor(ends[0] - 0.05), 10.0 ** math.ceil(ends[1] + 0.05)
+        return 10 ** (ends[0] - room), 10 ** (ends[1] + room)
+    if zero or 0 < low < high / 3:
+        low, high = min(low, 0.0), max(high, 0.0)
+    room, size = 0.06 * (high - low), max(abs(low), abs(high))
+    if high - low < 1e-3 * size or not size:  # all the same, but for rounding
+        room = 0.05 * size or 1.0
+    return low - room, high + room
+
+
+def axis_text(quantity: Quantity) -> str:
+    """Return what stands at an axis: symbol and unit."""
+    return f"{quantity.symbol} ({quantity.axis})" if quantity.axis else quantity.symbol
+
+
+def _numeric(xs: Sequence[Any]) -> bool:
+    return all(isinstance(x, int | float | np.number) for x in xs)
+
+
+def _in_order(xs: Sequence[Any]) -> bool:
+    """Return whether all labels are numbers, as such or in words."""
+    return all(str(x).replace(".", "", 1).replace("e-", "", 1).isdigit() for x in xs)
+
+
+def _short(x: Any) -> str:
+    return f"{x:g}" if isinstance(x, float) else str(x)

@@ -1,0 +1,169 @@
+"""The numbers of a figure: what each panel draws, before anything is drawn."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from credit.lab.departure import PUBLISHED
+from credit.lab.frame import Frame, one_configuration, pick
+from credit.lab.panel import Panel
+from credit.lab.quantity import VALID, Quantity
+from credit.lab.results import Results
+from credit.lab.table import spread
+
+_COLUMNS = (
+    *("series", "rule", "x", "mean", "sd", "n", "values", "runs", "crossed"),
+    *("reported", "reported_sd", "marked"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A panel, or the part of it that has one label of `panel.across`."""
+
+    frame: Frame
+    panel: Panel
+    facet: str
+    """The label in words; empty where there is one part."""
+    by: tuple[str, ...]
+    """Factors that make a series: the panel's, and those that it does not name but that vary."""
+    points: pd.DataFrame
+    """A row per series, rule and x: series (labels of `by`), rule, x, mean, sd, n (valid seeds),
+    values (of these), runs, crossed (where not valid), reported, reported_sd, marked."""
+    beside: tuple[pd.Series, ...]
+    """Of each reference its mean by x."""
+    xs: list[Any]
+    """Every x, in order."""
+
+    @property
+    def scale(self) -> str:
+        """linear, log or symlog."""
+        return self.panel.scale or ("log" if self.panel.y.log else "linear")
+
+
+def cells(results: Results) -> list[Cell]:
+    """Return the cells of an experiment's panels, in order; those without a number are left out."""
+    found = [cell for panel in results.experiment.figure for cell in _parts(results, panel)]
+    return [cell for cell in found if cell.points[["mean", "crossed"]].notna().any(axis=None)]
+
+
+def _parts(results: Results, panel: Panel) -> list[Cell]:
+    frame = results.frame
+    exact = {name: own for name, own in panel.where.items() if not callable(own)}
+    runs = pick(frame.done, exact)
+    for name in panel.where.keys() - exact.keys():
+        runs = runs.loc[runs[name].map(panel.where[name]).astype(bool)]
+    column = _column(panel, runs)
+    for name in (column, panel.across):
+        runs = runs.loc[runs[name] != ""] if name else runs  # "" is no label: not varied there
+    by, fixed = panel.by, [name for name in (column, panel.across) if name]
+    for name in (factor.name for factor in frame.factors if factor.name not in panel.mark):
+        named = [*by, *fixed]  # a factor that these leave open makes series, too
+        known = runs.groupby(named)[name].nunique().max() if named else runs[name].nunique()
+        by = (*by, name) if name not in named and known > 1 else by
+    labels = _present(frame, panel.across, runs) if panel.across else [None]
+    parts = []
+    for label in labels:
+        own = pick(runs, {panel.across: label}) if panel.across else runs
+        facet = frame.factor(panel.across).show(frame.short(label)) if panel.across else ""
+        points = _points(results, panel, own, by)
+        if panel.invalid:
+            other = _points(results, replace(panel, y=panel.invalid), own, by)
+            points["crossed"] = other["mean"].where(points["n"] < points["runs"])
+        beside = (_points(results, replace(panel, y=one), own, by) for one in panel.beside)
+        means = tuple(one.groupby("x", sort=False)["mean"].mean() for one in beside)
+        xs = _present(frame, column, own) if column else list(dict.fromkeys(points["x"]))
+        xs = xs if column or isinstance(panel.x, Mapping) else sorted(xs)
+        parts.append(Cell(frame, panel, facet, by, points, means, xs))
+    return parts
+
+
+def _points(
+    results: Results, panel: Panel, runs: pd.DataFrame, by: tuple[str, ...]
+) -> pd.DataFrame:
+    """Return the points of some runs, series after series, each in the order of x."""
+    frame, rows, name = results.frame, [], panel.y.name
+    names = [n for n in dict.fromkeys((*by, "rule", _column(panel, runs))) if n]
+    ranks = [runs[n].map(_present(frame, n, runs).index).rename(n) for n in names]
+    for _, group in runs.groupby(ranks):
+        labels = group.iloc[0]
+        one_configuration(group)
+        cell = {factor.name: labels[factor.name] for factor in frame.factors}
+        marked = bool(panel.mark) and all(cell[n] == v for n, v in panel.mark.items())
+        for x, values in _along(results, panel, group.sort_values("seed")):
+            own = spread(panel.y, values)
+            reported = _reported(results, panel, {**cell, "layer": x}, group)
+            row = (tuple(labels[n] for n in by), labels["rule"], x, own[name])
+            row += (own.get(f"{name}_sd", math.nan), int(values.count()), values.dropna().tolist())
+            rows.append((*row, len(group), math.nan, *reported, marked))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _along(results: Results, panel: Panel, runs: pd.DataFrame) -> Iterator[tuple[Any, pd.Series]]:
+    """Yield each x of some runs with a quantity's values there, by seed."""
+    quantity = panel.y
+
+    def values(of: Quantity) -> pd.Series:  # it may compare runs with others: all are passed on
+        return of.values(results.frame.done).loc[runs.index]
+
+    if isinstance(panel.x, Quantity):
+        yield float(values(panel.x).mean()), values(quantity)
+    elif isinstance(panel.x, Mapping):
+        yield from ((label, values(one)) for label, one in panel.x.items())
+    elif panel.x == "layer":
+        stem = quantity.metric.partition("/")[0]
+        for layer in range(int(runs["depth"].max()) + 1):
+            yield layer, values(replace(quantity, metric=f"{stem}/h{layer:02d}", of=None))
+    elif panel.x == "epoch":
+        depth = int(runs["depth"].iloc[0])
+        metric = quantity.metric.format(L=f"{depth:02d}", M=f"{depth // 2:02d}")
+        logged = results.source.history(runs["run_id"], [metric])
+        whole = logged.pivot_table(index="run_id", columns="step", values="value", aggfunc="last")
+        for step in whole:
+            yield int(step), whole[step].reindex(runs["run_id"])
+    else:
+        yield runs[panel.x].iloc[0], values(quantity)
+
+
+def _column(panel: Panel, runs: pd.DataFrame) -> str:
+    """Return the column of the runs that is x; empty where x is none."""
+    return panel.x if isinstance(panel.x, str) and panel.x in runs else ""
+
+
+def _reported(
+    results: Results, panel: Panel, labels: Mapping[str, Any], runs: pd.DataFrame
+) -> tuple[float, float]:
+    """Return mean and sd that others reported, nan where nothing was.
+
+    Runs that need not follow the recipe are comparable where all settings are the published ones.
+    """
+    if not isinstance(panel.x, str) or panel.x == "epoch":
+        return math.nan, math.nan
+    for one in results.experiment.reported:
+        here = one.quantity.name == panel.y.name
+        here &= ("layer" in one.factors) == (panel.x == "layer")
+        if here and (one.recipe or results.settings == PUBLISHED):
+            mean, sd = one.find(labels, runs)
+            if not math.isnan(mean):
+                return mean, sd
+    return math.nan, math.nan
+
+
+def _present(frame: Frame, name: str, runs: pd.DataFrame) -> list[Any]:
+    """Return the labels of a factor or column that some runs have, in order."""
+    return frame.factor(name).in_order(runs[name])
+
+
+def not_valid(cell: Cell) -> list[str]:
+    """Return the series that miss a point because the exact gradient is too small, in words."""
+    lost = cell.points.loc[cell.points["n"] < cell.points["runs"], ["series", "rule"]]
+    words = []
+    for series, rule in lost.drop_duplicates().itertuples(index=False):
+        labels = dict(zip(cell.by, series, strict=True))
+        runs = pick(cell.frame.done, {**labels, "rule": rule})
+        if VALID in runs and (runs[VALID] == 0).any():
+            words.append(cell.frame.name(labels) or rule)
+    return words

@@ -1,0 +1,59 @@
+"""The language that experiments are written in.
+
+    gap("M4", "scalar", DIRECTION).above(0.10)   a check: a measure of cells and its bound
+    Factor("arm", {"M4": {"rule": "vector_field"}})   what varies
+    Panel(GAMMA, x="arm")   what a figure shows
+
+`credit/experiments/` holds one file per experiment. Nothing here imports torch or MLflow.
+"""
+
+from credit.lab import protocol, table, untrained
+from credit.lab import quantity as quantities
+from credit.lab.check import All, Check
+from credit.lab.experiment import Experiment
+from credit.lab.factor import Factor
+from credit.lab.frame import Frame, Undecided
+from credit.lab.measure import Found, Measure, Sample, course, each, gap, share, steps, value
+from credit.lab.options import Options, depth_of, distinct, fields, items, numbers, reals
+from credit.lab.panel import Panel
+from credit.lab.quantity import DIRECTION, Quantity
+from credit.lab.reported import AUTHORS, Reported
+from credit.lab.results import Results, results
+from credit.lab.verdict import Verdict
+
+__all__ = [
+    "AUTHORS",
+    "DIRECTION",
+    "All",
+    "Check",
+    "Experiment",
+    "Factor",
+    "Found",
+    "Frame",
+    "Measure",
+    "Options",
+    "Panel",
+    "Quantity",
+    "Reported",
+    "Results",
+    "Sample",
+    "Undecided",
+    "Verdict",
+    "course",
+    "depth_of",
+    "distinct",
+    "each",
+    "fields",
+    "gap",
+    "items",
+    "numbers",
+    "protocol",
+    "quantities",
+    "reals",
+    "results",
+    "share",
+    "steps",
+    "table",
+    "untrained",
+    "value",
+]

@@ -1,0 +1,218 @@
+"""Finished runs of one experiment as one tidy table, with the labels of its factors."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from credit.errors import CreditError
+from credit.lab.factor import Factor
+from credit.lab.quantity import ACCURACY, Quantity
+from credit.spec import LEARNED_FIELDS, field_types, format_value
+
+IRRELEVANT = frozenset({"device", "measure_every"})
+"""Fields that do not change what a number means."""
+OWN = LEARNED_FIELDS | {"credit_reduction", "rule_code"}
+"""Fields that are a rule's own: runs of different rules may differ in them, and do."""
+
+Cell = Mapping[str, Any]
+"""Labels by factor that name runs which differ in their seed only, but for the place."""
+Place = tuple[tuple[str, Any], ...]
+"""Labels by factor of where a check must hold: (("network", "256x4"),)."""
+
+
+class Undecided(Exception):
+    """Why a check has no verdict."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The runs of one parent, finished and failed, a column per factor.
+
+    Attributes:
+        runs: as of `Reader.runs`, with a column per factor.
+        factors: in the order in which a table lists them; the last one is what checks name.
+        places: names of the factors at each level of which a check must hold.
+        having: the metric that a finished run has.
+        parent: metrics of the parent run itself.
+    """
+
+    runs: pd.DataFrame
+    factors: tuple[Factor, ...]
+    places: tuple[str, ...] = ()
+    having: str = ACCURACY.metric
+    parent: Mapping[str, float] = field(default_factory=dict)
+    done: pd.DataFrame = field(init=False)
+    """The finished runs; of two with the same settings the newer."""
+
+    def __post_init__(self) -> None:
+        labels = [factor.name for factor in self.factors]
+        object.__setattr__(self, "done", finished(self.runs, self.having, labels))
+
+    @property
+    def main(self) -> str:
+        """The name of the factor that a bare label stands for."""
+        return [f.name for f in self.factors if f.name not in self.places][-1]
+
+    @property
+    def depth(self) -> int:
+        """Blocks L of the deepest network."""
+        return int(self.runs["depth"].max())
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The shortest names by which people tell the rules of the runs apart, by full name."""
+        from credit.rule_names import shortest  # here: it loads torch
+
+        known = set(self.runs["rule"])
+        return shortest(known) if any(":" in rule for rule in known) else {}
+
+    def short(self, label: Any) -> Any:
+        """Return a label as people read it: a rule by its shortest name, others as they are."""
+        return self.names.get(label, label) if isinstance(label, str) else label
+
+    def one(self, name: str) -> Any:
+        """Return the value that a field has in all runs.
+
+        Raises:
+            CreditError: runs differ in it.
+        """
+        found = self.runs[name].unique().tolist()
+        if len(found) != 1:
+            raise CreditError(f"runs differ in {name} ({', '.join(map(format_value, found))})")
+        return found[0]
+
+    def labels(self, name: str) -> list[Any]:
+        """Return the labels of a factor among the runs, in the factor's order."""
+        return self.factor(name).in_order(self.runs[name])
+
+    def factor(self, name: str) -> Factor:
+        """Return a factor by name; of another column of the runs, one with its values as labels."""
+        own = (factor for factor in self.factors if factor.name == name)
+        return next(own, Factor(name, sign=f"{name}="))
+
+    def cell(self, cell: "Cell | str") -> dict[str, Any]:
+        """Return a cell as labels by factor; a bare label is one of the main factor."""
+        return dict(cell) if isinstance(cell, Mapping) else {self.main: cell}
+
+    def name(self, cell: "Cell | str") -> str:
+        """Return a cell in words: "M4", or "fa k=4"."""
+        if not isinstance(cell, Mapping):
+            return str(cell)
+        known = {f.name: f for f in self.factors}
+        words = [
+            known[n].show(self.short(v)) if n in known else f"{n}={v}" for n, v in cell.items()
+        ]
+        return " ".join(filter(None, words))
+
+    def place(self, place: Place) -> str:
+        """Return a place in words: "256x4", or "L=4"; empty where there is one place only."""
+        known = {f.name: f for f in self.factors}
+        return " ".join(filter(None, (known[name].show(label) for name, label in place)))
+
+    def at(self, cell: "Cell | str", place: Place = ()) -> pd.DataFrame:
+        """Return the runs of a cell at a place, of any status."""
+        return pick(self.runs, {**dict(place), **self.cell(cell)})
+
+    def where(self, cells: Iterable["Cell | str"]) -> list[Place]:
+        """Return the places at which every one of some cells was run.
+
+        Raises:
+            Undecided: there is none.
+        """
+        cells = list(cells)
+        fixed = {n for cell in cells for n in self.cell(cell)}
+        free = [n for n in self.places if n not in fixed]
+        orders = {n: self.labels(n) for n in free}
+        rows = self.runs[free].drop_duplicates().itertuples(index=False) if free else [()]
+        places = [tuple(zip(free, row, strict=True)) for row in rows]
+        places.sort(key=lambda place: [orders[n].index(value) for n, value in place])
+        found = [p for p in places if all(len(self.at(cell, p)) for cell in cells)]
+        if not found:
+            lost = [c for c in cells if all(self.at(c, p).empty for p in places)]
+            names = ", ".join(self.name(cell) for cell in lost or cells)
+            raise Undecided(f"{names} was not run" if lost else f"no place has all of {names}")
+        return found
+
+    def sample(
+        self, cell: "Cell | str", quantity: Quantity, place: Place = ()
+    ) -> dict[int | None, float]:
+        """Return a quantity of a cell by seed.
+
+        A seed that failed counts only where it did not finish in another run.
+
+        Raises:
+            CreditError: the runs differ in more than their seed.
+            Undecided: there is no finished run, one failed, or one has no valid value.
+        """
+        who = f"{self.name(cell)} {self.place(place)}".strip()
+        own = self.at(cell, place)
+        one_configuration(own)
+        done = own.loc[own.index.isin(self.done.index)].sort_values("seed")
+        seeds = done["seed"].astype(int)
+        failed = set(pick(own, {"status": "FAILED"})["seed"].astype(int)) - set(seeds)
+        if failed:
+            raise Undecided(f"{who} failed on seed {', '.join(map(str, sorted(failed)))}")
+        if done.empty:
+            raise Undecided(f"{who} has no finished run")
+        found = dict(zip(seeds, quantity.values(done), strict=True))
+        bad = [str(seed) for seed, value in found.items() if math.isnan(value)]
+        if bad:
+            raise Undecided(f"{quantity.symbol} of {who} is not valid on seed {', '.join(bad)}")
+        return found
+
+
+def finished(
+    runs: pd.DataFrame, having: str = ACCURACY.metric, labels: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Return the runs that reached their last epoch, with the metric `having`.
+
+    Of two with the same settings and labels, the newer.
+
+    Args:
+        labels: columns of factors; a run may stand in several cells.
+    """
+    if having not in runs:
+        return runs.iloc[:0]
+    whole = runs.loc[(runs["status"] == "FINISHED") & runs[having].notna()]
+    settings = [name for name in (*field_types(), *labels) if name not in IRRELEVANT]
+    return whole.sort_values("started", kind="stable").drop_duplicates(settings, keep="last")
+
+
+def pick(runs: pd.DataFrame, equal: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows whose columns have these values: `pick(runs, {"rule": "fa", "k": 2})`."""
+    if not equal:
+        return runs
+    return runs.loc[np.logical_and.reduce([runs[name] == value for name, value in equal.items()])]
+
+
+def one_configuration(runs: pd.DataFrame, vary: Iterable[str] = ("seed",)) -> None:
+    """Refuse runs that differ in more than `vary`: a mean over them would mean nothing.
+
+    What is a rule's own must agree within each rule only, if `vary` names the rule.
+
+    Raises:
+        CreditError: they differ in another field.
+    """
+    free = {*vary, *IRRELEVANT}
+    own = OWN if "rule" in free else frozenset()
+    for name in field_types():
+        if name not in free | own:
+            _one_value(runs, name, "")
+    for rule, group in runs.groupby("rule") if own else ():
+        for name in sorted(own - free):
+            _one_value(group, name, f" of {rule}")
+
+
+def _one_value(runs: pd.DataFrame, name: str, whose: str) -> None:
+    values: Sequence[Any] = sorted(runs[name].unique().tolist())
+    if len(values) > 1:
+        shown = ", ".join(map(format_value, values))
+        raise CreditError(
+            f"runs{whose} differ in {name} ({shown}): read one experiment with runs(parent=...), "
+            f"""or add filter="params.{name} = '{format_value(values[0])}'\""""
+        )

@@ -1,0 +1,146 @@
+"""Options as strings: what the preset leaves open, and lists of numbers and names."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from credit.errors import CreditError
+from credit.spec import RunSpec, check_field, check_names, field_types, parse_value, same_value
+
+PRESET = "preset"
+"""The value of an option that is left to the preset."""
+Options = Mapping[str, str]
+
+
+def settled(presets: Mapping[str, Options], given: Options) -> dict[str, str]:
+    """Return the options after the preset has filled in what was left to it.
+
+    Explicit options win. The quick presets must run anywhere: if their dataset is neither on disk
+    nor downloadable, they fall back to `digits`, and say so on stderr.
+
+    Raises:
+        CreditError: no such preset.
+    """
+    if not presets:
+        _refuse_unread(given, given)
+        return dict(given)
+    name = given["preset"]
+    check_names([name], presets, "preset")
+    chosen = {k: presets[name].get(k, PRESET) if v == PRESET else v for k, v in given.items()}
+    if name == "quick" and given.get("dataset") == PRESET:
+        from credit.data import fallback  # here: it loads torch, and reading results needs none
+
+        wanted = presets[name].get("dataset", RunSpec.dataset)
+        available = fallback(wanted)
+        if available.reason:
+            swap = f"training on {available.name} instead of {wanted}"
+            print(f"credit: {swap}: {available.reason}", file=sys.stderr)
+            chosen["dataset"] = available.name
+    _refuse_unread(given, chosen)
+    if chosen.get("dataset") == "digits":
+        for share in ("train_samples", "reference_samples"):
+            if given.get(share) == PRESET and share in chosen:
+                chosen[share] = "0"  # it is smaller than any preset's share of CIFAR-10
+    return chosen
+
+
+def _refuse_unread(given: Options, chosen: Options) -> None:
+    """Refuse own options that no named rule has; say on stderr which fields a rule does not read.
+
+    Raises:
+        CreditError: there is no such rule, or it has no such option of its own.
+    """
+    if given.get("alpha", PRESET) != PRESET and chosen.get("activation") != "phi":
+        print("credit: alpha is of activation=phi: trained without it", file=sys.stderr)
+    named = chosen.get("rules") or chosen.get("rule", PRESET)
+    own = chosen.get("rule_option", PRESET)
+    default = RunSpec().to_params()
+    asked = {
+        option: value
+        for option, value in given.items()
+        if value != PRESET and option in default and not same_value(value, default[option])
+    }
+    if named == PRESET or not asked:
+        return
+    from credit import rule_options, rules  # here: they load torch, and analyses need none
+
+    known = {name: rules.get(name) for name in items("rules", named)}
+    if own not in (PRESET, rule_options.NONE):
+        rule_options.check_taken(known, own)
+    for option, value in asked.items():
+        without = [name for name, rule in known.items() if not rule_options.reads(rule, option)]
+        if without:
+            whose = f"does not apply to {', '.join(without)}"
+            print(f"credit: {option}={value} {whose}: trained without it", file=sys.stderr)
+
+
+def items(name: str, text: str) -> list[str]:
+    """Return a comma-separated list: `items("ks", "0, 2")` is ["0", "2"].
+
+    Raises:
+        CreditError: it is empty, or has an empty or repeated item.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise CreditError(
+            f"{name}={text!r} has an empty item: name at least one, with a comma between two"
+        )
+    if len(set(parts)) < len(parts):
+        raise CreditError(f"{name}={text!r} names an item twice: name each once")
+    return parts
+
+
+def numbers(name: str, text: str, field: str = "") -> list[int]:
+    """Return a comma-separated list of whole numbers, each given once however it is written.
+
+    Args:
+        field: the RunSpec field whose bounds they must keep.
+    """
+    values = [parse_value(name, int, part) for part in items(name, text)]
+    _refuse_twice(name, text, values)
+    return [check_field(field, value, name) for value in values] if field else values
+
+
+def reals(name: str, text: str, field: str = "") -> list[float]:
+    """Return a comma-separated list of numbers, each given once however it is written."""
+    values = [parse_value(name, float, part) for part in items(name, text)]
+    _refuse_twice(name, text, values)
+    return [check_field(field, value, name) for value in values] if field else values
+
+
+def fields(chosen: Options) -> dict[str, str]:
+    """Return the RunSpec fields among the options, without those that keep RunSpec's default."""
+    known = field_types()
+    return {k: v for k, v in chosen.items() if k in known and v != PRESET}
+
+
+def depth_of(common: Mapping[str, object]) -> int:
+    """Return L of a run with these fields."""
+    return RunSpec.from_mapping({**common, "k": 0}).depth
+
+
+def parent_params(chosen: Options, specs: Sequence[RunSpec]) -> dict[str, str]:
+    """Return what the parent run logs: every option as the runs have it, its lists as given.
+
+    Where the runs differ in a field, as a rule that does not read a knob keeps its default, it is
+    what was asked for.
+    """
+    default, runs = RunSpec().to_params(), [spec.to_params() for spec in specs]
+    lists = {"ks": ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))}
+
+    def shown(name: str, given: str) -> str:
+        if name not in default:
+            return lists.get(name, given)
+        found = {params[name] for params in runs}
+        return found.pop() if len(found) == 1 else default[name] if given == PRESET else given
+
+    return {name: shown(name, given) for name, given in chosen.items()}
+
+
+def distinct(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Return each run once, in the order of their first appearance."""
+    return list({spec.spec_hash: spec for spec in specs}.values())
+
+
+def _refuse_twice(name: str, text: str, values: Sequence[float]) -> None:
+    if len(set(values)) < len(values):
+        raise CreditError(f"{name}={text!r} names a number twice: name each once")

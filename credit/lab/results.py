@@ -1,0 +1,118 @@
+"""What an experiment leaves on its parent run, computed from finished runs alone."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from credit.lab import table as tables
+from credit.lab.departure import PUBLISHED, settings
+from credit.lab.experiment import Experiment
+from credit.lab.frame import Frame, pick
+from credit.lab.source import Source
+from credit.lab.verdict import Verdict
+from credit.spec import format_value
+
+_TITLE = {"dataset": "", "width": "d=", "depth": "L=", "train_samples": "samples ", "epochs": ""}
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables, verdicts and words of an experiment, ready to be logged, drawn and printed."""
+
+    experiment: Experiment
+    frame: Frame
+    source: Source
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Long, with numbers, and how the runs differ from the published ones: `table.csv`."""
+        own = tables.long_table(self.frame, self.experiment.columns, self.experiment.beside)
+        return own.assign(settings=self.settings)
+
+    @cached_property
+    def wide(self) -> pd.DataFrame:
+        """The table as people read it, in strings: `table.md` and the terminal."""
+        own, factor = self.experiment, self.experiment.across
+        if not factor:
+            return tables.shown_table(self.table, self.frame, own.columns, own.beside)
+        rows = [f.name for f in own.factors if f.name != factor]
+        sign = next(f.sign for f in own.factors if f.name == factor)
+        short = self.table.assign(**{name: self.table[name].map(self.frame.short) for name in rows})
+        wide = tables.across(short, own.columns[0], factor, rows, sign)
+        return wide.rename(columns=self.frame.names)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Every check's outcome, in the order of the experiment's file."""
+        return [check.judge(self.frame) for check in self.experiment.checks(self.frame)]
+
+    @cached_property
+    def more(self) -> Mapping[str, pd.DataFrame]:
+        """Further tables by name."""
+        return self.experiment.more(self.frame, self.source) if self.experiment.more else {}
+
+    @cached_property
+    def settings(self) -> str:
+        """Differences from the published preset: "published", "REDUCED: ...", "" without one."""
+        if "published" not in self.experiment.presets:
+            return ""
+        return settings(self.experiment.departures(self.frame))
+
+    @property
+    def title(self) -> str:
+        """One line: what was run, on what, for how long, how often."""
+        return f"{self.experiment.title}: {self.setup}; {tables.seeds_text(self.table)}"
+
+    @property
+    def setup(self) -> str:
+        """On what, how large and how long the runs are, and how they differ from the published."""
+        runs, parts = self.frame.runs, []
+        named = {f.name for f in self.frame.factors}
+        for name, sign in _TITLE.items():
+            values = sorted(runs[name].unique())
+            untrained = self.experiment.measured and name in ("epochs", "train_samples")
+            if name in named or untrained or (name == "train_samples" and values == [0]):
+                continue
+            shown = "/".join(map(format_value, values))
+            parts.append(f"{shown} epochs" if name == "epochs" else f"{sign}{shown}")
+        reduced = "" if self.settings in ("", PUBLISHED) else f"; {self.settings}"
+        return f"{', '.join(parts)}{reduced}"
+
+    @property
+    def n(self) -> str:
+        """Over how many seeds a number of the table is: "n = 3", or "n = 1 to 3"."""
+        counts = self.table.loc[self.table["n"] > 0, "n"] if len(self.table) else []
+        if not len(counts):
+            return "n = 0"
+        low, high = int(min(counts)), int(max(counts))
+        return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Where the reported values of the table come from; [] where none is shown."""
+        cells = [(labels, pick(self.frame.runs, labels)) for labels in tables.cells(self.frame)]
+        shown = [
+            one.source
+            for one in self.experiment.beside
+            if any(not math.isnan(one.find(*cell)[0]) for cell in cells)
+        ]
+        return list(dict.fromkeys(shown))
+
+
+def results(
+    experiment: Experiment,
+    runs: pd.DataFrame,
+    source: Source,
+    parent: Mapping[str, float] | None = None,
+) -> Results:
+    """Return the results of one parent's runs.
+
+    Args:
+        runs: as of `Reader.runs(parent=...)`, at least one.
+        source: where their histories and artifacts are read from.
+        parent: metrics of the parent run itself.
+    """
+    return Results(experiment, experiment.frame(runs, source, parent), source)

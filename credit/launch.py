@@ -1,0 +1,130 @@
+"""An experiment from its options to its published result."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from credit import sweep
+from credit.data import load
+from credit.errors import CreditError
+from credit.lab import Experiment, Options, untrained
+from credit.rule_names import run_name
+from credit.spec import RunSpec
+from credit.sweep import Outcome, Sweep, resolve
+from credit.tracked_stack import hash_of
+from credit.tracking.reader import connect
+from credit.tracking.store import open_store
+from credit.tracking.writer import Store, log_results, log_table, open_parent
+from credit.tracking.writer import finish as finish_run
+
+LINEAR = "toy_lq"
+"""The dataset, and the experiment, that train estimators on a linear system."""
+
+
+def launch(experiment: Experiment, given: Options) -> int:
+    """Train what is missing, publish the result on the parent run and print it.
+
+    Args:
+        given: options; those left out are the preset's.
+
+    Returns:
+        the exit status: 1 if a run failed.
+
+    Raises:
+        CreditError: an option, the data or the store is not as it must be.
+    """
+    chosen = experiment.settled(experiment.adapt(given) if experiment.adapt else given)
+    specs = [resolve(spec) for spec in experiment.grid(chosen)]
+    if LINEAR in {spec.dataset for spec in specs} and experiment.kind != LINEAR:
+        raise CreditError(f"dataset={LINEAR} has no network: python -m entrypoints.{LINEAR}")
+    whole = (
+        [resolve(spec) for spec in experiment.complete(chosen)] if experiment.complete else specs
+    )
+    plan = Sweep(
+        kind=experiment.kind,
+        name=name_of(experiment, specs),
+        specs=specs,
+        params=experiment.params(chosen, whole) | _constants(specs),
+        description=f"{experiment.title}: {experiment.question}",
+        then=_second_stage(experiment, chosen, whole),
+    )
+    measured = experiment.of_parent(specs) if experiment.of_parent else None
+    store = open_store()
+    if experiment.measured:
+        outcome = _measured(experiment, plan, store)
+    else:
+        outcome = sweep.run(plan, store, _training(specs))
+    if measured:
+        log_results(store, outcome.parent_id, *measured)
+    from credit import report  # here: it takes a second to load, and training comes first
+
+    try:
+        print(report.publish(store, outcome.parent_id))
+    finally:
+        for name, reason in outcome.failures.items():
+            print(f"credit: {name} failed: {reason}", file=sys.stderr)
+    return 1 if outcome.failures else 0
+
+
+def name_of(experiment: Experiment, specs: Sequence[RunSpec]) -> str:
+    """Return what the parent run is called before its preset, rules and seeds."""
+    if experiment.kind == "train":
+        return f"train {run_name(specs[0], {})}"
+    deep = max(specs, key=lambda spec: (spec.depth, spec.width))
+    precision = [deep.precision] if deep.precision != RunSpec.precision else []
+    words = [experiment.kind.replace("_", " "), deep.dataset, f"d{deep.width} L{deep.depth}"]
+    return " ".join([*words, *precision])
+
+
+def _constants(specs: Sequence[RunSpec]) -> dict[str, str]:
+    """Return what a linear system has beside its settings, for the parent's parameters."""
+    from credit.toy_lq import system  # here: most sweeps need none of it
+
+    return system.constants() if specs[0].dataset == LINEAR else {}
+
+
+def _training(specs: Sequence[RunSpec]) -> type[sweep.Networks]:
+    """Return what trains the runs: a linear system has no network."""
+    from credit.toy_lq.tracked import Trajectories  # here: most sweeps need none of it
+
+    return Trajectories if specs[0].dataset == LINEAR else sweep.Networks
+
+
+def _second_stage(
+    experiment: Experiment, chosen: Options, whole: Sequence[RunSpec]
+) -> Callable[[Outcome, Store], list[RunSpec]] | None:
+    """Return what names the further runs of a sweep; None where there are none."""
+    if experiment.then is None:
+        return None
+    if experiment.complete:  # what cannot be trained must not be found out after the first stage
+        sweep.check(whole)
+    further = experiment.then
+
+    def then(outcome: Outcome, store: Store) -> list[RunSpec]:
+        reader = connect(store.uri)
+        runs = reader.runs()
+        own = runs.loc[runs["run_id"].isin(list(outcome.run_ids.values()))]
+        return [resolve(s) for s in further(chosen, own.reset_index(drop=True), reader)]
+
+    return then
+
+
+def _measured(experiment: Experiment, plan: Sweep, store: Store) -> Outcome:
+    """Measure networks that are not trained; the parent keeps their numbers."""
+    assert experiment.measured is not None
+    table = experiment.measured(plan.specs)
+    frame = experiment.frame(untrained.as_runs(plan.specs, table), connect(store.uri))
+    data = load(plan.specs[0].dataset)
+    parent_id = open_parent(
+        store, plan.name, plan.kind, plan.params, hash_of(plan.kind, plan.specs), plan.description
+    )
+    try:
+        source = {"name": data.name, "digest": data.digest, "source": data.source}
+        metrics = untrained.over_networks(frame, experiment.columns)
+        log_results(store, parent_id, metrics, source)
+        own = untrained.by_seed(frame, experiment.columns)
+        log_table(store, parent_id, own, untrained.NETWORKS)
+        finish_run(store, parent_id)
+    except BaseException:
+        finish_run(store, parent_id, "FAILED")
+        raise
+    return Outcome(parent_id, {}, {})

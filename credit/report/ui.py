@@ -1,0 +1,189 @@
+"""The page of an experiment in the MLflow UI: the description of its parent run, and its views."""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from credit.lab import Results, Verdict
+from credit.lab.frame import IRRELEVANT, finished
+from credit.lab.looks import RULES, fitted, style_of
+from credit.lab.verdict import PASS
+from credit.report.answer import answer, counts, tally
+from credit.spec import field_types, format_value
+from credit.tracking.artifacts import harmless, markdown
+from credit.tracking.marks import RESOLVED, settings
+from credit.tracking.store import AWAY, Store, repeated_if_taken, shown
+from credit.tracking.writer import join, notes, views
+
+MOST = 4600
+"""Characters of a description: an export refuses texts above 5000, and its links may grow."""
+_MOST_COMPARED = 8
+
+
+def show(store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]):
+    """Describe a parent run by its results, and prepare the views of its runs.
+
+    Args:
+        with_report: whether its report is there, to be linked.
+        order: kinds of experiments, in the order of the experiment's own description.
+
+    Returns:
+        a line on where the charts are; empty where the store takes no descriptions, which stderr
+        then says: results that are logged are not lost to what the UI makes of them.
+    """
+    try:
+        return _show(store, parent_id, found, with_report, order)
+    except AWAY as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        print(f"credit: no page in the UI for run {parent_id} ({shown(cause)})", file=sys.stderr)
+        return ""
+
+
+@repeated_if_taken
+def _show(
+    store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]
+) -> str:
+    parent = store.client.get_run(parent_id)
+    if found.experiment.measured:  # the parent is the only run
+        return _alone(store, parent_id, found, with_report, order)
+    runs = found.frame.runs
+    join(store, parent_id, runs["run_id"])  # those of older stores and exports do not say so
+    types = field_types()
+    varying = [n for n in types if n not in IRRELEVANT | {"seed"} and runs[n].nunique() > 1]
+    metrics = [name for name in runs.columns if "/" in name and runs[name].notna().any()]
+    across = next((name for name in varying if types[name] in (int, float)), "")
+    key, chosen = views.view_key(parent_id), one_per_rule(runs)
+    links = [
+        f"[Curves of all {len(runs)} runs]({views.view_link(store, key, charts=True)})",
+        f"[Table of runs]({views.view_link(store, key)})",
+    ]
+    if with_report:
+        links.insert(0, f"[Report]({views.run_link(store, parent_id, 'report.html')})")
+    if len(chosen) > 1:
+        names = notes.plain(", ".join(map(found.frame.short, chosen)))
+        links.append(f"[Compare {names}]({views.compare_link(store, list(chosen.values()))})")
+    links.append(f"[Other experiments]({views.view_link(store, views.OVERVIEW)})")
+    notes.set_colors(store, parent_id, {rule: style_of(rule).color for rule in set(runs["rule"])})
+    notes.set_page(
+        store,
+        parent_id,
+        page(found, views.file_link(parent_id, "figure.svg"), links),
+        harmless(answer(found)),
+        counts(found.verdicts)
+        | {"runs/finished": float(list(runs["status"]).count("FINISHED"))}
+        | {f"accuracy/{rule}": value for rule, value in accuracies(runs, chosen).items()},
+        resolved(parent.data.params, runs),
+    )
+    name = f"{parent.info.run_name}, {parent_id[:4]}"
+    fields = [*dict.fromkeys(("rule", "k", *varying, "seed"))]
+    views.save_runs_view(store, parent_id, name, fields, across, found.frame.depth, metrics)
+    _describe(store, parent_id, order)
+    return f"charts  {store.ui_link.partition('#')[0]}{views.view_link(store, key, charts=True)}"
+
+
+def _alone(
+    store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]
+) -> str:
+    """Describe a parent run without child runs: nothing to compare, and no curves."""
+    links = [f"[Other experiments]({views.view_link(store, views.OVERVIEW)})"]
+    if with_report:
+        links.insert(0, f"[Report]({views.run_link(store, parent_id, 'report.html')})")
+    text = page(found, views.file_link(parent_id, "figure.svg"), links)
+    finished = {"runs/finished": float(len(found.frame.done))}
+    notes.set_page(store, parent_id, text, harmless(answer(found)), finished, {})
+    _describe(store, parent_id, order)
+    return ""
+
+
+def _describe(store: Store, parent_id: str, order: Sequence[str]) -> None:
+    """Bring the table of experiments and the experiment's own page up to date."""
+    parents = notes.with_answer(store)
+    told = {name for run in parents for name in run.data.metrics if name.startswith("accuracy/")}
+    rules = RULES.in_order(name.removeprefix("accuracy/") for name in told)
+    views.save_overview(store, [f"accuracy/{rule}" for rule in rules])
+    views.drop_views(store, keep=[parent_id, *(run.info.run_id for run in parents)])
+    notes.describe_experiment(store, notes.answered(parents, order))
+
+
+def page(found: Results, figure: str, links: Sequence[str]) -> str:
+    """Return the description of a parent run in Markdown, of at most MOST characters.
+
+    The answer, the question, the figure and the caveats are always whole; table and checks are
+    shortened by rows, and say so.
+
+    Args:
+        figure: address of the figure.
+        links: Markdown, shown side by side.
+    """
+    top = [f"**{harmless(answer(found))}**", harmless(found.experiment.question), " · ".join(links)]
+    top += [f"![figure]({figure})"] if found.experiment.figure else []
+    kept = [f"- {harmless(line)}" for line in found.experiment.caveats]
+    last = ["\n".join(["**Keep in mind**", "", *kept])] if kept else []
+    last.append(harmless(found.title))
+    room = MOST - sum(len(part) + 2 for part in [*top, *last])
+    lines = markdown(found.wide).splitlines()
+    checks = [check_line(v, found.frame.short(v.rule)) for v in found.verdicts if v.status != PASS]
+    numbers = shortened(["**Numbers**", "", *lines[:2]], lines[2:], room * 6 // 10)
+    count = ["**Checks**", "", f"- {tally(found.verdicts)}"]
+    reasons = shortened(count, checks, room - len(numbers))
+    return "\n\n".join([*top, numbers, *([reasons] if found.verdicts else []), *last])
+
+
+def check_line(verdict: Verdict, rule: str) -> str:
+    """Return a check of a rule that does not pass, with its reason."""
+    who = f"**{harmless(fitted(rule))}** {harmless(verdict.check)}"
+    return f"- {who}: {verdict.status}, {harmless(verdict.reason)}"
+
+
+def shortened(head: Sequence[str], rows: Sequence[str], room: int) -> str:
+    """Return as many rows below a head as there is room for, and how many more there are."""
+    for count in range(len(rows), -1, -1):
+        left = len(rows) - count
+        tail = [f"\n… {left} more in the report"] if left else []
+        text = "\n".join([*head, *rows[:count], *tail])
+        if len(text) <= room or not count:
+            return text
+    return ""
+
+
+def resolved(params: Mapping[str, str], runs: pd.DataFrame) -> dict[str, str]:
+    """Return the parameters that a parent of an older version lacks: what all its runs have."""
+    known = settings(params)
+    for name in (name for name in field_types() if name in params and name not in known):
+        values = set(runs[name])
+        if len(values) == 1:
+            known[name] = format_value(values.pop())
+    new = {f"{RESOLVED}{name}": value for name, value in known.items()}
+    return {name: value for name, value in new.items() if name not in params}
+
+
+def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float]:
+    """Return the mean test accuracy by rule, over the seeds of the runs of `one_per_rule`."""
+    done, same = finished(runs), [name for name in field_types() if name != "seed"]
+    means = {}
+    for rule, run_id in chosen.items():
+        one = done.loc[done["run_id"] == run_id, same].iloc[0]
+        means[rule] = float(done.loc[(done[same] == one).all(axis=1), "accuracy/test"].mean())
+    return {rule: mean for rule, mean in means.items() if math.isfinite(mean)}
+
+
+def one_per_rule(runs: pd.DataFrame) -> dict[str, str]:
+    """Return a finished run of every rule with all blocks trained, by rule.
+
+    Of several the one whose settings differ least from the defaults, of the first seed: controls
+    and ablations change one thing of it.
+    """
+    from credit.spec import RunSpec
+
+    done = finished(runs)
+    done = done.loc[(done["k"] == done["depth"]) | (done["start"] != "none")]
+    own = [n for n in field_types() if n not in IRRELEVANT | {"seed", "rule", "credit_reduction"}]
+    chosen = {}
+    for rule in RULES.in_order(done["rule"])[:_MOST_COMPARED]:
+        rows = done.loc[done["rule"] == rule]
+        apart = sum((rows[name] != getattr(RunSpec, name)).astype(int) for name in own)
+        first = rows.assign(apart=apart).sort_values(["apart", "seed"], kind="stable").iloc[0]
+        chosen[rule] = str(first["run_id"])
+    return chosen
