@@ -14,8 +14,10 @@ from credit.lab import Frame, Results, Verdict, results, table, untrained
 from credit.report.answer import answer
 from credit.report.ui import show
 from credit.tracking import reader as reading
+from credit.tracking import views
 from credit.tracking.marks import settings
 from credit.tracking.reader import Reader
+from credit.tracking.store import is_http
 from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
 
 REPORT = "report.html"
@@ -47,7 +49,11 @@ def publish(store: Store, parent_id: str) -> str:
     lines = [
         *text(found),
         "",
-        *([f"figure  {reader.artifact(parent_id, 'figure.png')}"] if drawn is not None else []),
+        *(
+            [f"figure  {place(store, reader, parent_id, 'figure.png')}"]
+            if drawn is not None
+            else []
+        ),
         *([charts] if charts else []),
         f"run     {parent_id}",
         f"UI      {store.ui_command}",
@@ -118,4 +124,15 @@ def _report(store: Store, reader: Reader, parent_id: str, found: Results) -> str
         )
         missing.__cause__ = error
         return missing
-    return f"report  {reader.artifact(parent_id, REPORT)}"
+    return f"report  {place(store, reader, parent_id, REPORT)}"
+
+
+def place(store: Store, reader: Reader, run_id: str, path: str) -> str:
+    """Return where an artifact stays: its file, its page on the server, or its URI."""
+    root = reader.run(run_id).info.artifact_uri or ""
+    here = reading.local_path(root, path)
+    if here and here.exists():
+        return str(here)
+    if is_http(store.uri):
+        return store.ui_link.partition("#")[0] + views.run_link(store, run_id, path)
+    return f"{root}/{path}"
