@@ -115,11 +115,11 @@ def _report(store: Store, reader: Reader, parent_id: str, found: Results) -> str
 
         log_text(store, parent_id, page.build(reader, parent_id, found), REPORT)
     except Exception as error:  # a table that is there must not be lost to a report that is not
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        at = traceback.extract_tb(error.__traceback__)[-1]
         what = " ".join(str(error).split()) or "no reason given"
         missing = NoReport(
             f"{REPORT} of run {parent_id} could not be built ({type(error).__name__}: {what}, at "
-            f"{Path(place.filename).name}:{place.lineno}); everything else is logged: mend it, "
+            f"{Path(at.filename).name}:{at.lineno}); everything else is logged: mend it, "
             f"then python -m entrypoints.report --parent {parent_id}"
         )
         missing.__cause__ = error
