@@ -349,7 +349,7 @@ TOO_LARGE = [
 DATA = [
     Case("train", "--dataset cifar", "unknown dataset 'cifar': did you mean 'cifar10'? choose"),
     Case("train", "--dataset toy_lq", "dataset=toy_lq has no network: ... entrypoints.toy_lq"),
-    Case("frozen_init", "--dataset toy_lq", "dataset=toy_lq ... by python -m entrypoints.toy_lq"),
+    Case("frozen_init", "--dataset toy_lq", "dataset=toy_lq has no network: ... entrypoints.toy_lq"),
     Case(
         "train",
         f"{DIGITS} --train_samples 1438",
