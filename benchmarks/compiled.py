@@ -19,7 +19,7 @@ from benchmarks.common import hardware, seconds_of
 from benchmarks.epoch import RULES, WARM_UP
 from credit.data import load
 from credit.data.batches import train_batches
-from credit.networks import shape_of
+from credit.sweep.networks import shape_of
 from credit.training.stack import Stack, arrange
 
 STEPS = 20

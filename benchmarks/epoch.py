@@ -23,7 +23,7 @@ from benchmarks import floor
 from benchmarks.common import hardware, seconds_of
 from credit.data import Dataset, load
 from credit.data.batches import held_out, train_batches
-from credit.networks import shape_of
+from credit.sweep.networks import shape_of
 from credit.training.measuring import evaluate
 from credit.training.stack import Stack, arrange
 

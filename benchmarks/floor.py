@@ -23,7 +23,7 @@ import torch
 from benchmarks.common import seconds_of
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.training import products
 from credit.training.steppers import products_of
 

@@ -20,7 +20,7 @@ from benchmarks.common import hardware, seconds_of
 from benchmarks.epoch import RULES, WARM_UP
 from credit.data import load
 from credit.data.batches import held_out, train_batches
-from credit.networks import shape_of
+from credit.sweep.networks import shape_of
 from credit.training.measuring import evaluate, measure_held_out
 from credit.training.stack import Stack, arrange
 

@@ -21,7 +21,7 @@ from credit.experiments.nonlinearity_ladder import PRESETS
 from credit.lab import fields
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.training.stack import Stack, arrange
 from credit.training.steppers import products_of
 

@@ -15,9 +15,9 @@ import torch
 
 from benchmarks.common import hardware
 from credit.data import Dataset, load
-from credit.networks import shape_of
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep.networks import shape_of
+from credit.sweep.sweep import resolve
 from credit.training.loop import train
 from credit.training.stack import Stack, arrange
 

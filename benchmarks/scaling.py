@@ -28,14 +28,14 @@ import psutil
 import torch
 
 from benchmarks.common import hardware, seconds_of
-from credit import planning
 from credit.data import load
 from credit.data.batches import held_out, train_batches
 from credit.errors import CreditError
-from credit.figure_files import save
-from credit.networks import shape_of
+from credit.figures.files import save
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep import planning
+from credit.sweep.networks import shape_of
+from credit.sweep.sweep import resolve
 from credit.training.measuring import EVALUATION_BATCH, evaluate, measure_held_out
 from credit.training.stack import Stack, arrange
 

@@ -34,7 +34,7 @@ def main(experiment: Experiment) -> NoReturn:
 
     def run_it() -> int:
         given = options(document(experiment), experiment.defaults(), helps_of(experiment))
-        from credit.launch import launch  # here: it loads torch
+        from credit.sweep.launch import launch  # here: it loads torch
 
         return launch(experiment, given)
 

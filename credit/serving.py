@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from credit import network
 from credit.data import Dataset
 from credit.data.batches import scaled
 from credit.data.dataset import affine
 from credit.data.loading import FACTS
 from credit.errors import CreditError
+from credit.networks import resmlp
 from credit.spec import RunSpec
 from credit.training import checkpoint
 from credit.training.measuring import EVALUATION_BATCH
@@ -106,14 +106,14 @@ class Classifier:
     def _logits(self, images: Tensor) -> Tensor:
         """Raw images (N, ...) -> (N, classes), as `measuring.evaluate` computes them."""
         x = scaled(images, *self._affine)
-        return network.tail(self._params, network.embed(self._params, x), 0)
+        return resmlp.tail(self._params, resmlp.embed(self._params, x), 0)
 
 
-def _check(params: network.Params, spec: RunSpec, path: Path) -> None:
+def _check(params: resmlp.Params, spec: RunSpec, path: Path) -> None:
     """See that a file has the tensors of the network that its spec describes, and no others."""
-    head = network.HEAD if spec.terminal_norm else network.HEAD[2:]
-    blocks = (name for block in range(spec.depth) for name in network.block_names(block))
-    alpha = [network.ALPHA] if spec.activation == "phi" else []
+    head = resmlp.HEAD if spec.terminal_norm else resmlp.HEAD[2:]
+    blocks = (name for block in range(spec.depth) for name in resmlp.block_names(block))
+    alpha = [resmlp.ALPHA] if spec.activation == "phi" else []
     expected = {"embed.weight", "embed.bias", *blocks, *head, *alpha}
     if wrong := sorted(expected ^ params.keys()):
         raise CreditError(

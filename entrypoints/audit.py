@@ -24,13 +24,13 @@ def main() -> int:
     if run_id == NONE:
         if trusted != NONE:
             raise CreditError("trust_rules is of a run that is audited: pass --run_id, too")
-        from credit.launch import launch  # here: it loads torch
+        from credit.sweep.launch import launch  # here: it loads torch
 
         return launch(EXPERIMENT, given)
     for name, value in given.items():
         if value != DEFAULTS[name]:
             raise CreditError(f"{name}={value} does not go with run_id: leave out one of the two")
-    from credit.auditing import audit_run
+    from credit.finished.auditing import audit_run
 
     print(audit_run(run_id, cli.trusted(trusted)))
     return 0

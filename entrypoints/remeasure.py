@@ -22,7 +22,10 @@ HELPS = {
 def main() -> None:
     """Find the parent run and measure what belongs to it."""
     given = cli.options(__doc__, DEFAULTS, HELPS)
-    from credit.remeasuring import chosen, remeasure  # here: --help needs neither torch nor MLflow
+    from credit.finished.remeasuring import (
+        chosen,
+        remeasure,
+    )  # here: --help needs neither torch nor MLflow
     from credit.tracking.reader import connect
     from credit.tracking.store import open_store
 

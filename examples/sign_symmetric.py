@@ -16,7 +16,7 @@ Choices for a pre-LN residual MLP, where a block is W2 GELU(W1 LN(h) + b1) + b2 
 
 from torch import Tensor
 
-from credit import network
+from credit.networks import resmlp
 from credit.rules import Costs, Rule, Shape, State, Trace
 
 
@@ -34,8 +34,8 @@ class SignSymmetric(Rule):
         }
         credits = [trace.grad_out]
         for block in reversed(range(trace.depth)):
-            seen = network.block_forward(trace.weights, block, trace.hiddens[block])
-            credits.append(network.block_input_vjp(back, block, seen, credits[-1]))
+            seen = resmlp.block_forward(trace.weights, block, trace.hiddens[block])
+            credits.append(resmlp.block_input_vjp(back, block, seen, credits[-1]))
         return credits[::-1]
 
     def costs(self, shape: Shape) -> Costs:

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from credit import network, rules
+from credit import rules
+from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
@@ -82,10 +83,10 @@ def assert_same_bits(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
         assert value.dtype == right[name].dtype and torch.equal(value, right[name]), name
 
 
-def used_params(kind: dict, alpha: float = 0.7, spread: float = 0.3) -> network.Params:
+def used_params(kind: dict, alpha: float = 0.7, spread: float = 0.3) -> resmlp.Params:
     """Away from initialisation: no term is small, none is exactly 0 or 1."""
     phi = kind.get("activation") == "phi"
-    params = network.init(
+    params = resmlp.init(
         *SHAPE,
         generator(0, "init"),
         torch.float64,
@@ -95,17 +96,17 @@ def used_params(kind: dict, alpha: float = 0.7, spread: float = 0.3) -> network.
     source = generator(0, "test noise")
     return {
         name: p
-        if name == network.ALPHA
+        if name == resmlp.ALPHA
         else p + spread * torch.randn(p.shape, generator=source, dtype=torch.float64)
         for name, p in params.items()
     }
 
 
-def trace_of(params: network.Params, x: Tensor, y: Tensor) -> tuple[Trace, list[Tensor]]:
+def trace_of(params: resmlp.Params, x: Tensor, y: Tensor) -> tuple[Trace, list[Tensor]]:
     """What a step shows a learned rule, and the exact gradients, which it does not."""
-    run = network.forward(params, x)
-    error = network.output_error(run.logits, y)
-    exact = network.hidden_gradients(params, run, error)
+    run = resmlp.forward(params, x)
+    error = resmlp.output_error(run.logits, y)
+    exact = resmlp.hidden_gradients(params, run, error)
     return Trace(run.hiddens, run.logits, y, error, exact[-1], [], params), exact
 
 

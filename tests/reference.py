@@ -1,7 +1,7 @@
 """The obvious trainer: one run, nn.Module, autograd, one torch.optim.AdamW per part.
 
-Written from the methods, not from `credit.network` or `credit.training`, which are tested against
-it; the two share parameter names and the layout of feedback tensors, nothing else. Legend: N batch,
+Written from the methods, not from `credit.networks.resmlp` or `credit.training`, which are tested
+against it; the two share parameter names and the layout of feedback tensors. Legend: N batch,
 d width, L depth, C classes, D input units.
 """
 

@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
-from credit.sweep import state_folder
+from credit.sweep.sweep import state_folder
 from credit.tracking.store import open_store
 from tests.forking import ROOT, Done, Forks, real
 
@@ -349,7 +349,7 @@ TOO_LARGE = [
 DATA = [
     Case("train", "--dataset cifar", "unknown dataset 'cifar': did you mean 'cifar10'? choose"),
     Case("train", "--dataset toy_lq", "dataset=toy_lq has no network: ... entrypoints.toy_lq"),
-    Case("frozen_init", "--dataset toy_lq", "dataset=toy_lq has no network: ... entrypoints.toy_lq"),
+    Case("frozen_init", "--dataset toy_lq", "dataset=toy_lq has no network: ... .toy_lq"),
     Case(
         "train",
         f"{DIGITS} --train_samples 1438",

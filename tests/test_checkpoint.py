@@ -17,9 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from credit import network
 from credit.data import Dataset, load
 from credit.errors import CreditError
+from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import SCHEMA, RunSpec
@@ -254,8 +254,8 @@ def test_weights_alone_give_the_trained_network(tmp_path):
     weights = load_file(tmp_path / "weights.safetensors")
     params = {n.removeprefix("param/"): v for n, v in weights.items() if n.startswith("param/")}
     x = torch.randn(4, SHAPE.d_in, generator=generator(0, "test"))
-    logits = network.forward(stack.params, x).logits[0]
-    torch.testing.assert_close(network.forward(params, x).logits, logits, rtol=1e-5, atol=1e-6)
+    logits = resmlp.forward(stack.params, x).logits[0]
+    torch.testing.assert_close(resmlp.forward(params, x).logits, logits, rtol=1e-5, atol=1e-6)
 
 
 # ------------------------------------------------------------------ files that are none

@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from credit import run_queue, sweep, tracked_stack
 from credit.spec import RunSpec
+from credit.sweep import queue, sweep, tracked_stack
 from credit.tracking import sending
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
@@ -115,7 +115,7 @@ def note_phases(path: str) -> None:
     sweep.Writer = functools.partial(sending.Writer, interval_s=0.05)
     for owner, name, during, after in (
         (sweep, "open_parent", "parent", "between"),
-        (run_queue, "open_child", "child", "between"),
+        (queue, "open_child", "child", "between"),
         (Stack, "step", "step", "training"),
         (checkpoint, "save_stack", "checkpoint", "training"),
         (tracked_stack.TrackedStack, "_finish", "finishing", "between"),

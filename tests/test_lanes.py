@@ -12,12 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
-from credit import network, rules
+from credit import rules
 from credit.errors import CreditError
+from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.training import checkpoint, products, steppers
 from credit.training.lane import Lane, runs_of
 from credit.training.stack import Stack, arrange
@@ -235,7 +236,7 @@ def test_a_product_in_bf16_rounds_operands_and_result():
     source = generator(0, "products")
     a, b = torch.randn(2, 5, 64, generator=source), torch.randn(2, 64, 7, generator=source)
     exact = a.bfloat16().double() @ b.bfloat16().double()
-    for got in (network.product(a, b.bfloat16()), network.product(a, b, torch.bfloat16)):
+    for got in (resmlp.product(a, b.bfloat16()), resmlp.product(a, b, torch.bfloat16)):
         assert got.dtype == torch.float32
         assert torch.equal(got, got.bfloat16().float())
         assert not torch.equal(got, a @ b)
@@ -255,8 +256,8 @@ def test_bf16_keeps_parameters_and_moments_in_float32_and_stays_near(monkeypatch
 
 
 def test_lowering_touches_weight_matrices_only():
-    params = network.init(*SHAPE, generator(0, "init"), torch.float32)
-    for name, value in network.lowered(params, torch.bfloat16).items():
+    params = resmlp.init(*SHAPE, generator(0, "init"), torch.float32)
+    for name, value in resmlp.lowered(params, torch.bfloat16).items():
         matrix = value.dim() == 2
         assert value.dtype == (torch.bfloat16 if matrix else torch.float32), name
 
@@ -302,7 +303,7 @@ def test_a_step_on_a_gpu_never_waits_for_a_value(precision, names, monkeypatch):
         pytest.skip("refused in bf16")
     specs = [resolve(s.replace(**changes)) for s in specs_of(seeds, names, precision="fp32")]
     monkeypatch.setattr(torch.func, "grad", forward_only)
-    one = network.init(*SHAPE, generator(0, "init"), torch.float32)
+    one = resmlp.init(*SHAPE, generator(0, "init"), torch.float32)
     with FakeTensorMode():
         params = {n: torch.empty(len(specs), *t.shape, device="cuda") for n, t in one.items()}
         moments = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in params.items()}

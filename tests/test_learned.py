@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from credit import estimator, network, rules
+from credit import rules
+from credit.networks import resmlp
 from credit.randomness import generator
-from credit.rules import Trace
+from credit.rules import Trace, estimator
 from credit.rules.learned import LearnedRule
 from credit.rules.state_bridge import StateBridge
 from credit.training.stack import Stack, arrange
@@ -65,18 +66,18 @@ class Trap(torch.autograd.Function):
 
 def set_trap(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, whatever gives a hidden gradient raises."""
-    honest = network.block_forward
+    honest = resmlp.block_forward
 
-    def trapped(params: network.Params, block: int, h: Tensor) -> network.BlockTrace:
+    def trapped(params: resmlp.Params, block: int, h: Tensor) -> resmlp.BlockTrace:
         trace = honest(params, block, h)
         return trace._replace(out=Trap.apply(trace.out))
 
     def refuse(*args):
         raise AssertionError("a hidden gradient was computed")
 
-    monkeypatch.setattr(network, "block_forward", trapped)
-    monkeypatch.setattr(network, "block_input_vjp", refuse)
-    monkeypatch.setattr(network, "hidden_gradients", refuse)
+    monkeypatch.setattr(resmlp, "block_forward", trapped)
+    monkeypatch.setattr(resmlp, "block_input_vjp", refuse)
+    monkeypatch.setattr(resmlp, "hidden_gradients", refuse)
 
 
 @pytest.mark.parametrize("one", VARIANTS, ids=lambda one: f"{one.rule} {one.code}")
@@ -194,9 +195,9 @@ def test_the_vector_field_finds_the_gradient_and_shuffled_targets_do_not():
         stack.step(*drawn(64))
     x, y = drawn(200)
     labels = y.expand(2, -1)
-    run = network.forward(stack.params, x)
-    error = network.output_error(run.logits, labels)
-    exact = network.hidden_gradients(stack.params, run, error)
+    run = resmlp.forward(stack.params, x)
+    error = resmlp.output_error(run.logits, labels)
+    exact = resmlp.hidden_gradients(stack.params, run, error)
     credits = stack.measured_credits(run, labels, error, exact[-1], exact)
     cosines = torch.stack([cosine(a, g).mean(-1) for a, g in zip(credits, exact, strict=True)])
     for row, one in enumerate(stack.specs):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from credit import estimator, rules
+from credit import rules
 from credit.randomness import generator
-from credit.rules import Trace
+from credit.rules import Trace, estimator
 from credit.rules.credit_bridge import CreditBridge
 from credit.rules.learned import LearnedRule, Rows, relative_error
 from credit.rules.state_bridge import StateBridge

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from credit import sweep
 from credit.spec import RunSpec
+from credit.sweep import sweep
 from credit.tracking.artifacts import log_dataset
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from credit import measures, network
+from credit import measures
 from credit.errors import CreditError
 from credit.measures import alignment, perturbation, validity, vectors
 from credit.measures.base import Options, Report, sample_losses
+from credit.networks import resmlp
 from credit.randomness import generator
 from credit.spec import RunSpec
 
@@ -25,7 +26,7 @@ def draw(*shape, key=0, dtype=torch.float64):
 
 def one_run(seed, dtype=torch.float64, embed_scale=1.0):
     """A network whose blocks do something: fc2 far from its near-zero initialisation."""
-    params = network.init(D_IN, WIDTH, CLASSES, DEPTH, generator(seed, "init"), dtype)
+    params = resmlp.init(D_IN, WIDTH, CLASSES, DEPTH, generator(seed, "init"), dtype)
     for block in range(DEPTH):
         params[f"blocks.{block}.fc2.weight"] *= 30
     params["embed.weight"] *= embed_scale
@@ -53,7 +54,7 @@ def report(credit_of, seeds=(7,), options=QUICK, runs=None, data=None, dtype=tor
     runs = runs or [one_run(seed, dtype) for seed in seeds]
     x, y = data or batch(dtype)
     return measures.measure(
-        network.stack(runs), x, y, credit_of, options, seeds, [False] * len(seeds)
+        resmlp.stack(runs), x, y, credit_of, options, seeds, [False] * len(seeds)
     )
 
 
@@ -65,12 +66,12 @@ def column(result, name):
 
 
 def test_hidden_gradients_equal_autograd():
-    params, (x, y) = network.stack([one_run(1), one_run(2)]), batch()
-    run = network.forward(params, x)
-    exact_grads = network.hidden_gradients(params, run, network.output_error(run.logits, y))
+    params, (x, y) = resmlp.stack([one_run(1), one_run(2)]), batch()
+    run = resmlp.forward(params, x)
+    exact_grads = resmlp.hidden_gradients(params, run, resmlp.output_error(run.logits, y))
     for layer, h in enumerate(run.hiddens):
         leaf = h.detach().requires_grad_()
-        sample_losses(network.tail(params, leaf, layer), y).sum().backward()
+        sample_losses(resmlp.tail(params, leaf, layer), y).sum().backward()
         torch.testing.assert_close(exact_grads[layer], leaf.grad, rtol=1e-10, atol=1e-13)
 
 
@@ -160,12 +161,12 @@ def test_alignment_is_the_mean_over_samples_of_cosines_of_one_sample_gradients()
     params, (x, y) = one_run(7), batch()
     credits = draw(DEPTH + 1, SAMPLES, WIDTH, key=5)
     (result,) = report(lambda *_: [a.unsqueeze(0) for a in credits], runs=[params])
-    run = network.forward(params, x)
+    run = resmlp.forward(params, x)
     for layer in range(DEPTH + 1):
         cos = []
         for n in range(SAMPLES):
             h = run.hiddens[layer][n : n + 1].detach().requires_grad_()
-            loss = F.cross_entropy(network.tail(params, h, layer), y[n : n + 1])
+            loss = F.cross_entropy(resmlp.tail(params, h, layer), y[n : n + 1])
             (grad,) = torch.autograd.grad(loss, h)
             cos.append(F.cosine_similarity(grad[0], credits[layer, n], dim=0, eps=0).item())
         row, cos = result.layers[layer], torch.tensor(cos, dtype=torch.float64)
@@ -180,7 +181,7 @@ def test_alignment_is_the_mean_over_samples_of_cosines_of_one_sample_gradients()
 
 
 def test_credit_that_is_exact_by_construction_is_marked_at_the_last_layer_only():
-    params, (x, y) = network.stack([one_run(7), one_run(7)]), batch()
+    params, (x, y) = resmlp.stack([one_run(7), one_run(7)]), batch()
     fa, dfa = measures.measure(params, x, y, noisy, QUICK, [7, 7], [True, False])
     assert column(fa, "exact_by_construction") == [False] * DEPTH + [True]
     assert not any(column(dfa, "exact_by_construction"))
@@ -295,7 +296,7 @@ def test_nudge_controls_bracket_the_rule():
 
 
 def test_relative_steps_scale_with_the_hidden_state():
-    h0 = network.embed(one_run(7), batch()[0]).norm(dim=-1)
+    h0 = resmlp.embed(one_run(7), batch()[0]).norm(dim=-1)
     (absolute,) = report(exact, options=Options(directions=1, nudge_eta=1e-5))
     (relative,) = report(exact, options=Options(directions=1, nudge_eta=1e-5, relative_steps=True))
     ratio = relative.metrics["nudge/h00"] / absolute.metrics["nudge/h00"]
@@ -310,7 +311,7 @@ def test_scale_and_growth_of_blocks_that_add_a_constant():
     for block in range(DEPTH):
         params[f"blocks.{block}.fc2.weight"].zero_()
         params[f"blocks.{block}.fc2.bias"].fill_(10.0**block)
-    h = [network.embed(params, batch()[0])]
+    h = [resmlp.embed(params, batch()[0])]
     for block in range(DEPTH):
         h.append(h[-1] + 10.0**block)
     (result,) = report(lambda *a: [2 * g for g in exact(*a)], runs=[params])
@@ -481,13 +482,13 @@ def test_runs_of_one_seed_share_their_directions():
 def test_credit_may_use_autograd():
     """Learned rules differentiate their estimator: the ambient gradient mode is theirs."""
     _, y = batch()
-    params = network.stack([one_run(7)])
+    params = resmlp.stack([one_run(7)])
 
     def by_autograd(run, error, grad_out, hidden_grads):
         credits = []
         for layer, h in enumerate(run.hiddens):
             leaf = h.detach().requires_grad_()
-            loss = sample_losses(network.tail(params, leaf, layer), y).sum()
+            loss = sample_losses(resmlp.tail(params, leaf, layer), y).sum()
             credits.append(torch.autograd.grad(loss, leaf)[0])
         return credits
 
@@ -519,7 +520,7 @@ def test_options_come_from_the_run_specification():
 
 
 def test_impossible_requests_are_refused():
-    params, (x, y) = network.stack([one_run(7)]), batch()
+    params, (x, y) = resmlp.stack([one_run(7)]), batch()
     with pytest.raises(CreditError, match="2 seeds"):
         measures.measure(params, x, y, exact, QUICK, [1, 2], [False])
     with pytest.raises(CreditError, match="must return 4 tensors"):

@@ -17,12 +17,13 @@ from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND, INTERNAL_ERROR
 from safetensors.torch import load_file, save_file
 
-from credit import serving, sweep
+from credit import serving
 from credit.data import load
 from credit.errors import CreditError
-from credit.remeasuring import remeasure
+from credit.finished.remeasuring import remeasure
 from credit.serving import Classifier, sample_of
 from credit.spec import RunSpec
+from credit.sweep import sweep
 from credit.tracking import models as network_models
 from credit.tracking import sending
 from credit.tracking.reader import connect

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from credit import sweep, tracked_stack
 from credit.errors import CreditError
 from credit.spec import RunSpec
+from credit.sweep import sweep, tracked_stack
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from tests.server import Server

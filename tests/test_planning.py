@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from credit import networks, planning, sweep, tracked_stack
 from credit.data import load
 from credit.errors import CreditError
-from credit.planning import MAX_RUNS, SHARE, check, footprint, memory_needed, plan
 from credit.rules import Rule, Shape
 from credit.spec import RunSpec
+from credit.sweep import networks, planning, sweep, tracked_stack
+from credit.sweep.planning import MAX_RUNS, SHARE, check, footprint, memory_needed, plan
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from credit.training.stack import Stack, arrange

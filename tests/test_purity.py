@@ -13,7 +13,7 @@ from credit import rules
 from credit.errors import CreditError
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.training import checkpoint, trial
 from credit.training.stack import Stack
 

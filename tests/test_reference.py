@@ -1,4 +1,4 @@
-"""The reference trainer against plain autograd, and `credit.network` against the reference."""
+"""The reference trainer against plain autograd, and `networks.resmlp` against the reference."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit import network
+from credit.networks import resmlp
 from tests import reference
 from tests.reference import LOCAL_RULES, Recipe, ResMLP
 
@@ -27,13 +27,13 @@ def make_params(
     seed: int = 0, alpha: float | None = None, terminal_norm: bool = True
 ) -> dict[str, Tensor]:
     """Parameters far from their initial values, so that no term is small or exactly 0 or 1."""
-    params = network.init(
+    params = resmlp.init(
         D_IN, WIDTH, CLASSES, DEPTH, stream(seed), torch.float64, alpha, terminal_norm
     )
     noise = stream(seed + 1000)
     return {
         name: p
-        if name == network.ALPHA
+        if name == resmlp.ALPHA
         else p + 0.3 * torch.randn(p.shape, generator=noise, dtype=torch.float64)
         for name, p in params.items()
     }
@@ -133,7 +133,7 @@ def test_reference_local_head_gradient_is_exact(rule):
     model, plain = ResMLP.from_params(params), ResMLP.from_params(params)
     reference.accumulate_gradients(model, X, Y, Recipe(rule, k=DEPTH), make_feedback(rule))
     F.cross_entropy(plain(X), Y).backward()
-    for name in network.HEAD:
+    for name in resmlp.HEAD:
         close(_grad(model, name), _grad(plain, name))
 
 
@@ -150,11 +150,11 @@ def test_reference_clips_blocks_but_neither_embed_nor_head(clip):
     reference.accumulate_gradients(free, X, Y, Recipe("dfa", DEPTH, clip=math.inf), feedback)
     reference.accumulate_gradients(clipped, X, Y, Recipe("dfa", DEPTH, clip=clip), feedback)
     for block in range(DEPTH):
-        names = network.block_names(block)
+        names = resmlp.block_names(block)
         norm = torch.cat([_grad(free, n).flatten() for n in names]).norm()
         for name in names:
             close(_grad(clipped, name), _grad(free, name) * min(1.0, clip / (norm + 1e-6)))
-    for name in ("embed.weight", "embed.bias", *network.HEAD):
+    for name in ("embed.weight", "embed.bias", *resmlp.HEAD):
         close(_grad(clipped, name), _grad(free, name))
 
 
@@ -263,7 +263,7 @@ def test_reference_leaves_its_arguments_and_the_global_generator(no_global_gener
     assert all(torch.equal(before[name], p) for name, p in params.items())
 
 
-# ------------------------------------------------------------------ credit.network
+# ------------------------------------------------------------------ credit.networks.resmlp
 
 
 KINDS = {
@@ -281,8 +281,8 @@ KINDS = {
     ],
     ids=", ".join,
 )
-def case(request) -> tuple[network.Params, Tensor, Tensor, list[tuple[ResMLP, Tensor, Tensor]]]:
-    """Parameters, inputs and labels as `credit.network` takes them, and run by run beside it."""
+def case(request) -> tuple[resmlp.Params, Tensor, Tensor, list[tuple[ResMLP, Tensor, Tensor]]]:
+    """Parameters, inputs and labels as `networks.resmlp` takes them, and run by run beside it."""
     kind, together = request.param
     runs = [make_params(seed, **options) for seed, options in enumerate(KINDS[kind])]
     if together == "one run":
@@ -296,7 +296,7 @@ def case(request) -> tuple[network.Params, Tensor, Tensor, list[tuple[ResMLP, Te
         ys = [Y, Y.flip(0), (Y + 1) % CLASSES]
         x = torch.stack(xs)
     models = [ResMLP.from_params(run) for run in runs]
-    return network.stack(runs), x, torch.stack(ys), list(zip(models, xs, ys, strict=True))
+    return resmlp.stack(runs), x, torch.stack(ys), list(zip(models, xs, ys, strict=True))
 
 
 def per_run(values: Tensor, runs: list) -> list[Tensor]:
@@ -311,21 +311,21 @@ def check(values: Tensor, expected: list[Tensor]) -> None:
 
 def test_network_forward(case):
     params, x, _, runs = case
-    out = network.forward(params, x)
+    out = resmlp.forward(params, x)
     check(out.logits, [model(x) for model, x, _ in runs])
     assert len(out.hiddens) == DEPTH + 1
     for level, hidden in enumerate(out.hiddens):
         check(hidden, [model.hiddens(x)[level] for model, x, _ in runs])
     for block, trace in enumerate(out.blocks):
         check(trace.out, [model.blocks[block](model.hiddens(x)[block]) for model, x, _ in runs])
-    assert torch.equal(network.embed(params, x), out.hiddens[0])
+    assert torch.equal(resmlp.embed(params, x), out.hiddens[0])
 
 
 def test_network_tail_from_every_hidden_state(case):
     params, x, _, _ = case
-    out = network.forward(params, x)
+    out = resmlp.forward(params, x)
     for level, hidden in enumerate(out.hiddens):
-        close(network.tail(params, hidden, level), out.logits)
+        close(resmlp.tail(params, hidden, level), out.logits)
 
 
 def test_network_output_error_is_the_gradient_at_the_logits(case):
@@ -336,13 +336,13 @@ def test_network_output_error_is_the_gradient_at_the_logits(case):
         F.cross_entropy(logits, labels, reduction="sum").backward()
         assert logits.grad is not None
         expected.append(logits.grad)
-    check(network.output_error(network.forward(params, x).logits, y), expected)
+    check(resmlp.output_error(resmlp.forward(params, x).logits, y), expected)
 
 
 def test_network_hidden_gradients(case):
     params, x, y, runs = case
-    out = network.forward(params, x)
-    grads = network.hidden_gradients(params, out, network.output_error(out.logits, y) / BATCH)
+    out = resmlp.forward(params, x)
+    grads = resmlp.hidden_gradients(params, out, resmlp.output_error(out.logits, y) / BATCH)
     expected = [reference.hidden_gradients(*run) for run in runs]
     assert len(grads) == DEPTH + 1
     for level, grad in enumerate(grads):
@@ -351,10 +351,10 @@ def test_network_hidden_gradients(case):
 
 def test_network_head_grads_and_input_vjp(case):
     params, x, y, runs = case
-    out = network.forward(params, x)
-    error = network.output_error(out.logits, y) / BATCH
-    grads = network.head_grads(params, out.last, error)
-    assert tuple(grads) == network.head_names(params)
+    out = resmlp.forward(params, x)
+    error = resmlp.output_error(out.logits, y) / BATCH
+    grads = resmlp.head_grads(params, out.last, error)
+    assert tuple(grads) == resmlp.head_names(params)
     assert set(grads) == {name for name in params if name.startswith("out_")}
     at_input = []
     for model, inputs, labels in runs:
@@ -364,17 +364,17 @@ def test_network_head_grads_and_input_vjp(case):
         at_input.append(hidden.grad)
     for name, grad in grads.items():
         check(grad, [_grad(model, name) for model, _, _ in runs])
-    check(network.head_input_vjp(params, out.last, error), at_input)
+    check(resmlp.head_input_vjp(params, out.last, error), at_input)
 
 
 @pytest.mark.parametrize("block", range(DEPTH))
 def test_network_block_grads_and_input_vjp(case, block):
     """Both against autograd of <f_l(h_l), c> and <h_l + f_l(h_l), c> for a random c."""
     params, x, _, runs = case
-    trace = network.block_forward(params, block, network.forward(params, x).hiddens[block])
+    trace = resmlp.block_forward(params, block, resmlp.forward(params, x).hiddens[block])
     cotangent = draw(*trace.out.shape, seed=33)
-    grads = network.block_grads(params, block, trace, cotangent)
-    assert tuple(grads) == network.block_names(block)
+    grads = resmlp.block_grads(params, block, trace, cotangent)
+    assert tuple(grads) == resmlp.block_names(block)
     at_input = []
     for (model, inputs, _), c in zip(runs, per_run(cotangent, runs), strict=True):
         hidden = model.hiddens(inputs)[block].detach().requires_grad_()
@@ -383,22 +383,22 @@ def test_network_block_grads_and_input_vjp(case, block):
         at_input.append(hidden.grad + c)
     for name, grad in grads.items():
         check(grad, [_grad(model, name) for model, _, _ in runs])
-    check(network.block_input_vjp(params, block, trace, cotangent), at_input)
+    check(resmlp.block_input_vjp(params, block, trace, cotangent), at_input)
 
 
 def test_network_names_are_the_module_s():
     for options in ({}, {"alpha": 0.3}, {"terminal_norm": False}):
         params, model = make_params(**options), ResMLP(D_IN, WIDTH, CLASSES, DEPTH, **options)
-        assert set(params) - {network.ALPHA} == set(model.state_dict())
-        assert (network.ALPHA in params) == ("alpha" in options)
-        assert network.depth_of(params) == DEPTH
+        assert set(params) - {resmlp.ALPHA} == set(model.state_dict())
+        assert (resmlp.ALPHA in params) == ("alpha" in options)
+        assert resmlp.depth_of(params) == DEPTH
 
 
 def test_phi_is_linear_at_alpha_0_and_tanh_at_1():
     pre = draw(BATCH, WIDTH)
 
     def phi(alpha: float | list[float], z: Tensor) -> Tensor:
-        return network.activate({network.ALPHA: torch.tensor(alpha).double()}, z)
+        return resmlp.activate({resmlp.ALPHA: torch.tensor(alpha).double()}, z)
 
     assert torch.equal(phi(0.0, pre), pre)
     close(phi(1.0, pre), pre.tanh())
@@ -411,34 +411,34 @@ def test_phi_is_linear_at_alpha_0_and_tanh_at_1():
 def test_a_block_of_a_linear_network_is_linear_in_its_standardised_state():
     params = make_params(alpha=0.0)
     h = draw(2, WIDTH)
-    one, other = (network.standardise(row[None]).out for row in h)
+    one, other = (resmlp.standardise(row[None]).out for row in h)
     between = 0.3 * one + 0.7 * other  # a standardised state of another scale
-    names = network.block_names(0)
+    names = resmlp.block_names(0)
     free = params | {names[0]: params[names[0]] * 0}  # scale 0: what does not depend on the state
-    constant = network.block_forward(free, 0, h[:1]).out
-    first, second = (network.block_forward(params, 0, row[None]).out for row in h)
-    at_between = network.block_forward(params, 0, between).out - constant
-    spread = (between.square().mean() - between.mean().square() + network.LN_EPS).sqrt()
+    constant = resmlp.block_forward(free, 0, h[:1]).out
+    first, second = (resmlp.block_forward(params, 0, row[None]).out for row in h)
+    at_between = resmlp.block_forward(params, 0, between).out - constant
+    spread = (between.square().mean() - between.mean().square() + resmlp.LN_EPS).sqrt()
     close(at_between * spread, 0.3 * (first - constant) + 0.7 * (second - constant))
 
 
 def test_networks_of_one_seed_differ_in_their_kind_alone():
     """Same draws with and without phi and terminal norm: differences are the kind's."""
-    base = network.init(D_IN, WIDTH, CLASSES, DEPTH, stream(), torch.float64)
+    base = resmlp.init(D_IN, WIDTH, CLASSES, DEPTH, stream(), torch.float64)
     for alpha, terminal_norm in ((0.5, True), (None, False), (0.0, False)):
-        other = network.init(
+        other = resmlp.init(
             D_IN, WIDTH, CLASSES, DEPTH, stream(), torch.float64, alpha, terminal_norm
         )
         shared = other.keys() & base.keys()
         assert all(torch.equal(base[name], other[name]) for name in shared)
-        assert base.keys() - shared == (set() if terminal_norm else set(network.HEAD[:2]))
-        assert other.keys() - shared == (set() if alpha is None else {network.ALPHA})
+        assert base.keys() - shared == (set() if terminal_norm else set(resmlp.HEAD[:2]))
+        assert other.keys() - shared == (set() if alpha is None else {resmlp.ALPHA})
 
 
 def test_network_init_has_the_distributions_of_torch_s_default():
     """Same bounds and spread as nn.Linear and LayerNorm; fc2 N(0, 0.01^2) with bias 0."""
     width, d_in = 128, 300
-    params = network.init(d_in, width, CLASSES, 2, stream(), torch.float32)
+    params = resmlp.init(d_in, width, CLASSES, 2, stream(), torch.float32)
     default = ResMLP(d_in, width, CLASSES, 2).state_dict()
     for name, p in params.items():
         assert p.shape == default[name].shape, name
@@ -471,7 +471,7 @@ def test_reference_learns_digits():
     width, depth = 32, 2
     accuracy = {}
     for rule in RULES:
-        params = network.init(64, width, 10, depth, stream(), torch.float64)
+        params = resmlp.init(64, width, 10, depth, stream(), torch.float64)
         columns = {"dfa": 10, "fa": width}.get(rule, 1)
         feedback = draw(depth, width, columns) / columns**0.5
         batches = [[(x[i], y[i]) for i in train.split(64)]] * 10

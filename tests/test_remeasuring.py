@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from credit import sweep
 from credit.errors import CreditError
-from credit.remeasuring import chosen, remeasure
+from credit.finished.remeasuring import chosen, remeasure
+from credit.sweep import sweep
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from tests.test_sweep import grid, run

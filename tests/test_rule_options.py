@@ -10,7 +10,7 @@ import pytest
 from credit import rules
 from credit.errors import CreditError
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.tracking.reader import connect
 
 ROOT = Path(__file__).parent.parent

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from credit import rule_source, rules
+from credit import rules
 from credit.errors import CreditError
-from credit.rules import Shape
+from credit.rules import Shape, source
 from credit.spec import RunSpec
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.training import trial
 from credit.training.cost import state_sizes
 
@@ -39,7 +39,7 @@ def written(
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, name, raising=False)
     linecache.clearcache()
-    for cached in (rule_source.digest, state_sizes):
+    for cached in (source.digest, state_sizes):
         cached.cache_clear()
     return name
 
@@ -58,31 +58,29 @@ def test_an_edit_makes_other_runs_and_a_comment_does_not(tmp_path, monkeypatch):
 def test_a_rule_may_be_written_in_another_encoding(tmp_path, monkeypatch):
     text = "# -*- coding: latin-1 -*-" + ONE.format(factor=1, comment="perchè")
     written(tmp_path, monkeypatch, text, encoding="latin-1")
-    assert len(rule_source.digest("mine:Mine")) == 16
+    assert len(source.digest("mine:Mine")) == 16
 
 
 def test_libraries_that_a_rule_derives_from_are_not_its_code(tmp_path, monkeypatch):
     text = ONE.format(factor=1, comment="")
     written(tmp_path, monkeypatch, text)
-    alone = rule_source.digest("mine:Mine")
+    alone = source.digest("mine:Mine")
     text = text.replace("class Mine(Rule)", "import abc\nclass Mine(Rule, abc.ABC)")
     written(tmp_path, monkeypatch, text)
-    derived = rule_source.digest("mine:Mine")
-    assert derived not in (alone, rule_source.NONE)
-    monkeypatch.setattr(rule_source, "_LIBRARIES", [])
-    rule_source.digest.cache_clear()
-    assert rule_source.digest("mine:Mine") != derived  # abc would count
-    monkeypatch.setattr(rule_source, "_LIBRARIES", [tmp_path])
-    rule_source.digest.cache_clear()
-    itself = rule_source.digest("mine:Mine")  # counts wherever it lies
-    assert itself not in (derived, rule_source.NONE)
+    derived = source.digest("mine:Mine")
+    assert derived not in (alone, source.NONE)
+    monkeypatch.setattr(source, "_LIBRARIES", [])
+    source.digest.cache_clear()
+    assert source.digest("mine:Mine") != derived  # abc would count
+    monkeypatch.setattr(source, "_LIBRARIES", [tmp_path])
+    source.digest.cache_clear()
+    itself = source.digest("mine:Mine")  # counts wherever it lies
+    assert itself not in (derived, source.NONE)
 
 
 def test_rules_of_the_package_and_rules_that_are_not_there_have_no_code_of_their_own():
-    assert {rule_source.digest(name) for name in (*rules.available(), "no.such:Rule")} == {
-        rule_source.NONE
-    }
-    assert len(rule_source.digest(EXAMPLE)) == 16
+    assert {source.digest(name) for name in (*rules.available(), "no.such:Rule")} == {source.NONE}
+    assert len(source.digest(EXAMPLE)) == 16
     assert RunSpec(rule="no.such:Rule").spec_hash != RunSpec(rule="no.such:Other").spec_hash
 
 
@@ -159,8 +157,8 @@ def test_the_code_of_a_rule_is_where_its_class_stands_and_what_it_derives_from(
         written(tmp_path, monkeypatch, ONE.format(factor=factor, comment=""), "inner")
         text = "from inner import Mine\n\nclass Own(Mine):\n    pass\n"
         written(tmp_path, monkeypatch, text, "outer")
-        return rule_source.digest("outer:Own")
+        return source.digest("outer:Own")
 
     first = digest(1)
     assert len(first) == 16 and digest(2) != first and digest(1) == first
-    assert rule_source.digest("outer:Mine") not in (rule_source.NONE, first)
+    assert source.digest("outer:Mine") not in (source.NONE, first)

@@ -18,8 +18,9 @@ from torch.func import vmap
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from credit import network, rules
+from credit import rules
 from credit.errors import CreditError
+from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
@@ -65,12 +66,12 @@ def batch(shape: Shape = SHAPE, n: int = N, seed: int = 0) -> tuple[Tensor, Tens
 X, Y = batch()
 
 
-def new_params(shape: Shape = SHAPE, seed: int = 0) -> network.Params:
+def new_params(shape: Shape = SHAPE, seed: int = 0) -> resmlp.Params:
     """As a run begins."""
-    return network.init(*shape, generator(seed, "init"), torch.float64)
+    return resmlp.init(*shape, generator(seed, "init"), torch.float64)
 
 
-def used_params(shape: Shape = SHAPE, seed: int = 0) -> network.Params:
+def used_params(shape: Shape = SHAPE, seed: int = 0) -> resmlp.Params:
     """Far from initialisation: no term is small, none is exactly 0 or 1."""
     source = generator(seed, "test noise")
     return {
@@ -88,14 +89,14 @@ def new_state(rule: Rule, shape: Shape = SHAPE, seed: int = 0, **changes) -> Sta
 
 def trace_of(
     rule: Rule,
-    params: network.Params,
+    params: resmlp.Params,
     x: Tensor = X,
     y: Tensor = Y,
     reduction: str | None = None,
 ) -> Trace:
     """What one step of the trainer shows `rule`; the reduction is the rule's own unless given."""
-    run = network.forward(params, x)
-    error = network.output_error(run.logits, y)
+    run = resmlp.forward(params, x)
+    error = resmlp.output_error(run.logits, y)
     if (reduction or rule.published_reduction) == "mean":
         error = error / len(x)
     return Trace(
@@ -103,21 +104,19 @@ def trace_of(
         logits=run.logits,
         labels=y,
         error=error,
-        grad_out=network.head_input_vjp(params, run.last, error),
-        hidden_grads=network.hidden_gradients(params, run, error)
-        if rule.reads_hidden_grads
-        else [],
+        grad_out=resmlp.head_input_vjp(params, run.last, error),
+        hidden_grads=resmlp.hidden_gradients(params, run, error) if rule.reads_hidden_grads else [],
         weights=params if rule.learned or rule.reads_weights else {},
     )
 
 
-def assign(stack: Stack, params: network.Params, row: int = 0) -> None:
+def assign(stack: Stack, params: resmlp.Params, row: int = 0) -> None:
     """Give one run of a stack other parameters."""
     for name, value in params.items():
         stack.params[name][row] = value
 
 
-def gradients(stack: Stack, x: Tensor = X, y: Tensor = Y) -> list[network.Params]:
+def gradients(stack: Stack, x: Tensor = X, y: Tensor = Y) -> list[resmlp.Params]:
     """Each run's clipped gradients in the stack's first step: Adam's first moment is a tenth."""
     assert stack.optimizer_steps == 0
     stack.step(x, y)
@@ -127,7 +126,7 @@ def gradients(stack: Stack, x: Tensor = X, y: Tensor = Y) -> list[network.Params
     ]
 
 
-def one_run(one: RunSpec, params: network.Params, x: Tensor = X, y: Tensor = Y) -> network.Params:
+def one_run(one: RunSpec, params: resmlp.Params, x: Tensor = X, y: Tensor = Y) -> resmlp.Params:
     """The gradients of a stack that holds this one run."""
     stack = Stack([one], SHAPE)
     assign(stack, params)
@@ -230,9 +229,9 @@ def test_exact_at_output_is_declared_by_those_that_are(rule):
 def test_hidden_gradients_are_not_zero_when_a_run_begins(rule):
     """A block whose last layer started at exactly 0 would leave nothing to align with."""
     stack = Stack([spec(next(n for n in NAMES if rules.get(n) == rule))], SHAPE)
-    run = network.forward(stack.params, X)
-    error = network.output_error(run.logits, Y.expand(1, -1))
-    for g in network.hidden_gradients(stack.params, run, error):
+    run = resmlp.forward(stack.params, X)
+    error = resmlp.output_error(run.logits, Y.expand(1, -1))
+    for g in resmlp.hidden_gradients(stack.params, run, error):
         assert g.norm(dim=-1).min() > 1e-3
 
 
@@ -251,7 +250,7 @@ def test_a_rule_that_sees_no_gradient_is_not_silently_backprop(name):
     by_bp, by_rule = gradients(stack, x, y)
     for part in ("embed.weight", "blocks.0.fc2.weight", "blocks.1.fc2.weight"):
         assert cosine(by_rule[part].flatten(), by_bp[part].flatten()).abs() < 0.5, part
-    for part in network.HEAD:
+    for part in resmlp.HEAD:
         close(by_rule[part], by_bp[part])
 
 
@@ -279,15 +278,15 @@ class Barrier(torch.autograd.Function):
         raise AssertionError("autograd went back through the blocks")
 
 
-def trace_with_graph(rule: Rule, params: network.Params) -> Trace:
+def trace_with_graph(rule: Rule, params: resmlp.Params) -> Trace:
     """Hidden states still tied together by a graph, with a `Barrier` on every block."""
-    hiddens = [network.embed(params, X).requires_grad_()]
+    hiddens = [resmlp.embed(params, X).requires_grad_()]
     for block in range(SHAPE.depth):
-        out = network.block_forward(params, block, hiddens[-1]).out
+        out = resmlp.block_forward(params, block, hiddens[-1]).out
         through = Barrier.apply(hiddens[-1] + out)
         assert isinstance(through, Tensor)
         hiddens.append(through)
-    logits = network.head(params, network.standardise(hiddens[-1]))
+    logits = resmlp.head(params, resmlp.standardise(hiddens[-1]))
     return trace_of(rule, params)._replace(hiddens=hiddens, logits=logits)
 
 
@@ -322,7 +321,7 @@ def test_local_means_that_a_step_needs_no_pass_back_through_the_blocks(name, mon
         raise AssertionError("backward pass through a block")
 
     stack = Stack([spec(name)], SHAPE)
-    monkeypatch.setattr(network, "block_input_vjp", refuse)
+    monkeypatch.setattr(resmlp, "block_input_vjp", refuse)
     if rules.get(name).local:
         stack.step(X, Y)
     else:
@@ -359,9 +358,9 @@ def test_only_reference_rules_are_shown_hidden_gradients(name, monkeypatch):
 def held_out(stack: Stack) -> list[Tensor]:
     """The credits that a measurement sees, (R, N, d) each: of per-sample errors."""
     labels = Y.expand(stack.size, -1)
-    run = network.forward(stack.params, X)
-    error = network.output_error(run.logits, labels)
-    grads = network.hidden_gradients(stack.params, run, error)
+    run = resmlp.forward(stack.params, X)
+    error = resmlp.output_error(run.logits, labels)
+    grads = resmlp.hidden_gradients(stack.params, run, error)
     return stack.measured_credits(run, labels, error, grads[-1], grads)
 
 
@@ -386,7 +385,7 @@ def test_block_l_trains_on_the_credit_that_the_rule_declares(name, reduction):
         reference.inner(output, reference.normalise(landing, one.credit_eps)).backward()
     reference.inner(model.embed(X), reference.normalise(credits[0], one.credit_eps)).backward()
     for part, p in model.named_parameters():
-        if part not in network.HEAD:
+        if part not in resmlp.HEAD:
             assert p.grad is not None
             torch.testing.assert_close(grads[part], p.grad, rtol=1e-8, atol=1e-12)
 
@@ -402,7 +401,7 @@ def test_showing_every_sample_twice_doubles_eps_at_most(name, reduction):
     eps, params = 0.01, used_params()
     twice = torch.cat([X, X]), torch.cat([Y, Y])
 
-    def at(eps: float, x: Tensor, y: Tensor) -> network.Params:
+    def at(eps: float, x: Tensor, y: Tensor) -> resmlp.Params:
         return one_run(
             spec(name, credit_eps=eps, credit_reduction=reduction, clip=NO_CLIP), params, x, y
         )
@@ -412,7 +411,7 @@ def test_showing_every_sample_twice_doubles_eps_at_most(name, reduction):
     other = at(eps if reduction == "mean" else 2 * eps, X, Y)
     for part, grad in doubled.items():
         torch.testing.assert_close(grad, same[part], rtol=1e-9, atol=1e-13)
-        if part not in network.HEAD:
+        if part not in resmlp.HEAD:
             assert (grad - other[part]).norm() > 1e-4 * grad.norm(), part
     direction_only = at(0.0, X, Y)
     for part, grad in at(0.0, *twice).items():
@@ -446,7 +445,7 @@ def test_the_penalty_keeps_residual_branches_small(name):
     stack = Stack([spec(name, lr=1e-2), spec(name, lr=1e-2, penalty=1.0)], SHAPE)
     for _ in range(100):
         stack.step(X, Y)
-    branches = [b.out.norm(dim=-1).mean(-1) for b in network.forward(stack.params, X).blocks]
+    branches = [b.out.norm(dim=-1).mean(-1) for b in resmlp.forward(stack.params, X).blocks]
     free, penalised = torch.stack(branches).sum(0)
     assert penalised < 0.5 * free
 
@@ -574,7 +573,7 @@ def test_fa_and_dfa_credit_sample_by_sample():
             close(credits[level][n], expected)
 
 
-def jacobians(params: network.Params, h: list[Tensor]) -> list[Tensor]:
+def jacobians(params: resmlp.Params, h: list[Tensor]) -> list[Tensor]:
     """∂h_{l+1}/∂h_l = I + ∂f_l/∂h_l at one sample's hidden states, (d, d) each, by autograd."""
     model = ResMLP.from_params(params)
     blocks: list[Callable[[Tensor], Tensor]] = [
@@ -586,7 +585,7 @@ def jacobians(params: network.Params, h: list[Tensor]) -> list[Tensor]:
     ]
 
 
-def head_jacobian(params: network.Params, h: Tensor) -> Tensor:
+def head_jacobian(params: resmlp.Params, h: Tensor) -> Tensor:
     """∂logits/∂h_L at one sample, (C, d)."""
     return torch.autograd.functional.jacobian(ResMLP.from_params(params).head, h)
 
@@ -625,9 +624,9 @@ SAME_X, OTHER_Y = X[:1].expand(4, -1), torch.tensor([0, 1, 4, 2])
 """Samples with one h_L, hence one head Jacobian, and different errors."""
 
 
-def matched_feedback(params: network.Params) -> tuple[Tensor, Tensor]:
+def matched_feedback(params: resmlp.Params) -> tuple[Tensor, Tensor]:
     """fa's B_fa (1, d, d) and (∂logits/∂h_L)^T (1, d, C), at the h_L that all of SAME_X share."""
-    to_head = head_jacobian(params, network.forward(params, SAME_X).hiddens[-1][0])
+    to_head = head_jacobian(params, resmlp.forward(params, SAME_X).hiddens[-1][0])
     return new_state(rules.get("fa"), ONE)["feedback"], to_head.T[None]
 
 
@@ -649,13 +648,13 @@ def test_with_one_block_matched_fa_and_dfa_train_alike():
     params = used_params(ONE)
     feedback, to_head = matched_feedback(params)
 
-    def grads(name: str, matrices: Tensor) -> network.Params:
+    def grads(name: str, matrices: Tensor) -> resmlp.Params:
         stack = Stack([spec(name, ONE, credit_reduction="mean", credit_eps=1e-3)], ONE)
         assign(stack, params)
         stack.rule_state(0)["feedback"].copy_(matrices)
         return gradients(stack, SAME_X, OTHER_Y)[0]
 
-    def agree(a: network.Params, b: network.Params, part: str) -> bool:
+    def agree(a: resmlp.Params, b: resmlp.Params, part: str) -> bool:
         return torch.allclose(a[part], b[part], rtol=1e-9, atol=1e-13)
 
     by_fa, as_embed, as_block = (
@@ -665,7 +664,7 @@ def test_with_one_block_matched_fa_and_dfa_train_alike():
     )
     for part in ("embed.weight", "embed.bias"):
         assert agree(by_fa, as_embed, part) and not agree(by_fa, as_block, part)
-    for part in network.block_names(0):
+    for part in resmlp.block_names(0):
         assert agree(by_fa, as_block, part) and not agree(by_fa, as_embed, part)
     identity = torch.eye(ONE.width, dtype=torch.float64)[None]
     by_identity = grads("fa", identity)
@@ -751,7 +750,7 @@ def test_a_rule_from_elsewhere_trains_and_its_credit_lands_where_it_says(
 
 def test_every_rule_is_shown_the_hidden_states(elsewhere):
     stack = Stack([spec(f"{elsewhere}.mine:ReadsHiddens")], SHAPE)
-    hiddens = network.forward(stack.params, X).hiddens
+    hiddens = resmlp.forward(stack.params, X).hiddens
     for a, h in zip(held_out(stack), hiddens, strict=True):
         assert torch.equal(a, h.roll(1, -1))
     stack.step(X, Y)
@@ -820,7 +819,7 @@ def test_a_sample_without_error_has_no_credit_and_no_nan(name, eps):
     grads = one_run(spec(name, credit_eps=eps), params, X, torch.full((N,), 2))
     for part, grad in grads.items():
         assert grad.isfinite().all(), part
-        if name in FIXED or part in network.HEAD:
+        if name in FIXED or part in resmlp.HEAD:
             assert torch.equal(grad, torch.zeros_like(grad)), part
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from credit import sweep, tracked_stack
 from credit.measures.base import Probe
 from credit.spec import RunSpec
+from credit.sweep import sweep, tracked_stack
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from credit.training import checkpoint

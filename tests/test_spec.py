@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from credit import rules
 from credit import spec as spec_module
 from credit.errors import CreditError
-from credit.rule_names import run_name
+from credit.rules.names import run_name
 from credit.spec import (
     LEARNED_FIELDS,
     MEMBER_FIELDS,
@@ -24,7 +24,7 @@ from credit.spec import (
     format_value,
     parse_value,
 )
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.tracking.marks import SPEC
 
 RESULTS = Path(__file__).parents[1] / "results"

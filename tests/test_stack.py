@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from credit import network
+from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import RunSpec
@@ -49,11 +49,11 @@ def train(stack: Stack, data) -> None:
             stack.step(x, y)
 
 
-def run_params(stack: Stack, row: int) -> network.Params:
+def run_params(stack: Stack, row: int) -> resmlp.Params:
     return {name: p[row].clone() for name, p in stack.params.items()}
 
 
-def reference_of(one: RunSpec, stack: Stack, start: network.Params, row: int, data):
+def reference_of(one: RunSpec, stack: Stack, start: resmlp.Params, row: int, data):
     recipe = reference.Recipe(
         rule=one.rule,
         k=one.k,
@@ -92,7 +92,7 @@ def assert_equal_to_the_reference(specs: list[RunSpec]) -> None:
     for row, one in enumerate(specs):
         expected = reference_of(one, stack, starts[row], row, data).params
         trained = run_params(stack, row)
-        assert torch.equal(trained.pop(network.ALPHA, NONE), starts[row].get(network.ALPHA, NONE))
+        assert torch.equal(trained.pop(resmlp.ALPHA, NONE), starts[row].get(resmlp.ALPHA, NONE))
         assert trained.keys() == expected.keys()
         for name, value in trained.items():
             torch.testing.assert_close(
@@ -123,7 +123,7 @@ def test_gelu_without_terminal_norm_equals_the_reference_loop():
 @pytest.mark.parametrize("alpha", [0.1, 1 / 3])
 def test_alpha_is_as_exact_as_the_run_s_precision(alpha):
     stack = Stack([spec(activation="phi", alpha=alpha)], SHAPE)
-    assert stack.params[network.ALPHA].item() == alpha
+    assert stack.params[resmlp.ALPHA].item() == alpha
 
 
 def test_losses_and_accuracies_equal_the_reference_loop():

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from credit import rules, sweep
+from credit import rules
 from credit.data import load
 from credit.rules import Shape
 from credit.spec import RunSpec
+from credit.sweep import sweep
 from credit.training.cost import costs
 from credit.training.loop import train
 from credit.training.measuring import measure_held_out

@@ -6,10 +6,10 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from credit import sweep
 from credit.data import load
 from credit.errors import CreditError
 from credit.spec import RunSpec
+from credit.sweep import sweep
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from credit.training.stack import Stack, arrange

@@ -18,9 +18,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file, save_file
 
-from credit import run_queue, state, sweep, tracked_stack
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
+from credit.sweep import queue, state, sweep, tracked_stack
 from credit.tracking.reader import connect
 from credit.tracking.store import Store, open_store
 from credit.tracking.writer import Busy, Writer, finish, open_child, open_parent
@@ -319,7 +319,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
 import test_sweep
-from credit import tracked_stack
+from credit.sweep import tracked_stack
 tracked_stack.CHECKPOINT_SECONDS = 0.0
 test_sweep.run(test_sweep.grid(epochs=60))
 """
@@ -411,7 +411,7 @@ def test_a_full_disk_ends_a_sweep_with_a_word_and_it_goes_on_when_there_is_room(
 def test_a_signal_before_training_leaves_no_run_running(at, monkeypatch):
     """It comes while the children are made."""
     made = []
-    real = run_queue.open_child
+    real = queue.open_child
 
     def signalled(*args):
         made.append(real(*args))
@@ -419,13 +419,13 @@ def test_a_signal_before_training_leaves_no_run_running(at, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
         return made[-1]
 
-    monkeypatch.setattr(run_queue, "open_child", signalled)
+    monkeypatch.setattr(queue, "open_child", signalled)
     with pytest.raises(tracked_stack.Stopped, match="SIGTERM"):
         run(grid())
     runs = connect().runs()
     assert sorted(runs["run_id"]) == sorted(made) and len(made) == at
     assert set(runs["status"]) == set(connect().parents()["status"]) == {"KILLED"}
-    monkeypatch.setattr(run_queue, "open_child", real)
+    monkeypatch.setattr(queue, "open_child", real)
     assert set(made) < set(run(grid()).run_ids.values())
 
 
@@ -442,9 +442,9 @@ def test_what_is_claimed_beside_another_process_does_not_stay_running(monkeypatc
     def signalled(_: float) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(run_queue, "open_child", contended)
+    monkeypatch.setattr(queue, "open_child", contended)
     clock = SimpleNamespace(sleep=signalled, monotonic=time.monotonic)
-    monkeypatch.setattr(run_queue, "time", clock)
+    monkeypatch.setattr(queue, "time", clock)
     with pytest.raises(tracked_stack.Stopped, match="SIGTERM"):
         run(grid()[:2])
     assert list(connect().runs()["run_id"]) == made
@@ -526,8 +526,8 @@ def test_a_store_that_does_not_answer_once_ends_no_sweep(monkeypatch):
 
     for name in ("leads", "log_children"):
         blip(name)
-    no_wait = run_queue.tenacity.wait_none()
-    monkeypatch.setattr(run_queue.tenacity, "wait_exponential", lambda **_: no_wait)
+    no_wait = queue.tenacity.wait_none()
+    monkeypatch.setattr(queue.tenacity, "wait_exponential", lambda **_: no_wait)
     run(grid()[:1])
     assert failed == ["leads", "log_children"]
     assert set(connect().parents()["status"]) == {"FINISHED"}
@@ -599,7 +599,7 @@ def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone(monke
     good = RunSpec(**{**BASE, "rule": "dfa", "k": 2})
     mild, bad = (good.replace(rule=f"tests.exploding:{r}") for r in ("Harmless", "Exploding"))
     outcome = run([good, bad], kind="pair")
-    label = run_queue.label(sweep.resolve(bad))
+    label = queue.label(sweep.resolve(bad))
     assert label.startswith("Exploding k2 s42 (") and list(outcome.failures) == [label]
     reason = outcome.failures[label]
     assert re.fullmatch(
@@ -623,7 +623,7 @@ def test_runs_of_one_name_fail_each_for_itself():
     both = [bad, bad.replace(width=24)]
     outcome = run(both)
     assert len({spec.name for spec in both}) == 1
-    assert set(outcome.failures) == {run_queue.label(sweep.resolve(spec)) for spec in both}
+    assert set(outcome.failures) == {queue.label(sweep.resolve(spec)) for spec in both}
     assert run(both).failures == outcome.failures
 
 

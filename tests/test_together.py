@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from credit import sweep
 from credit.spec import RunSpec
+from credit.sweep import sweep
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from tests.test_sweep import BASE, assert_complete_histories, assert_equal_weights, weights
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("tracking_store")
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {root!r})
-from credit import run_queue, tracked_stack
+from credit.sweep import queue, tracked_stack
 from tests import test_together
-run_queue.POLL_SECONDS = 0.2
+queue.POLL_SECONDS = 0.2
 if {slow}:
     real = tracked_stack.train
     def train(stack, data, start, on_step, pause):

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from credit import run_queue
 from credit.errors import CreditError
 from credit.spec import RunSpec, field_types
+from credit.sweep import queue
 from credit.tracking import history as history_module
 from credit.tracking import marks, rows, runs, sending, store
 from credit.tracking.journal import Journal
@@ -211,7 +211,7 @@ def test_damaged_lines_of_a_journal_are_left_out(line, tmp_path):
 def test_a_run_that_was_deleted_for_good_is_no_outage(opened):
     began = time.monotonic()
     with pytest.raises(CreditError, match=r"refuses it .*0{32}.*run the same command again"):
-        run_queue.patiently(opened, lambda: opened.client.get_run("0" * 32))
+        queue.patiently(opened, lambda: opened.client.get_run("0" * 32))
     assert time.monotonic() - began < 10
 
 

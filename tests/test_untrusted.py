@@ -25,12 +25,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from credit import sweep
 from credit.data import fallback, load
 from credit.data.files import DataUnavailable
 from credit.errors import CreditError
 from credit.report import publish
 from credit.spec import RunSpec
+from credit.sweep import sweep
 from credit.tracking.artifacts import harmless, markdown
 from credit.tracking.journal import Journal
 from credit.tracking.marks import IMPORTED_FROM, NOTE, REASON

@@ -12,7 +12,8 @@ import sys
 import pytest
 import torch
 
-from credit import network, rules
+from credit import rules
+from credit.networks import resmlp
 from credit.rules import Trace
 from tests.reference import ResMLP, hidden_gradients
 from tests.test_documents import ROOT, commands, newcomer, run, shortened  # noqa: F401
@@ -79,7 +80,7 @@ def test_the_conformance_suite_of_all_rules_passes_on_the_example(name):
 # ------------------------------------------------------------------ the example itself
 
 
-def example_trace(params: network.Params, n: int = len(X)) -> Trace:
+def example_trace(params: resmlp.Params, n: int = len(X)) -> Trace:
     return trace_of(rules.get(EXAMPLE), params, X[:n], Y[:n])
 
 
@@ -106,9 +107,9 @@ def test_it_sees_no_more_of_the_block_weights_than_signs_and_norms():
     trace = example_trace(params)
     first = rule.credit({}, trace)
     # the way back is a function of the slopes as well: those of `params` in both
-    forward = network.block_forward
+    forward = resmlp.block_forward
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "block_forward", lambda _, b, h: forward(params, b, h))
+        patch.setattr(resmlp, "block_forward", lambda _, b, h: forward(params, b, h))
         second = rule.credit({}, trace._replace(weights=other))
     for a, b in zip(first, second, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)

@@ -53,7 +53,7 @@ from credit.lab.frame import Cell
 from credit.lab.looks import RULES
 from credit.lab.protocol import direction_quality, ladder_checks, reference_validity
 from credit.lab.source import Source
-from credit.network_size import HELD_OUT
+from credit.networks.size import HELD_OUT
 from credit.spec import RunSpec
 
 BESIDE = ("bp", "oracle")
@@ -263,11 +263,11 @@ def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict
     """
     import torch  # here and below: reading results needs none of it
 
-    from credit import planning
     from credit.data import load
     from credit.data.batches import held_out
     from credit.measures.frozen_init import of_seeds, summary
-    from credit.networks import shape_of
+    from credit.sweep import planning
+    from credit.sweep.networks import shape_of
     from credit.training import trial
 
     deep = max(specs, key=lambda spec: spec.depth)

@@ -72,11 +72,11 @@ def measured(specs: Sequence[RunSpec]) -> pd.DataFrame:
     """
     import torch  # here and below: reading results needs none of it
 
-    from credit import planning
     from credit.data import load
     from credit.data.batches import held_out
     from credit.measures.frozen_init import of_seeds
-    from credit.networks import shape_of
+    from credit.sweep import planning
+    from credit.sweep.networks import shape_of
 
     first, samples = specs[0], specs[0].measure_samples
     data = load(first.dataset)

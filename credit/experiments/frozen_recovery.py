@@ -129,7 +129,9 @@ def grid(chosen: Options) -> list[RunSpec]:
     started = references(chosen)
     if chosen["run_id"] == NONE:
         return started
-    from credit.sweep import resolve  # here: it loads torch, which reading results does not need
+    from credit.sweep.sweep import (
+        resolve,
+    )  # here: it loads torch, which reading results does not need
 
     own = arms(chosen, started)
     return [*(one for one in started if one.device == resolve(own[0]).device), *own]
@@ -144,7 +146,7 @@ def references(chosen: Options) -> list[RunSpec]:
         CreditError: an option is not valid.
     """
     if chosen["run_id"] != NONE:
-        from credit.starting import trained_whole  # here: it loads torch and MLflow
+        from credit.finished.starting import trained_whole  # here: it loads torch and MLflow
 
         return [trained_whole(chosen["run_id"])]
     common = fields(chosen)
@@ -164,7 +166,7 @@ def on_network(given: Options) -> Options:
     """Return the options with what the network of `run_id` settles."""
     if given.get("run_id", PRESET) in (PRESET, NONE):
         return given
-    from credit.starting import on_network_of  # here: it loads torch and MLflow
+    from credit.finished.starting import on_network_of  # here: it loads torch and MLflow
 
     own = [name for name in INHERITED if name not in EXPERIMENT.fixed]
     return on_network_of(given["run_id"], given, own)

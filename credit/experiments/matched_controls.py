@@ -42,7 +42,7 @@ from credit.lab.frame import Cell, finished, pick
 from credit.lab.looks import RULES
 from credit.lab.protocol import COURSE, DEPTH_MARGIN, MAX_GROWTH, scale_stability
 from credit.lab.source import Source
-from credit.network_size import SIZES, parameters
+from credit.networks.size import SIZES, parameters
 from credit.spec import RunSpec, check_field, check_names
 
 FULL, NONE, SHALLOW = "k=L", "k=0", "shallow"

@@ -10,8 +10,8 @@ from itertools import groupby
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from credit.figure_files import FORMATS, save
 from credit.figures import page, style
+from credit.figures.files import FORMATS, save
 from credit.figures.panel import curve, draw, y_axis
 from credit.figures.points import Cell, cells, not_valid
 from credit.lab.results import Results

@@ -66,7 +66,7 @@ class Frame:
     @cached_property
     def names(self) -> dict[str, str]:
         """The shortest names by which people tell the rules of the runs apart, by full name."""
-        from credit.rule_names import shortest  # here: it loads torch
+        from credit.rules.names import shortest  # here: it loads torch
 
         known = set(self.runs["rule"])
         return shortest(known) if any(":" in rule for rule in known) else {}

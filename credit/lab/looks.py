@@ -39,9 +39,7 @@ def fitted(name: str, longest: int = 24) -> str:
 
 
 def _look(rule: str):  # -> credit.rules.Look | None
-    from credit import (
-        rules,  # here: it loads torch, which the language of experiments does not need
-    )
+    from credit import rules  # here: it loads torch, which analyses do not need
 
     return rules.look(rule)
 

@@ -61,13 +61,14 @@ def _refuse_unread(given: Options, chosen: Options) -> None:
     }
     if named == PRESET or not asked:
         return
-    from credit import rule_options, rules  # here: they load torch, and analyses need none
+    from credit import rules
+    from credit.rules import options  # here: they load torch, and analyses need none
 
     known = {name: rules.get(name) for name in items("rules", named)}
-    if own not in (PRESET, rule_options.NONE):
-        rule_options.check_taken(known, own)
+    if own not in (PRESET, options.NONE):
+        options.check_taken(known, own)
     for option, value in asked.items():
-        without = [name for name, rule in known.items() if not rule_options.reads(rule, option)]
+        without = [name for name, rule in known.items() if not options.reads(rule, option)]
         if without:
             whose = f"does not apply to {', '.join(without)}"
             print(f"credit: {option}={value} {whose}: trained without it", file=sys.stderr)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor
 
-from credit import network
 from credit.errors import CreditError
 from credit.measures.base import Options, Probe, Report
+from credit.networks import resmlp
 
 __all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure"]
 
-CreditOf = Callable[[network.Forward, Tensor, Tensor, list[Tensor]], list[Tensor]]
+CreditOf = Callable[[resmlp.Forward, Tensor, Tensor, list[Tensor]], list[Tensor]]
 """(forward, error (R, n, C), grad_out (R, n, d), hidden_grads) -> a_0 .. a_L, each (R, n, d)."""
 
 
@@ -29,7 +29,7 @@ def available() -> dict[str, Callable[[Probe], list[Report]]]:
 
 
 def measure(
-    params: network.Params,
+    params: resmlp.Params,
     x: Tensor,
     y: Tensor,
     credit_of: CreditOf,
@@ -65,9 +65,9 @@ def measure(
             f"{runs} runs: pass one of each per run"
         )
     with torch.no_grad():
-        run = network.forward(params, x)
-        error = network.output_error(run.logits, y)
-        grads = network.hidden_gradients(params, run, error)
+        run = resmlp.forward(params, x)
+        error = resmlp.output_error(run.logits, y)
+        grads = resmlp.hidden_gradients(params, run, error)
     credits = [a.detach() for a in credit_of(run, error, grads[-1], grads)]
     shapes = [tuple(a.shape) for a in credits]
     if shapes != [tuple(h.shape) for h in run.hiddens]:

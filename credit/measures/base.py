@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from credit import network
+from credit.networks import resmlp
 from credit.randomness import generator
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Report:
 class Probe:
     """A stack of runs seen on one held-out batch."""
 
-    params: network.Params  # (R, ...)
+    params: resmlp.Params  # (R, ...)
     labels: Tensor  # (n,)
     hiddens: list[Tensor]  # h_0 .. h_L, each (R, n, d)
     grads: list[Tensor]  # g_0 .. g_L, each (R, n, d), the exact reference
@@ -81,7 +81,7 @@ class Probe:
         """
         self.pause()
         params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k[:6] != "embed."}
-        logits = network.tail(params, h.flatten(0, -2), layer)
+        logits = resmlp.tail(params, h.flatten(0, -2), layer)
         return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)
 
     def noise(self, seed: int, layer: int) -> Tensor:

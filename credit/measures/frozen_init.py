@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from credit import network
 from credit.measures import vectors
+from credit.networks import resmlp
 from credit.randomness import generator
 
 
@@ -31,11 +31,11 @@ class Identity(NamedTuple):
 
 
 @torch.no_grad()
-def identity(params: network.Params, x: Tensor) -> list[Identity]:
+def identity(params: resmlp.Params, x: Tensor) -> list[Identity]:
     """Measure one network, or each of a stack (R, ...), on inputs x (n, D)."""
     if params["embed.weight"].dim() == 2:
         params = {name: tensor.unsqueeze(0) for name, tensor in params.items()}
-    run = network.forward(params, x)
+    run = resmlp.forward(params, x)
     first, last = run.hiddens[0], run.hiddens[-1]
     ratios = [
         vectors.median(vectors.norm(block.out) / vectors.norm(h))
@@ -62,8 +62,8 @@ def of_seeds(
         alpha: share of tanh in phi; None for GELU.
     """
 
-    def begun(seed: int) -> network.Params:
-        return network.init(*shape, generator(seed, "init"), x.dtype, alpha)
+    def begun(seed: int) -> resmlp.Params:
+        return resmlp.init(*shape, generator(seed, "init"), x.dtype, alpha)
 
     return {seed: identity(begun(seed), x)[0] for seed in seeds}
 

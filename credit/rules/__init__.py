@@ -25,7 +25,7 @@ __all__ = [
     "refuse_untrusted",
 ]
 
-_SHARED = ("base", "learned")
+_SHARED = ("base", "estimator", "learned", "names", "options", "source")
 
 
 def available() -> list[str]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from credit import network, rule_options
+from credit.networks import resmlp
+from credit.rules import options
 
 if TYPE_CHECKING:
     from credit.spec import RunSpec
@@ -59,7 +60,7 @@ class Trace(NamedTuple):
     error: Tensor  # (N, C), loss gradient at the logits: softmax(logits) - onehot(labels), reduced
     grad_out: Tensor  # (N, d), loss gradient at h_L; local, it needs no pass through the blocks
     hidden_grads: list[Tensor]  # g_0 .. g_L for rules with `reads_hidden_grads`, else empty
-    weights: network.Params  # of blocks and head, for rules that ask for them, else empty
+    weights: resmlp.Params  # of blocks and head, for rules that ask for them, else empty
 
     @property
     def depth(self) -> int:
@@ -68,12 +69,12 @@ class Trace(NamedTuple):
 
     def advance(self, h: Tensor, layer: int) -> Tensor:
         """h_{layer+1} from any h_layer (..., d): one block forward."""
-        return h + network.block_forward(self.weights, layer, h).out
+        return h + resmlp.block_forward(self.weights, layer, h).out
 
     def output_losses(self, h: Tensor, labels: Tensor) -> Tensor:
         """Loss of each row from any h_L (P, d) with labels (P,): what follows the last block."""
-        logits = network.head(self.weights, network.at_output(self.weights, h))
-        return network.losses(logits, labels)
+        logits = resmlp.head(self.weights, resmlp.at_output(self.weights, h))
+        return resmlp.losses(logits, labels)
 
 
 class Rule:
@@ -115,10 +116,10 @@ class Rule:
         Raises:
             CreditError: an option is not one of the rule's own fields, or of another type.
         """
-        values = rule_options.given(self, spec.rule_option)
+        values = options.given(self, spec.rule_option)
         if not dataclasses.is_dataclass(self):
             return self
-        values |= {name: getattr(spec, name) for name in rule_options.knobs(self)}
+        values |= {name: getattr(spec, name) for name in options.knobs(self)}
         return dataclasses.replace(self, **values)
 
     def refuse(self, spec: "RunSpec") -> None:

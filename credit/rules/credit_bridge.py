@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from credit import estimator
+from credit.rules import estimator
 from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.learned import LearnedRule, part_of, permutation, relative_error, repeated
 

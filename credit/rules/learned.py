@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit import estimator
 from credit.errors import CreditError
+from credit.rules import estimator
 from credit.rules.base import Costs, Rule, Shape, State, Trace
 from credit.spec import RunSpec, warmup_epochs
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from credit import estimator
+from credit.rules import estimator
 from credit.rules.base import Look, Shape, State, Trace
 from credit.rules.learned import (
     NOTHING,

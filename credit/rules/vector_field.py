@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit import estimator
 from credit.errors import CreditError
+from credit.rules import estimator
 from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.learned import (
     NOTHING,

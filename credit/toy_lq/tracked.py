@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from credit import planning, sweep
 from credit.data import Dataset
 from credit.errors import CreditError
 from credit.measures import Report
-from credit.networks import Networks
 from credit.rules import Shape
 from credit.spec import RunSpec
+from credit.sweep import planning, sweep
+from credit.sweep.networks import Networks
+from credit.sweep.tracked_stack import TrackedStack
 from credit.toy_lq import system
 from credit.toy_lq.bundle import PRECISIONS, Bundle, bundles, measure, train
-from credit.tracked_stack import TrackedStack
 from credit.tracking.writer import Store, Writer
 from credit.training.loop import EpochRecord
 from credit.training.stack import Stack

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from credit import network, rules
-from credit.network import Forward, Params
+from credit import rules
+from credit.networks import resmlp
+from credit.networks.resmlp import Forward, Params
 from credit.rules import Shape, State, Trace
 from credit.spec import RunSpec
 from credit.training.group import Group
@@ -103,7 +104,7 @@ class Lane:
         whole = slice(0, self.size)
         parts = [(name, whole) for name in self._ends]
         for block, slices in enumerate(self.trained):
-            parts += [(name, rows) for name in network.block_names(block) for rows in slices]
+            parts += [(name, rows) for name in resmlp.block_names(block) for rows in slices]
         return parts
 
     def _init_optimizer(
@@ -224,12 +225,12 @@ class Lane:
     def _traces(self, params: Params, run: Forward, labels: Tensor, error: Tensor) -> list[Trace]:
         """What the step shows the rule of every group."""
         reduced = torch.where(self._per_sample, error, error / error.shape[-2])
-        grad_out = network.head_input_vjp(params, run.last, reduced)
+        grad_out = resmlp.head_input_vjp(params, run.last, reduced)
         hidden_grads = []
         if self.exact.stop and not self.frozen:
             exact = {name: p[self.exact] for name, p in params.items()}
             part = run.rows(self.exact)
-            hidden_grads = network.hidden_gradients(exact, part, reduced[self.exact])
+            hidden_grads = resmlp.hidden_gradients(exact, part, reduced[self.exact])
         return [
             self.trace(group, run, labels, reduced, grad_out, hidden_grads, params)
             for group in self.groups
@@ -283,11 +284,11 @@ class Lane:
             labels = y.expand(self.size, -1)
         params = self.params
         if self._weights != self.dtype:
-            params = network.lowered(params, self._weights)
+            params = resmlp.lowered(params, self._weights)
         run = self._forward(params, x)
-        losses = network.losses(run.logits, labels).sum(-1)
+        losses = resmlp.losses(run.logits, labels).sum(-1)
         correct = (run.logits.argmax(-1) == labels).sum(-1)
-        error = network.output_error(run.logits, labels)
+        error = resmlp.output_error(run.logits, labels)
         traces = self._traces(params, run, labels, error)
         for group, trace, draws in zip(self.groups, traces, noise, strict=True):
             if group.learns:
@@ -299,9 +300,9 @@ class Lane:
         whole = slice(0, self.size)
         samples = labels.shape[-1]
         if self.specs[0].head_trains:
-            self._assign(network.head_grads(params, run.last, error / samples), whole)
+            self._assign(resmlp.head_grads(params, run.last, error / samples), whole)
         if self.specs[0].embed_trains:
-            network.embed_grads(x, at_embed, self._weights, out=self._embed_grad)
+            resmlp.embed_grads(x, at_embed, self._weights, out=self._embed_grad)
             self._assign({"embed.weight": self._embed_grad, "embed.bias": at_embed.sum(-2)}, whole)
         for block, slices in enumerate(self.trained):
             for rows in slices:
@@ -309,8 +310,8 @@ class Lane:
                 if any(spec.penalty for spec in self.specs[rows]):
                     pull = self._penalty[rows] * (2 / samples)
                     cotangent = cotangent + pull * run.blocks[block].out[rows]
-                part = network.block_part(params, block, rows)
-                grads = network.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
+                part = resmlp.block_part(params, block, rows)
+                grads = resmlp.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
                 self._assign(_clipped(grads, self._clip[rows]), rows)
         self.optimizer.step()
         return losses, correct
@@ -318,8 +319,8 @@ class Lane:
     def _forward(self, params: Params, x: Tensor) -> Forward:
         """The forward pass of all runs: one, shown to each, where their networks are one."""
         if not self._alike or self.size == 1:
-            return network.forward(params, x)
-        one = network.forward({k: p[:1] for k, p in params.items()}, x[:1] if x.dim() > 2 else x)
+            return resmlp.forward(params, x)
+        one = resmlp.forward({k: p[:1] for k, p in params.items()}, x[:1] if x.dim() > 2 else x)
         return one.expanded(self.size)
 
     def _assign(self, grads: Params, rows: slice) -> None:
@@ -330,7 +331,7 @@ class Lane:
 def _ends(params: Params, spec: RunSpec) -> tuple[str, ...]:
     """Names of what trains whatever k is."""
     embed = ("embed.weight", "embed.bias") if spec.embed_trains else ()
-    return (*embed, *(network.head_names(params) if spec.head_trains else ()))
+    return (*embed, *(resmlp.head_names(params) if spec.head_trains else ()))
 
 
 def _clipped(grads: Params, limit: Tensor) -> Params:

@@ -5,22 +5,23 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor
 
-from credit import measures, network, rules
+from credit import measures, rules
 from credit.data import Dataset
 from credit.data.batches import held_out
+from credit.networks import resmlp
 from credit.training.stack import Stack
 
 EVALUATION_BATCH = 500
 
 
 def evaluate(
-    params: network.Params, x: Tensor, y: Tensor, pause: Callable[[], None] = lambda: None
+    params: resmlp.Params, x: Tensor, y: Tensor, pause: Callable[[], None] = lambda: None
 ) -> Tensor:
     """Return the accuracy of every run on x (n, D), y (n,) -> (R,); `pause` between batches."""
     correct = torch.zeros(len(params["embed.bias"]), dtype=torch.float64, device=x.device)
     for inputs, labels in zip(x.split(EVALUATION_BATCH), y.split(EVALUATION_BATCH), strict=True):
         pause()
-        logits = network.tail(params, network.embed(params, inputs), 0)
+        logits = resmlp.tail(params, resmlp.embed(params, inputs), 0)
         correct += (logits.argmax(-1) == labels).sum(-1)
     return correct / len(y)
 
@@ -40,7 +41,7 @@ def measure_held_out(
     labels = y.expand(stack.size, -1)
 
     def credit_of(
-        run: network.Forward, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
+        run: resmlp.Forward, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
     ) -> list[Tensor]:
         return stack.measured_credits(run, labels, error, grad_out, hidden_grads)
 

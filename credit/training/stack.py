@@ -12,8 +12,9 @@ from dataclasses import dataclass, is_dataclass
 import torch
 from torch import Tensor
 
-from credit import network, rules
-from credit.network import Forward, Params
+from credit import rules
+from credit.networks import resmlp
+from credit.networks.resmlp import Forward, Params
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State
 from credit.spec import RunSpec
@@ -98,17 +99,17 @@ class Stack:
                     name: p.to(self.dtype) for name, p in starts[spec.start].items()
                 }
                 continue
-            found[spec.seed, spec.start] = network.init(
+            found[spec.seed, spec.start] = resmlp.init(
                 *self.shape,
                 generator(spec.seed, "init"),
                 self.dtype,
                 alpha=None if spec.activation == "gelu" else spec.alpha,
                 terminal_norm=spec.terminal_norm,
             )
-        params = network.stack([found[spec.seed, spec.start] for spec in self.specs])
-        if network.ALPHA in params:
+        params = resmlp.stack([found[spec.seed, spec.start] for spec in self.specs])
+        if resmlp.ALPHA in params:
             alphas = [spec.alpha for spec in self.specs]
-            params[network.ALPHA] = torch.tensor(alphas, dtype=self.dtype)
+            params[resmlp.ALPHA] = torch.tensor(alphas, dtype=self.dtype)
         return {name: tensor.to(self.device) for name, tensor in params.items()}
 
     def _lane(self, rows: slice) -> Lane:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from credit import network, rules
+from credit import rules
 from credit.errors import CreditError
+from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Shape, base, learned
 from credit.spec import RunSpec
@@ -69,9 +70,9 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
         stack = Stack([spec], shape)
     x = torch.randn(SAMPLES, shape.d_in, generator=source).to(stack.device, stack.dtype)
     y = torch.randint(shape.classes, (SAMPLES,), generator=source).to(stack.device)
-    run = network.forward(stack.params, x)
-    error = network.output_error(run.logits, y.expand(1, -1))
-    grads = network.hidden_gradients(stack.params, run, error)
+    run = resmlp.forward(stack.params, x)
+    error = resmlp.output_error(run.logits, y.expand(1, -1))
+    grads = resmlp.hidden_gradients(stack.params, run, error)
     (lane,) = stack.lanes
     (group,) = lane.groups
     seen = lane.trace(group, run, y.expand(1, -1), error, grads[-1], grads, stack.params)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from credit.experiments import KINDS, find, frozen_recovery, online_scan
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 from credit.tracking.marks import settings
 
 RESULTS = Path(__file__).parents[2] / "results"

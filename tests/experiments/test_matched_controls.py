@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from credit import network
 from credit.data import load
 from credit.experiments.matched_controls import matched_width
-from credit.network_size import parameters
+from credit.networks import resmlp
+from credit.networks.size import parameters
 from credit.randomness import generator
 from credit.spec import RunSpec
 
@@ -19,7 +19,7 @@ def test_the_shallow_network_has_nearest_to_as_many_parameters(dataset, terminal
 
     def count(width: int, depth: int) -> int:
         draw = generator(0, "init")
-        tree = network.init(
+        tree = resmlp.init(
             *(data.d_in, width, data.classes, depth, draw, torch.float32),
             terminal_norm=terminal_norm,
         )

@@ -5,7 +5,7 @@ import pytest
 from credit.errors import CreditError
 from credit.experiments import KINDS, find
 from credit.spec import RunSpec, warmup_epochs
-from credit.sweep import resolve
+from credit.sweep.sweep import resolve
 
 
 def specs_of(kind: str, **options: str) -> list[RunSpec]:

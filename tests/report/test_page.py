@@ -12,7 +12,7 @@ import pytest
 from credit import cli, report
 from credit.report import page
 from credit.spec import RunSpec
-from credit.sweep import Sweep, resolve, run
+from credit.sweep.sweep import Sweep, resolve, run
 from credit.tracking.artifacts import visible
 from credit.tracking.marks import NOTE, REASON
 from credit.tracking.reader import connect

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from credit import tracked_stack
 from credit.data import load
 from credit.errors import CreditError
 from credit.randomness import generator
-from credit.run_queue import label
 from credit.spec import RunSpec
-from credit.sweep import Sweep, resolve
+from credit.sweep import tracked_stack
+from credit.sweep.queue import label
+from credit.sweep.sweep import Sweep, resolve
 from credit.toy_lq import bundle as bundles
 from credit.toy_lq import system, tracked
 from credit.toy_lq.bundle import Bundle, measure, train

@@ -17,11 +17,11 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from credit.errors import CreditError
-from credit.networks import Networks
-from credit.rule_names import run_name, shortest
+from credit.rules.names import run_name, shortest
 from credit.spec import RunSpec
-from credit.state import read_plan, write_plan
-from credit.tracked_stack import PATIENCE, TrackedStack, hash_of
+from credit.sweep.networks import Networks
+from credit.sweep.state import read_plan, write_plan
+from credit.sweep.tracked_stack import PATIENCE, TrackedStack, hash_of
 from credit.tracking.store import AWAY, is_final, shown, sqlite_path
 from credit.tracking.writer import (
     Busy,

@@ -5,12 +5,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from credit import planning, rules, starting
+from credit import rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
+from credit.finished import starting
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.tracked_stack import TrackedStack
+from credit.sweep import planning
+from credit.sweep.tracked_stack import TrackedStack
 from credit.tracking.writer import Store, Writer
 from credit.training import trial
 from credit.training.stack import Stack

@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Iterator
 
-from credit import measures, rule_source, rules
+from credit import measures, rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
+from credit.finished.starting import WEIGHTS
 from credit.lab.options import items
-from credit.networks import labels_seed, shape_of
+from credit.rules import source
 from credit.serving import sample_of
 from credit.spec import RunSpec, check_names, field_types
-from credit.starting import WEIGHTS
+from credit.sweep.networks import labels_seed, shape_of
 from credit.tracking.reader import Reader
 from credit.tracking.writer import Store, has_network, log_network
 from credit.training import checkpoint
@@ -99,7 +100,7 @@ def restored(
     """
     rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")
     rules.get(spec.rule)
-    if spec.rule_code != rule_source.digest(spec.rule):
+    if spec.rule_code != source.digest(spec.rule):
         raise CreditError(
             f"run {run_id} ({spec.name}) was trained by other code than {spec.rule} has now: "
             "restore that file, or audit what it is now with rule="

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import torch
 
-from credit import planning, rule_options, rule_source, rules
+from credit import rules
 from credit.data import load
 from credit.errors import CreditError
-from credit.networks import Networks, check_staleness, shape_of
-from credit.rule_names import parent_name
-from credit.run_queue import Queue, claims_lock, patiently
+from credit.rules import options, source
+from credit.rules.names import parent_name
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
-from credit.state import drop_leftovers, make_writable, state_folder
-from credit.tracked_stack import FLUSH_SECONDS, hash_of, progress, stop_on_signals
+from credit.sweep import planning
+from credit.sweep.networks import Networks, check_staleness, shape_of
+from credit.sweep.queue import Queue, claims_lock, patiently
+from credit.sweep.state import drop_leftovers, make_writable, state_folder
+from credit.sweep.tracked_stack import FLUSH_SECONDS, hash_of, progress, stop_on_signals
 from credit.tracking.store import AWAY, quick_http, shown
 from credit.tracking.writer import (
     Store,
@@ -63,13 +65,13 @@ def resolve(spec: RunSpec) -> RunSpec:
         CreditError: the rule does not exist or refuses the run, or the device is not there.
     """
     rule = rules.get(spec.rule)
-    knobs = rule_options.knobs(rule)
+    knobs = options.knobs(rule)
     changes: dict[str, object] = {
         name: getattr(RunSpec, name) for name in LEARNED_FIELDS - knobs
     }  # what the rule does not read, it does not claim
-    taken = spec.rule_option if rule_options.own(rule) else rule_options.NONE
-    changes["rule_option"] = rule_options.canonical(rule, taken)
-    changes["rule_code"] = rule_source.digest(spec.rule)
+    taken = spec.rule_option if options.own(rule) else options.NONE
+    changes["rule_option"] = options.canonical(rule, taken)
+    changes["rule_code"] = source.digest(spec.rule)
     if "warmup_ratio" in knobs and not warmup_epochs(spec.warmup_ratio, spec.epochs):
         changes["warmup_ratio"] = 0.0  # what rounds to none is none
     if spec.activation != "phi":

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from credit.data import NAMES
 from credit.errors import CreditError
 from credit.lab.options import PRESET
-from credit.network import Params
+from credit.networks.resmlp import Params
 from credit.spec import SCHEMA, RunSpec, field_types, format_value, same_value
 from credit.tracking.marks import SCHEMA_TAG, SPEC
 from credit.tracking.reader import Reader, connect

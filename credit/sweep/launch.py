@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from credit import sweep
 from credit.data import load
 from credit.errors import CreditError
 from credit.lab import Experiment, Options, untrained
-from credit.rule_names import run_name
+from credit.rules.names import run_name
 from credit.spec import RunSpec
-from credit.sweep import Outcome, Sweep, resolve
-from credit.tracked_stack import hash_of
+from credit.sweep import sweep
+from credit.sweep.sweep import Outcome, Sweep, resolve
+from credit.sweep.tracked_stack import hash_of
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from credit.tracking.writer import Store, log_results, log_table, open_parent

@@ -13,14 +13,14 @@ from credit import rules
 from credit.data import load
 from credit.experiments import audit
 from credit.experiments.matched_controls import FROZEN, ORDER, control_of
+from credit.finished.remeasuring import restored
+from credit.finished.starting import finished_network
 from credit.lab import table
 from credit.lab.frame import IRRELEVANT, OWN, finished, pick
 from credit.measures.base import Report
-from credit.networks import labels_seed
-from credit.remeasuring import restored
 from credit.report import verdict_lines
 from credit.spec import RunSpec, field_types
-from credit.starting import finished_network
+from credit.sweep.networks import labels_seed
 from credit.tracking.reader import connect
 from credit.training.measuring import measure_held_out
 

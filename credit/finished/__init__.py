@@ -1,0 +1,1 @@
+"""Finished runs used again: started from, measured again, audited."""

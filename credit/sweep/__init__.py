@@ -1,0 +1,1 @@
+"""Sweeps, from the specs of an experiment to its finished runs."""
