@@ -15,6 +15,9 @@ from credit.errors import CreditError, Stopped
 from credit.experiments import KINDS, find_module
 from credit.lab import Experiment
 from credit.spec import RunSpec, check_names
+from credit.sweep.options import DEFAULTS as LAUNCH_DEFAULTS
+from credit.sweep.options import HELPS as LAUNCH_HELPS
+from credit.sweep.options import Launch
 
 if TYPE_CHECKING:  # torch and MLflow take seconds to load, and --help needs neither
     from credit.tracking.reader import Reader
@@ -33,10 +36,14 @@ def main(experiment: Experiment) -> NoReturn:
     """Run the entry point of an experiment: options, runs, result."""
 
     def run_it() -> int:
-        given = options(document(experiment), experiment.defaults(), helps_of(experiment))
+        defaults = {**experiment.defaults(), **dict.fromkeys(LAUNCH_DEFAULTS, "")}
+        given = options(document(experiment), defaults, {**helps_of(experiment), **LAUNCH_HELPS})
+        preset = experiment.presets.get(given.get("preset", ""), {})
+        asked = {name: given.pop(name) or preset.get(name, "") for name in LAUNCH_DEFAULTS}
+        place = Launch.from_options(asked)
         from credit.sweep.launch import launch  # here: it loads torch
 
-        return launch(experiment, given)
+        return launch(experiment, given, place)
 
     run(run_it)
 

@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from credit.data import load
 from credit.errors import CreditError
 from credit.lab import Experiment, Options, untrained
+from credit.lab.options import PRESET
 from credit.rules.names import run_name
 from credit.spec import RunSpec
 from credit.sweep import sweep
+from credit.sweep.launchers.base import Detached
+from credit.sweep.options import Launch
 from credit.sweep.sweep import Outcome, Sweep, resolve
 from credit.sweep.tracked_stack import hash_of
 from credit.tracking.reader import connect
@@ -20,11 +23,12 @@ LINEAR = "toy_lq"
 """The dataset, and the experiment, that train estimators on a linear system."""
 
 
-def launch(experiment: Experiment, given: Options) -> int:
+def launch(experiment: Experiment, given: Options, place: Launch | None = None) -> int:
     """Train what is missing, publish the result on the parent run and print it.
 
     Args:
         given: options; those left out are the preset's.
+        place: where stacks train; None is this process.
 
     Returns:
         the exit status: 1 if a run failed.
@@ -32,27 +36,36 @@ def launch(experiment: Experiment, given: Options) -> int:
     Raises:
         CreditError: an option, the data or the store is not as it must be.
     """
+    place = place or Launch()
+    if (device := given.get("device", PRESET)) != PRESET:
+        device, gpus = place.devices(device)
+        given = {**given, "device": device}
+    else:
+        gpus = place.devices(RunSpec.device)[1]
     chosen = experiment.settled(experiment.adapt(given) if experiment.adapt else given)
-    specs = [resolve(spec) for spec in experiment.grid(chosen)]
+    specs = [resolve(spec, place.here) for spec in experiment.grid(chosen)]
     if LINEAR in {spec.dataset for spec in specs} and experiment.kind != LINEAR:
         raise CreditError(f"dataset={LINEAR} has no network: python -m entrypoints.{LINEAR}")
-    whole = (
-        [resolve(spec) for spec in experiment.complete(chosen)] if experiment.complete else specs
-    )
+    complete = experiment.complete
+    whole = [resolve(spec, place.here) for spec in complete(chosen)] if complete else specs
     plan = Sweep(
         kind=experiment.kind,
         name=name_of(experiment, specs),
         specs=specs,
         params=experiment.params(chosen, whole) | _constants(specs),
         description=f"{experiment.title}: {experiment.question}",
-        then=_second_stage(experiment, chosen, whole),
+        then=_second_stage(experiment, chosen, whole, place),
     )
     measured = experiment.of_parent(specs) if experiment.of_parent else None
     store = open_store()
     if experiment.measured:
         outcome = _measured(experiment, plan, store)
     else:
-        outcome = sweep.run(plan, store, _training(specs))
+        try:
+            outcome = sweep.run(plan, store, _training(specs), place, gpus)
+        except (sweep.Planned, Detached) as said:
+            print(said)
+            return 0
     if measured:
         log_results(store, outcome.parent_id, *measured)
     from credit import report  # here: it takes a second to load, and training comes first
@@ -90,12 +103,12 @@ def _training(specs: Sequence[RunSpec]) -> type[sweep.Networks]:
 
 
 def _second_stage(
-    experiment: Experiment, chosen: Options, whole: Sequence[RunSpec]
+    experiment: Experiment, chosen: Options, whole: Sequence[RunSpec], place: Launch
 ) -> Callable[[Outcome, Store], list[RunSpec]] | None:
     """Return what names the further runs of a sweep; None where there are none."""
     if experiment.then is None:
         return None
-    if experiment.complete:  # what cannot be trained must not be found out after the first stage
+    if experiment.complete and place.here:  # else it would be refused after the first stage
         sweep.check(whole)
     further = experiment.then
 
@@ -103,7 +116,7 @@ def _second_stage(
         reader = connect(store.uri)
         runs = reader.runs()
         own = runs.loc[runs["run_id"].isin(list(outcome.run_ids.values()))]
-        return [resolve(s) for s in further(chosen, own.reset_index(drop=True), reader)]
+        return [resolve(s, place.here) for s in further(chosen, own.reset_index(drop=True), reader)]
 
     return then
 

@@ -27,37 +27,57 @@ class Networks:
     Args:
         specs: all runs of the sweep.
         pending: those of them that are still to be trained.
+        memory: bytes that a worker has, where stacks train in other processes; the runs are then
+            only planned here, on the CPU. None is what is free on their device.
 
     Raises:
         CreditError: bad specs or data.
     """
 
-    def __init__(self, specs: Sequence[RunSpec], pending: Sequence[RunSpec], store: Store) -> None:
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        pending: Sequence[RunSpec],
+        store: Store,
+        memory: int | None = None,
+    ) -> None:
+        self._planned = memory is not None
         if len(devices := {spec.device for spec in specs}) > 1:
             raise CreditError(f"one sweep trains on one device, not {', '.join(sorted(devices))}")
-        self._data = {key: load(*key) for key in dict.fromkeys(map(_data_key, specs))}
+        self._data = {key: load(*key) for key in dict.fromkeys(map(self._data_key, specs))}
         for spec in pending:
             check_staleness(spec, self.data(spec))
         used = sum(
-            planning.memory_of_data(data, [s for s in specs if _data_key(s) == key])
+            planning.memory_of_data(data, [s for s in specs if self._data_key(s) == key])
             for key, data in self._data.items()
         )
-        self.free = planning.memory_free(specs[0].device) - used
+        free = planning.memory_free(specs[0].device) if memory is None else memory
+        self.free = free - used
         self.starts = starting.networks(pending, store)
 
     def data(self, spec: RunSpec) -> Dataset:
         """What a run trains on."""
-        return self._data[_data_key(spec)]
+        return self._data[self._data_key(spec)]
+
+    def _data_key(self, spec: RunSpec) -> tuple[str, str, None, int, int | None]:
+        """Return the arguments of `load`."""
+        device = "cpu" if self._planned else spec.device
+        return spec.dataset, device, None, spec.train_samples, labels_seed(spec)
 
     def shape(self, spec: RunSpec) -> Shape:
         """The dimensions of a run's network."""
         return shape_of(spec, self.data(spec))
 
+    def steps(self, spec: RunSpec) -> int:
+        """How many steps an epoch of a run has."""
+        return math.ceil(self.data(spec).n_train / spec.batch_size)
+
     def check(self, pending: Sequence[RunSpec]) -> None:
         """Refuse what cannot be trained, before any run is created."""
         trial.check_states(pending, self.shape)
         planning.check(pending, self.shape, self.free)
-        trial.check_credits(pending, self.shape)
+        here = [spec.replace(device="cpu") for spec in pending] if self._planned else pending
+        trial.check_credits(here, self.shape)
 
     def plan(
         self,
@@ -90,11 +110,6 @@ class Networks:
     ) -> TrackedStack:
         """A stack with the MLflow runs it reports to."""
         return TrackedStack(stack, run_ids, self.data(stack.specs[0]), store, writer, state)
-
-
-def _data_key(spec: RunSpec) -> tuple[str, str, None, int, int | None]:
-    """The arguments of `load`."""
-    return spec.dataset, spec.device, None, spec.train_samples, labels_seed(spec)
 
 
 def labels_seed(spec: RunSpec) -> int | None:

@@ -23,15 +23,18 @@ ABANDONED_S = 3600
 """A checkpoint that nobody has written on for so many seconds will not be finished."""
 
 
-def state_folder(store: Store) -> Path:
+def state_folder(store: Store, given: str = "") -> Path:
     """Return where checkpoints and unsent values of this store's runs are kept.
 
-    Below CREDIT_STATE; else below `.credit` beside a SQLite store, or the user's own state folder
-    for a server. Never in the checkout as such: `mlflow run <git URL>` throws it away.
+    Below the folder `given`, unless it is empty or `store`; else below CREDIT_STATE; else below
+    `.credit` beside a SQLite store, or the user's own state folder for a server. Never in the
+    checkout as such: `mlflow run <git URL>` throws it away.
     """
     path = sqlite_path(store.uri)
     key = hashlib.sha256(f"{path or store.uri}#{store.experiment_id}".encode()).hexdigest()[:12]
-    if given := os.environ.get("CREDIT_STATE"):
+    if given in ("", "store"):
+        given = os.environ.get("CREDIT_STATE", "")
+    if given:
         return Path(given).expanduser() / key
     before = project_root() / ".credit" / key  # where earlier versions kept all of it
     if before.is_dir():

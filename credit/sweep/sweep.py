@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
@@ -19,21 +18,20 @@ from credit.errors import CreditError
 from credit.rules import options, source
 from credit.rules.names import parent_name
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
-from credit.sweep import planning
+from credit.sweep import dry_run, planning
+from credit.sweep.launchers import launcher
+from credit.sweep.launchers.base import Detached, Launcher, environment
+from credit.sweep.launchers.inside import Inside
 from credit.sweep.networks import Networks, check_staleness, shape_of
-from credit.sweep.queue import Queue, claims_lock, patiently
+from credit.sweep.options import HELPS, Launch
+from credit.sweep.progress import Progress, progress
+from credit.sweep.running import Claim, Place
+from credit.sweep.scheduler import Scheduler
 from credit.sweep.state import drop_leftovers, make_writable, state_folder
-from credit.sweep.tracked_stack import FLUSH_SECONDS, hash_of, progress, stop_on_signals
-from credit.tracking.store import AWAY, quick_http, shown
-from credit.tracking.writer import (
-    Store,
-    Writer,
-    end_parent,
-    find_children,
-    leads,
-    log_children,
-    open_parent,
-)
+from credit.sweep.tracked_stack import hash_of, stop_on_signals
+from credit.sweep.worker import SETTLED, Task, patiently, sent
+from credit.tracking.store import AWAY, quick_http
+from credit.tracking.writer import Store, Writer, find_children, finish, log_children, open_parent
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,15 @@ class Outcome:
     failures: dict[str, str]  # reasons, by name and short spec hash
 
 
-def resolve(spec: RunSpec) -> RunSpec:
+class Planned(Exception):
+    """A dry run: the message is the plan, and nothing was trained."""
+
+
+def resolve(spec: RunSpec, here: bool = True) -> RunSpec:
     """Replace what stands for something else by what it stands for: device, reduction.
+
+    Args:
+        here: the run trains on this machine, whose devices can be looked at.
 
     Raises:
         CreditError: the rule does not exist or refuses the run, or the device is not there.
@@ -77,8 +82,8 @@ def resolve(spec: RunSpec) -> RunSpec:
     if spec.activation != "phi":
         changes["alpha"] = RunSpec.alpha
     if spec.device == "auto":
-        changes["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-    else:
+        changes["device"] = "cuda" if here and torch.cuda.is_available() else "cpu"
+    elif here:
         try:
             torch.empty(0, device=spec.device)
         except (RuntimeError, AssertionError) as error:
@@ -91,42 +96,81 @@ def resolve(spec: RunSpec) -> RunSpec:
     return spec.replace(**changes)
 
 
-def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outcome:
+def run(
+    sweep: Sweep,
+    store: Store,
+    training: type[Networks] = Networks,
+    launch: Launch | None = None,
+    gpus: Sequence[str] = (),
+) -> Outcome:
     """Train what the store does not yet hold as finished.
+
+    Args:
+        launch: where stacks train; None is this process.
+        gpus: those of this machine, where each has a worker.
 
     Raises:
         CreditError: bad specs, data or store, before any run is created; or values that could not
             be sent within `FLUSH_SECONDS` of the end.
         Stopped: by one of `SIGNALS`; all runs are then KILLED and can be continued.
+        Detached: workers elsewhere train, and the command does not wait.
     """
-    specs = _distinct(sweep.specs)
+    launch = launch or Launch()
+    specs = _distinct(sweep.specs, launch)
     if not specs:
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
-    state = state_folder(store)
+    state = state_folder(store, launch.checkpoints)
     make_writable(state)
-    work = _prepared(specs, store, training)
+    engine = launcher(launch, specs, gpus)
+    work = _prepared(specs, store, training, launch, engine)
+    if launch.dry_run:
+        raise Planned(dry_run.report(specs, work, store, launch.workers or len(gpus) or 1))
     # a second stage is not named by the runs of the first, but by what was asked for
     asked = json.dumps(dict(sweep.params), sort_keys=True) if sweep.then else ""
     sweep_hash = hash_of(sweep.kind + asked, specs)
     name = sweep.name
     if sweep.kind != "train":  # whose name is the run's
         name = parent_name(name, sweep.params.get("preset", ""), specs)
-    with stop_on_signals():
-        with claims_lock(store, state):  # or two that begin at once would open a parent each
-            parent_id = open_parent(
-                store, name, sweep.kind, sweep.params, sweep_hash, sweep.description
-            )
-            drop_leftovers(store, state)
+    place = Place(store, state)
+    with stop_on_signals(), place.sweep(name, sweep_hash) as claim:
+        _take(claim, specs, store, launch)
+        parent_id = open_parent(
+            store,
+            name,
+            sweep.kind,
+            sweep.params,
+            sweep_hash,
+            sweep.description,
+            place.name,
+            HELPS,  # of which no run depends
+        )
+        drop_leftovers(store, state)
         status = "KILLED"
         try:
             with Writer(store, state / "journal") as writer:
-                if patiently(store, lambda: leads(store, parent_id)):
-                    writer.watch(parent_id)  # its heartbeat
-                outcome = _train_all(specs, work, store, parent_id, writer, state)
+                template = Task(
+                    specs=(),
+                    parent_id=parent_id,
+                    names={},
+                    owner=place.name,
+                    state=state,
+                    uploads=launch.uploads,
+                    training=training,
+                    environment=environment(store),
+                )
+
+                def train(specs: Sequence[RunSpec], work: Networks) -> Outcome:
+                    queue = Scheduler(specs, work, store, writer, place, launch, template)
+                    with progress() as bar:
+                        queue.train(engine or Inside(work, store, writer, bar), bar)
+                    sent(writer, store, state)
+                    return Outcome(parent_id, queue.run_ids, queue.failures)
+
+                outcome = train(specs, work)
                 del work  # a second stage loads its own data
-                if sweep.then and (more := _distinct(sweep.then(outcome, store))):
-                    work = _prepared(more, store, training)
-                    second = _train_all(more, work, store, parent_id, writer, state)
+                if sweep.then and (more := _distinct(sweep.then(outcome, store), launch)):
+                    _take(claim, more, store, launch)
+                    second = train(more, _prepared(more, store, training, launch, engine))
                     outcome = Outcome(
                         parent_id,
                         outcome.run_ids | second.run_ids,
@@ -137,10 +181,25 @@ def run(sweep: Sweep, store: Store, training: type[Networks] = Networks) -> Outc
             drop_leftovers(store, state)
             status = "FINISHED"
             return outcome
+        except Detached:
+            status = "RUNNING"
+            raise
         finally:
             hurry = contextlib.nullcontext() if status == "FINISHED" else quick_http()
-            with contextlib.suppress(*AWAY), hurry:  # it is found stale; the error above says more
-                end_parent(store, parent_id, status)
+            with contextlib.suppress(*AWAY), hurry:  # the error above says more
+                if status != "RUNNING":
+                    finish(store, parent_id, status)
+
+
+def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) -> None:
+    """Wait until no other command trains any of the runs that are open."""
+    found = find_children(store, [spec.spec_hash for spec in specs])
+    left = [s for s in specs if s.spec_hash not in found or not found[s.spec_hash].finished]
+    with progress() if launch.follow else contextlib.nullcontext() as bar:
+        if bar is not None:
+            bar.total = sum(spec.epochs for spec in left) + 1e-6
+        show = Progress(store, left, bar, {}).show if bar is not None else lambda: None
+        claim.take([spec.spec_hash for spec in left], show)
 
 
 def check(specs: Sequence[RunSpec]) -> None:
@@ -156,36 +215,9 @@ def check(specs: Sequence[RunSpec]) -> None:
     planning.check(specs, lambda spec: shape_of(spec, data), planning.memory_free(first.device))
 
 
-def _train_all(
-    specs: Sequence[RunSpec],
-    work: Networks,
-    store: Store,
-    parent_id: str,
-    writer: Writer,
-    state: Path,
-) -> Outcome:
-    """Train what is open, here or elsewhere, and see that every value has reached the store.
-
-    Raises:
-        CreditError: one has not.
-    """
-    queue = Queue(specs, work, store, parent_id, writer, state)
-    with progress() as bar:
-        queue.train(bar)
-    unsent = writer.flush(FLUSH_SECONDS)
-    for run_id, reason in writer.refused.items():
-        raise CreditError(f"run {run_id} takes no more values: {reason}")
-    if unsent:
-        raise CreditError(
-            f"{unsent} metric values are not sent: {shown(store.uri)} is away; they are "
-            f"kept in {state / 'journal'}, the same command sends them"
-        )
-    return Outcome(parent_id, queue.run_ids, queue.failures)
-
-
-def _distinct(specs: Sequence[RunSpec]) -> list[RunSpec]:
+def _distinct(specs: Sequence[RunSpec], launch: Launch) -> list[RunSpec]:
     """Resolved, each once."""
-    resolved = [resolve(spec) for spec in specs]
+    resolved = [resolve(spec, launch.here) for spec in specs]
     unwarmed = {
         f"warmup_ratio={given.warmup_ratio:g} of epochs={given.epochs} is no whole epoch: "
         "trained without warm-up"
@@ -197,15 +229,22 @@ def _distinct(specs: Sequence[RunSpec]) -> list[RunSpec]:
     return list({spec.spec_hash: spec for spec in resolved}.values())
 
 
-def _prepared(specs: Sequence[RunSpec], store: Store, training: type[Networks]) -> Networks:
-    """What trains the runs.
+def _prepared(
+    specs: Sequence[RunSpec],
+    store: Store,
+    training: type[Networks],
+    launch: Launch,
+    engine: Launcher | None,
+) -> Networks:
+    """Return what trains the runs, or, where workers do, what plans them.
 
     Raises:
         CreditError: they cannot be trained.
     """
     found = find_children(store, [spec.spec_hash for spec in specs])
-    settled = {key for key, old in found.items() if old.status in ("FINISHED", "FAILED")}
+    settled = {key for key, old in found.items() if old.status in SETTLED}
     pending = [spec for spec in specs if spec.spec_hash not in settled]
-    work = training(specs, pending, store)
+    memory = None if engine is None else launch.memory(specs[0].device)
+    work = training(specs, pending, store, memory)
     work.check(pending)
     return work

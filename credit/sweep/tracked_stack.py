@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from credit.errors import Stopped
 from credit.measures import Report
 from credit.serving import sample_of
 from credit.spec import RunSpec
+from credit.sweep import checkpoints
 from credit.tracking.writer import Store, Writer, log_artifact_file, log_network, log_table
 from credit.training import checkpoint
 from credit.training.loop import EpochRecord, train
@@ -30,9 +30,9 @@ CHECKPOINT_SECONDS = 60.0
 """Least time between two checkpoints of a stack; there is always one after the last epoch."""
 FLUSH_SECONDS = 120.0
 """How long the end of a sweep waits for a tracking server that is away."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-"""Signals that ask a sweep to stop: SIGHUP says that the terminal is gone, and SIGUSR1 is what
-batch systems are told to send before the time is up."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that ask a sweep to stop: SIGHUP says that the terminal is gone, and SIGUSR1 and SIGUSR2
+are what batch systems send before the time is up or the job is preempted."""
 
 
 class Patience:
@@ -94,6 +94,8 @@ class TrackedStack:
     store: Store
     writer: Writer
     state: Path
+    uploads: bool = False
+    """Checkpoints go to the tracking store, too."""
     saves_steps: ClassVar[bool] = True
     """A checkpoint may fall within an epoch."""
     classifies: ClassVar[bool] = True
@@ -124,13 +126,17 @@ class TrackedStack:
         self, start: int, bar: tqdm, failures: dict[int, str], layers: dict[int, list[dict]]
     ) -> None:
         epochs, done = self.stack.specs[0].epochs, start
-        saved_at = time.monotonic()
+        saved_at = uploaded_at = time.monotonic()
 
         def save() -> None:
-            nonlocal saved_at
+            nonlocal saved_at, uploaded_at
             self.writer.sync(self.run_ids)
             checkpoint.save_stack(self.stack, done, self.path)
             saved_at = time.monotonic()
+            due = saved_at - uploaded_at >= checkpoints.UPLOAD_SECONDS
+            if self.uploads and (due or PATIENCE.asked_to_stop):
+                checkpoints.upload(self.store, self.writer, self.run_ids[0], self.path)
+                uploaded_at = time.monotonic()
 
         def save_step() -> None:
             if self.saves_steps and self.stack.tally.whole:
@@ -215,23 +221,9 @@ class TrackedStack:
                 self.writer.then(run_id, partial(log_network, *model))
             self.writer.finish(run_id)
         if self.writer.flush(FLUSH_SECONDS) == 0:
-            self.path.unlink(missing_ok=True)
-            checkpoint.previous(self.path).unlink(missing_ok=True)
+            checkpoints.drop(self.store, self.run_ids[0], self.path, self.uploads)
             for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def progress() -> tqdm:
-    """A progress bar over run-epochs, with rate and time left; its total is set later."""
-    return tqdm(
-        total=1e-6,
-        unit="run-epoch",
-        delay=0.1,  # none where nothing trains
-        unit_scale=True,
-        mininterval=0.5 if sys.stderr.isatty() else 30,
-        bar_format="{percentage:3.0f}%|{bar:24}| {n:.1f}/{total:.0f} run-epochs, {rate_fmt}, "
-        "{remaining} left{postfix}",
-    )
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The toy LQ experiment in the tracking store, by the same runner as every sweep."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -46,14 +47,24 @@ class TrackedBundle(TrackedStack):
 class Trajectories(Networks):
     """Bundles in place of stacks; their trajectories are drawn as they go."""
 
-    def __init__(self, specs: Sequence[RunSpec], pending: Sequence[RunSpec], store: Store) -> None:
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        pending: Sequence[RunSpec],
+        store: Store,
+        memory: int | None = None,
+    ) -> None:
         for spec in specs:
             check(spec)
-        self.free = planning.memory_free(specs[0].device)
+        self._planned = memory is not None
+        self.free = planning.memory_free(specs[0].device) if memory is None else memory
 
     def shape(self, spec: RunSpec) -> Shape:
         """No input units, as there is no embedding."""
         return Shape(0, spec.width, system.outputs_of(spec.width), spec.depth)
+
+    def steps(self, spec: RunSpec) -> int:
+        return math.ceil(spec.train_samples / spec.batch_size)
 
     def plan(
         self,

@@ -1,22 +1,17 @@
-"""What runs are known by: the names of their tags, who owns them, where they come from.
+"""Tags of runs: their names, and where runs come from.
 
 `credit.schema` on all; `credit.kind` and `credit.sweep_hash` on parents; `credit.spec_hash` on
 children, and there `credit.sweep.<id>` for every parent that uses the run (the UI nests it below
-only one of them, `mlflow.parentRunId`); `credit.owner` (host:pid:start) and `credit.heartbeat`
-(unix seconds) on a run that a process trains.
+only one of them, `mlflow.parentRunId`); `credit.owner` on a run that was trained: the place whose
+commands train it (`sweep.running`).
 """
 
 import functools
-import os
-import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.tracking.context.registry import resolve_tags
@@ -29,7 +24,7 @@ SCHEMA_TAG, KIND, SWEEP, SPEC = (
     "credit.sweep_hash",
     "credit.spec_hash",
 )
-OWNER, HEARTBEAT, REASON = "credit.owner", "credit.heartbeat", "credit.reason"
+OWNER, REASON = "credit.owner", "credit.reason"
 CONTINUED_BY, IMPORTED_FROM = "credit.continued_by", "credit.imported_from"
 PARENT, NOTE, SOURCE = "mlflow.parentRunId", "mlflow.note.content", "mlflow.source.name"
 COMMIT, ENTRY_POINT = "mlflow.source.git.commit", "mlflow.project.entryPoint"
@@ -42,9 +37,6 @@ RESOLVED = "sweep."
 LEFT = "preset"
 """The value of an option that is left to the preset."""
 MEMBER = "credit.sweep."
-
-SILENT_S = 600
-"""A run on another host whose heartbeat is older than this many seconds counts as abandoned."""
 
 
 def search(
@@ -83,39 +75,6 @@ def sweeps_of(tags: Mapping[str, str]) -> set[str]:
     """Ids of the parents that use the run with these tags; old runs name only their first one."""
     named = {key.removeprefix(MEMBER) for key in tags if key.startswith(MEMBER)}
     return named | {tags[PARENT]} if PARENT in tags else named
-
-
-def is_busy(status: str, tags: Mapping[str, str]) -> bool:
-    """Whether another process trains this run: alive on this host, or heard of lately elsewhere."""
-    owner = tags.get(OWNER)
-    if status != "RUNNING" or not owner:
-        return False
-    host, pid, started = (["", "", *owner.rsplit(":", 2)])[-3:]
-    if not (pid.isdecimal() and started.isdecimal()):  # no process is called so
-        return False
-    if host != socket.gethostname():
-        return time.time() - heartbeat(tags) < SILENT_S
-    if int(pid) == os.getpid():
-        return False
-    try:
-        process = psutil.Process(int(pid))
-        same = abs(process.create_time() - int(started)) < 2  # else the pid is another process now
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, OverflowError):
-        return False
-
-
-def heartbeat(tags: Mapping[str, str]) -> int:
-    """Unix seconds of a run's last sign of life, 0 if there was none."""
-    said = tags.get(HEARTBEAT, "")
-    return int(said) if re.fullmatch("[0-9]{1,15}", said) else 0
-
-
-def owner_tags() -> dict[str, str]:
-    """The tags by which this process claims a run."""
-    started = int(psutil.Process().create_time())
-    owner = f"{socket.gethostname()}:{os.getpid()}:{started}"
-    return {OWNER: owner, HEARTBEAT: str(int(time.time()))}
 
 
 @functools.cache

@@ -4,7 +4,7 @@ One parent per invocation of an experiment, one child per RunSpec, known by the 
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -26,10 +26,7 @@ from credit.tracking.marks import (
     SPEC,
     SWEEP,
     context_tags,
-    heartbeat,
-    is_busy,
     member_tag,
-    owner_tags,
     search,
     settings,
 )
@@ -41,19 +38,14 @@ LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
 """Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
 
 
-class Busy(CreditError):
-    """Another process trains the run."""
-
-
 @dataclass(frozen=True)
 class FoundRun:
     """A child run that the store already has.
 
     Attributes:
         status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
-        busy: a process trains it now; leave it alone.
+        owner: the place whose commands trained it last, "" if none is noted.
         start_time, end_time: milliseconds.
-        heartbeat: unix seconds of the last sign of life, 0 if none.
         reason: why it failed or was stopped, if noted.
     """
 
@@ -61,10 +53,9 @@ class FoundRun:
     spec_hash: str
     parent_id: str | None
     status: str
-    busy: bool
+    owner: str
     start_time: int
     end_time: int | None
-    heartbeat: int
     reason: str | None
 
     @property
@@ -80,6 +71,8 @@ def open_parent(
     params: Mapping[str, str],
     sweep_hash: str,
     description: str = "",
+    owner: str = "",
+    besides: Collection[str] = (),
 ) -> str:
     """The parent run of this invocation, as a run id: RUNNING, named, with its parameters.
 
@@ -87,7 +80,11 @@ def open_parent(
 
     Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, which then continues
     older parents of the same sweep hash. Otherwise the newest such parent goes on, or a new one
-    begins. Where another process trains the same sweep, this one joins it.
+    begins.
+
+    Args:
+        owner: the place whose commands train the sweep.
+        besides: parameters that `mlflow run` may have logged although no run depends on them.
 
     Raises:
         CreditError: a parameter was logged with another value or is not one of `params`.
@@ -95,20 +92,15 @@ def open_parent(
     client = store.client
     older = list(search(client, [store.experiment_id], {SWEEP: sweep_hash, SCHEMA_TAG: SCHEMA}))
     given = os.environ.get("MLFLOW_RUN_ID")
-    busy = [p for p in older if is_busy(p.info.status, p.data.tags) and p.info.run_id != given]
-    older = [parent for parent in older if parent not in busy]
-    joined = next((p for p in busy if not _differences(p, params)), None)
-    if joined and not given:
-        return joined.info.run_id
     tags = {
         SCHEMA_TAG: SCHEMA,
         KIND: experiment_kind,
         SWEEP: sweep_hash,
-        **owner_tags(),
+        OWNER: owner,
     }
     if given:
         run = client.get_run(given)
-        _agree(run, params, "mlflow run logged", strict=True)
+        _agree(run, params, "mlflow run logged", besides)
     else:
         run = next((r for r in older if not _differences(r, params)), None)
         if run is None:
@@ -132,8 +124,7 @@ def open_parent(
 def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
     """Runs of this experiment by spec hash, for those of `hashes` that it has.
 
-    Of several runs with one hash a finished one is taken, else one that is being trained, else the
-    most recent.
+    Of several runs with one hash a finished one is taken, else the most recent.
     """
     found: dict[str, FoundRun] = {}
     tags = {SCHEMA_TAG: SCHEMA, SPEC: set(hashes)}
@@ -143,10 +134,9 @@ def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
             spec_hash=row.tags[SPEC],
             parent_id=row.tags.get(PARENT),
             status=row.status,
-            busy=is_busy(row.status, row.tags),
+            owner=row.tags.get(OWNER, ""),
             start_time=row.start or 0,
             end_time=row.end,
-            heartbeat=heartbeat(row.tags),
             reason=row.tags.get(REASON),
         )
         best = found.get(candidate.spec_hash)
@@ -163,6 +153,7 @@ def open_child(
     dataset_info: Mapping[str, str] | None = None,
     later: Callable[[str, Callable[[], None]], None] | None = None,
     name: str | None = None,
+    owner: str = "",
 ) -> str:
     """The run that trains `spec`, as a run id: `found` again, or a new child of `parent_id`.
 
@@ -172,13 +163,13 @@ def open_child(
             (`Writer.then`), so that training starts sooner; None logs them now. A run that a killed
             process left without them gets them when it is opened again.
         name: of a new run; None is `spec.name`.
+        owner: the place whose commands train it.
 
     Raises:
-        Busy: another process trains it.
         CreditError: `found` was logged with other parameters.
     """
     client, params = store.client, spec.to_params()
-    tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, **owner_tags()}
+    tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, OWNER: owner}
     tags |= member_tag(parent_id)
     if found is None:
         blocks = f"last {spec.k} of {spec.depth} blocks train"
@@ -189,12 +180,7 @@ def open_child(
         )
     else:
         run = client.get_run(found.run_id)
-        if is_busy(run.info.status, run.data.tags):
-            raise Busy(
-                f"run {found.run_id} ({spec.name}) is being trained by {run.data.tags[OWNER]}: "
-                "wait for it, or stop it"
-            )
-        _agree(run, params, f"run {found.run_id} has", strict=False)
+        _agree(run, params, f"run {found.run_id} has")
         client.update_run(found.run_id, status="RUNNING")
         if PARENT in run.data.tags:  # it stays a run of the parent that it was nested under
             tags |= member_tag(run.data.tags[PARENT])
@@ -227,49 +213,13 @@ def finish(
     store.client.set_terminated(run_id, status, end_time)
 
 
-def leads(store: Store, run_id: str) -> bool:
-    """Whether this process opened the run, and did not join it."""
-    return store.client.get_run(run_id).data.tags.get(OWNER) == owner_tags()[OWNER]
-
-
-def end_parent(store: Store, run_id: str, status: str) -> None:
-    """End a parent run; one that another process leads ends only as FINISHED, with all it has."""
-    if status == "FINISHED" or leads(store, run_id):
-        finish(store, run_id, status)
-
-
-def contested(store: Store, claims: Mapping[str, str]) -> list[str]:
-    """Which claims other processes have, too, and win: the earlier run of a spec counts.
-
-    Args:
-        claims: spec hash -> run id, of runs that this process has just opened.
-
-    Returns:
-        the spec hashes that are lost.
-    """
-    tags = {SCHEMA_TAG: SCHEMA, SPEC: set(claims)}
-    rows = list(select(store.uri, store.client, [store.experiment_id], tags))
-    begun = {row.run_id: (row.start or 0, row.run_id) for row in rows}
-    lost = set()
-    for row in rows:
-        mine = claims[row.tags[SPEC]]
-        if is_busy(row.status, row.tags) and begun[row.run_id] <= begun[mine]:
-            lost.add(row.tags[SPEC])
-    return sorted(lost)
-
-
-def release(store: Store, run_id: str) -> None:
-    """Take back a run that was opened for nothing."""
-    store.client.delete_run(run_id)
-
-
 def log_children(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
     """Note on the parent which runs its results come from, also those of other parents."""
     log_json(store, parent_id, {"runs": list(run_ids)}, CHILDREN_FILE)
 
 
-def _preference(run: FoundRun) -> tuple[bool, bool, int]:
-    return run.finished, run.busy, run.start_time
+def _preference(run: FoundRun) -> tuple[bool, int]:
+    return run.finished, run.start_time
 
 
 def log_results(
@@ -313,13 +263,15 @@ def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _agree(run: Run, params: Mapping[str, str], who: str, strict: bool) -> None:
+def _agree(
+    run: Run, params: Mapping[str, str], who: str, besides: Collection[str] | None = None
+) -> None:
     logged = settings(run.data.params)
     for key in _differences(run, params):
         raise CreditError(
             f"{key}={params[key]!r}, but {who} {key}={logged[key]!r}: pass {key} on unchanged"
         )
-    for key in logged.keys() - params.keys() if strict else ():
+    for key in logged.keys() - params.keys() - set(besides) if besides is not None else ():
         raise CreditError(
             f"{who} {key}={logged[key]!r}, which this experiment does not use: remove it"
         )

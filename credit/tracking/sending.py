@@ -12,19 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import Metric
 
 from credit.errors import CreditError
 from credit.tracking.journal import Entry, Journal
-from credit.tracking.marks import HEARTBEAT
 from credit.tracking.runs import finish
 from credit.tracking.store import AWAY, Store, is_final, shown
 
 BATCH = 1000
 """Most metric values that one `log_batch` call of MLflow takes."""
-HEARTBEAT_S = 120
-"""Least seconds between two heartbeats of a run. They ride along with values, which costs half;
-after twice as long without any, one goes alone. `marks.SILENT_S` is longer than both."""
 LONGEST_PAUSE_S = 60
 LONGEST_BACKOFF_S = 10
 SENDING_SHARE = 0.05
@@ -58,7 +54,6 @@ class Writer:
         self._interval = self._pause = interval_s
         self._journals: dict[str, Journal] = {}
         self._actions: dict[str, list[Callable[[], object]]] = {}
-        self._heard: dict[str, float] = {}  # run id -> when its heartbeat was last sent
         self._ended: set[str] = set()  # filled by the thread, which no signal interrupts
         self.refused: dict[str, str] = {}
         self._failures = 0
@@ -74,11 +69,10 @@ class Writer:
         self.close()
 
     def watch(self, run_id: str) -> Journal:
-        """Send this run's heartbeat, and what an earlier process left unsent, from now on."""
+        """Send what an earlier process left unsent, from now on."""
         with self._changed:
             if run_id not in self._journals:
                 self._journals[run_id] = Journal(self._folder, run_id)
-                self._heard[run_id] = time.monotonic()
             return self._journals[run_id]
 
     def known_steps(self, run_id: str) -> set[int]:
@@ -142,14 +136,6 @@ class Writer:
 
         if run_id not in self._ended:
             self.then(run_id, end)
-
-    def forget(self, run_id: str) -> None:
-        """Leave a run to others: from now on this process sends nothing to it."""
-        with self._changed:
-            self._journals.pop(run_id, None)
-            self._actions.pop(run_id, None)
-            self.refused.pop(run_id, None)
-            self._ended.discard(run_id)
 
     def sync(self, run_ids: Iterable[str]) -> None:
         """See that what was logged for these runs outlives a loss of power."""
@@ -231,15 +217,13 @@ class Writer:
         self._pause = min(2.0 ** min(self._failures - 1, 10), LONGEST_BACKOFF_S)
 
     def _serve(self, run_id: str, journal: Journal) -> None:
-        """Send all of one run's values, its heartbeat if due, then its actions."""
+        """Send all of one run's values, then its actions."""
         try:
             if journal.pending and not journal.complete:
                 journal.add_known(self._server_steps(run_id))
             while entries := journal.unsent(BATCH):
                 self._send(run_id, [e for e in entries if not journal.is_duplicate(e)])
                 journal.mark_sent(entries)
-            if self._silence(run_id) > 2 * HEARTBEAT_S:
-                self._send(run_id, [])
             while actions := self._actions.get(run_id):
                 actions[0]()
                 with self._changed:
@@ -247,8 +231,6 @@ class Writer:
         except Exception as error:
             if isinstance(error, AWAY) and not is_final(error):
                 raise
-            if run_id not in self._journals:
-                return  # forgotten meanwhile
             # This run stays RUNNING, so that the next resume mends it; the other runs go on.
             self.refused[run_id] = shown(str(error))
             _log.error(
@@ -261,16 +243,8 @@ class Writer:
             for entry in entries
             for key, value in entry.metrics.items()
         ]
-        due = self._silence(run_id) > HEARTBEAT_S
-        tags = [RunTag(HEARTBEAT, str(int(time.time())))] if due else []
-        for start in range(0, max(len(metrics), len(tags)), BATCH):
-            self._store.client.log_batch(run_id, metrics[start : start + BATCH], tags=tags)
-        if due:
-            self._heard[run_id] = time.monotonic()
-
-    def _silence(self, run_id: str) -> float:
-        """Seconds since the run's last heartbeat."""
-        return time.monotonic() - self._heard[run_id]
+        for start in range(0, len(metrics), BATCH):
+            self._store.client.log_batch(run_id, metrics[start : start + BATCH])
 
     def _server_steps(self, run_id: str) -> set[int]:
         client = self._store.client

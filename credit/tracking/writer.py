@@ -16,35 +16,26 @@ from credit.tracking.artifacts import (
 )
 from credit.tracking.models import has_network, log_network
 from credit.tracking.runs import (
-    Busy,
     FoundRun,
-    contested,
-    end_parent,
     find_children,
     finish,
     join,
-    leads,
     log_children,
     log_results,
     open_child,
     open_parent,
-    release,
 )
 from credit.tracking.sending import Writer
 from credit.tracking.store import Store, open_store
 
 __all__ = [
-    "Busy",
     "FoundRun",
     "Store",
     "Writer",
-    "contested",
-    "end_parent",
     "find_children",
     "finish",
     "has_network",
     "join",
-    "leads",
     "log_artifact_file",
     "log_children",
     "log_dataset",
@@ -59,6 +50,5 @@ __all__ = [
     "open_child",
     "open_parent",
     "open_store",
-    "release",
     "views",
 ]

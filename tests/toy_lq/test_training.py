@@ -10,8 +10,8 @@ from credit.errors import CreditError
 from credit.randomness import generator
 from credit.spec import RunSpec
 from credit.sweep import tracked_stack
-from credit.sweep.queue import label
 from credit.sweep.sweep import Sweep, resolve
+from credit.sweep.worker import label
 from credit.toy_lq import bundle as bundles
 from credit.toy_lq import system, tracked
 from credit.toy_lq.bundle import Bundle, measure, train

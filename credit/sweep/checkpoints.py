@@ -1,0 +1,96 @@
+"""Checkpoints that runs go on from: those in the state folder, and those in the tracking store.
+
+A worker on another host has not the state folder of the first one. With `checkpoints=store` every
+stack uploads its checkpoint to its first run, below `resume/`, and whoever goes on fetches it.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from credit.errors import CreditError
+from credit.spec import RunSpec
+from credit.tracking.store import AWAY
+from credit.tracking.writer import FoundRun, Store, Writer, log_artifact_file
+from credit.training import checkpoint
+
+FOLDER = "resume"
+UPLOAD_SECONDS = 300.0
+"""Least time between two uploads of a stack's checkpoint, but for that when it is stopped."""
+FLUSH_SECONDS = 30.0
+"""How long an upload waits for the values that go before it."""
+Saved = dict[str, tuple[checkpoint.Header, int]]
+"""Header of a checkpoint and row of the run in it, by spec hash."""
+
+
+def find(
+    specs: Iterable[RunSpec], found: Mapping[str, FoundRun], writer: Writer, state: Path
+) -> Saved:
+    """Return the checkpoints from which runs can go on without a gap in their metrics.
+
+    Args:
+        found: what the store has of the runs; a checkpoint of a run that it lacks is not used.
+
+    Raises:
+        CreditError: a run's only checkpoint is not readable.
+    """
+    known = {spec.spec_hash for spec in specs} & found.keys()
+    files, unreadable = checkpoint.find(state / "stacks", known)
+    if unreadable and (lost := known - files.keys()):
+        raise CreditError(f"{unreadable[0]} ({len(lost)} runs of this sweep have no other one)")
+    for reason in unreadable:
+        print(f"credit: {reason}; the one before is used", file=sys.stderr)
+    return {
+        key: (header, row)
+        for key, (header, row) in files.items()
+        if set(range(1, header.epoch + 1)) <= writer.known_steps(found[key].run_id)
+    }
+
+
+def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
+    """Upload a stack's checkpoint if all values up to it are accepted; else leave it for later.
+
+    The one before goes when the new one is whole.
+    """
+    with contextlib.suppress(*AWAY):
+        if writer.flush(FLUSH_SECONDS) == 0:
+            header = checkpoint.read_header(path)
+            name = f"{path.stem}.{header.epoch:06}.{header.steps:08}{path.suffix}"
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                os.link(path, Path(folder) / name)
+                log_artifact_file(store, run_id, Path(folder) / name, FOLDER)
+            _delete(store, run_id, keep=name)
+
+
+def fetch(store: Store, found: Mapping[str, FoundRun], state: Path) -> None:
+    """Download the uploaded checkpoints of unfinished runs into the state folder."""
+    (state / "stacks").mkdir(parents=True, exist_ok=True)
+    for run in found.values():
+        if run.status in ("FINISHED", "FAILED"):
+            continue
+        for file in store.client.list_artifacts(run.run_id, FOLDER):
+            with tempfile.TemporaryDirectory(dir=state) as folder:
+                got = store.client.download_artifacts(run.run_id, file.path, folder)
+                os.replace(got, state / "stacks" / Path(file.path).name)
+
+
+def drop(store: Store, run_id: str, path: Path, uploaded: bool) -> None:
+    """Remove a stack's checkpoints, here and in the store: its runs are finished."""
+    for file in path.parent.glob(f"{path.stem}.*"):
+        file.unlink(missing_ok=True)
+    if uploaded:
+        with contextlib.suppress(*AWAY):  # left over, it is of no use and no harm
+            _delete(store, run_id)
+
+
+def _delete(store: Store, run_id: str, keep: str = "") -> None:
+    uri = store.client.get_run(run_id).info.artifact_uri or ""
+    folder = get_artifact_repository(uri, store.uri)
+    for file in store.client.list_artifacts(run_id, FOLDER):
+        if Path(file.path).name != keep:
+            folder.delete_artifacts(file.path)

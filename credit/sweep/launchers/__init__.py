@@ -1,0 +1,37 @@
+"""Launchers: where the stacks of a sweep train, one file each."""
+
+import os
+from collections.abc import Sequence
+
+from credit.spec import RunSpec
+from credit.sweep.launchers.base import Launcher
+from credit.sweep.options import Launch
+
+
+def gpus_of(launch: Launch, specs: Sequence[RunSpec]) -> int:
+    """Return how many GPUs a worker elsewhere asks for."""
+    on_gpu = any(spec.device.startswith("cuda") for spec in specs)
+    return launch.worker_gpus if launch.worker_gpus >= 0 else int(on_gpu)
+
+
+def launcher(launch: Launch, specs: Sequence[RunSpec], devices: Sequence[str]) -> Launcher | None:
+    """Return the launcher of a sweep; None is this process itself.
+
+    Raises:
+        CreditError: its package is not installed, or its cluster does not answer.
+    """
+    if launch.launcher == "slurm":
+        from credit.sweep.launchers.slurm import Slurm  # here: an optional dependency
+
+        return Slurm(launch, gpus_of(launch, specs))
+    if launch.launcher == "ray":
+        from credit.sweep.launchers.ray import Ray  # here: an optional dependency
+
+        return Ray(launch, gpus_of(launch, specs))
+    workers = launch.workers or len(devices) or 1
+    if workers == 1 and not devices:
+        return None
+    from credit.sweep.launchers.local import Workers  # here: most sweeps have one process
+
+    cpus = launch.worker_cpus or max(1, (os.cpu_count() or 1) // workers)
+    return Workers(workers, cpus, devices)

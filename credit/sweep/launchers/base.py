@@ -1,0 +1,55 @@
+"""What a scheduler asks of a launcher."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from credit.sweep.worker import Failures, Task
+from credit.tracking.store import Store
+
+Take = Callable[[], Task | None]
+"""Gives the next stack to train, None if there is none now."""
+POLL_SECONDS = 5.0
+"""Between two looks at workers elsewhere."""
+
+
+class Ended(NamedTuple):
+    """A stack that a worker has left."""
+
+    task: Task
+    failures: Failures
+    lost: str = ""  # how the worker was lost before it had trained the stack
+
+
+class Detached(Exception):
+    """All jobs are submitted, and this command does not wait for them."""
+
+
+class Launcher(Protocol):
+    """Trains stacks somewhere."""
+
+    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+        """Train stacks and yield each when its worker has left it, until there are no more.
+
+        A stack that is handed out again, because its worker was lost, is taken after the yield.
+        Whoever closes the iterator early, by an error or a signal, stops the workers.
+
+        Args:
+            watch: to be called again and again while workers train; shows their progress.
+
+        Raises:
+            CreditError: a worker says what the user can mend.
+        """
+        ...
+
+
+def environment(store: Store) -> dict[str, str]:
+    """Return what a worker's environment must have: store, experiment, data and import path."""
+    passed = ("MLFLOW_", "CREDIT_DATA", "AWS_", "AZURE_", "GOOGLE_APPLICATION_")
+    here = {k: v for k, v in os.environ.items() if k.startswith(passed) and k != "MLFLOW_RUN_ID"}
+    path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
+    return here | {
+        "MLFLOW_TRACKING_URI": store.uri,
+        "MLFLOW_EXPERIMENT_ID": store.experiment_id,
+        "PYTHONPATH": path,
+    }

@@ -1,0 +1,180 @@
+"""Workers of a SLURM cluster, by submitit: an array of jobs, one for each stack.
+
+A job that is preempted, or at the end of its time, saves its stack and is put into the queue again.
+Jobs outlive the command that submitted them: the same command again waits for those that are still
+there, and submits the others.
+"""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from credit.errors import CreditError, Stopped
+from credit.sweep import worker
+from credit.sweep.launchers.base import POLL_SECONDS, Detached, Ended, Take
+from credit.sweep.options import Launch
+from credit.sweep.worker import Failures, Task
+
+try:
+    import submitit
+    from submitit.core.utils import FailedJobError
+    from submitit.helpers import Checkpointable
+except ImportError as error:
+    raise CreditError("launcher=slurm needs submitit: pip install 'credit[slurm]'") from error
+
+SAVE_SECONDS = 120
+"""How long before its end a job is told to save; and how long it may take."""
+RESULT_SECONDS = 10.0
+"""How long the result of a job that is gone may take to appear."""
+TIMEOUTS = 1000
+"""How often a job may come to the end of its time and go on."""
+
+
+class TrainStack(Checkpointable):
+    """A job. SLURM's signal stops training at the next step, and submitit then requeues the job."""
+
+    def __call__(self, task: Task) -> Failures | CreditError:
+        """Train the stack, from its last checkpoint; return what the user can mend."""
+        requeue = signal.getsignal(signal.SIGUSR2)
+        try:
+            return worker.run(task)
+        except CreditError as error:
+            return error
+        except Stopped as stopped:
+            if not callable(requeue):
+                raise
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+            requeue(signal.SIGUSR2, None)
+            raise RuntimeError(f"stopped by {stopped}") from stopped
+
+
+class Slurm:
+    """Jobs of a SLURM cluster.
+
+    Args:
+        cluster: submitit's name of it; `local` runs jobs as processes of this machine.
+    """
+
+    def __init__(self, launch: Launch, gpus: int, cluster: str = "slurm") -> None:
+        self._launch, self._gpus, self._cluster = launch, gpus, cluster
+
+    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+        """Train stacks, as `Launcher.run`; jobs go on when the iterator is closed."""
+        running: dict[str, tuple[submitit.Job, Task]] = {}
+        while True:
+            fresh = []
+            while task := take():
+                job = self._submitted(task)
+                fresh.append(task) if job is None else running.update({task.name: (job, task)})
+            running |= self._submit(fresh)
+            if not running:
+                return
+            if self._launch.detach:
+                ids = ", ".join(job.job_id for job, _ in running.values())
+                raise Detached(
+                    f"{len(running)} jobs are with SLURM ({ids}): the same command without "
+                    "--detach waits for them and shows the result"
+                )
+            queued = self._queued()
+            for name, (job, task) in list(running.items()):
+                if not self._is_there(job, queued):
+                    del running[name]
+                    _note(task).unlink(missing_ok=True)
+                    yield _ended(job, task)
+            watch()
+            time.sleep(POLL_SECONDS)
+
+    def _submit(self, tasks: list[Task]) -> dict[str, tuple[submitit.Job, Task]]:
+        if not tasks:
+            return {}
+        launch = self._launch
+        folder = tasks[0].state / "jobs"
+        executor = submitit.AutoExecutor(
+            folder, cluster=self._cluster, slurm_max_num_timeout=TIMEOUTS
+        )
+        executor.update_parameters(
+            name="credit",
+            timeout_min=launch.slurm_timeout_min,
+            cpus_per_task=launch.worker_cpus or 1,
+            gpus_per_node=self._gpus,
+            **({"mem_gb": launch.worker_memory_gb} if launch.worker_memory_gb else {}),
+            **({"slurm_partition": launch.slurm_partition} if launch.slurm_partition else {}),
+            slurm_array_parallelism=launch.slurm_array_parallelism,
+            slurm_signal_delay_s=SAVE_SECONDS,
+            slurm_additional_parameters=_pairs(launch.slurm_extra),
+        )
+        try:
+            with executor.batch():
+                jobs = [executor.submit(TrainStack(), task) for task in tasks]
+        except (FileNotFoundError, FailedJobError) as error:
+            cause = " ".join(str(error).split())[:300]
+            raise CreditError(f"SLURM takes no job ({cause})") from error
+        for job, task in zip(jobs, tasks, strict=True):
+            _note(task).write_text(json.dumps({"job": job.job_id}))
+        return {task.name: (job, task) for job, task in zip(jobs, tasks, strict=True)}
+
+    def _submitted(self, task: Task) -> submitit.Job | None:
+        """Return the job of a stack that an earlier command submitted and that is still there."""
+        try:
+            job_id = json.loads(_note(task).read_text())["job"]
+        except (OSError, ValueError, KeyError):
+            return None
+        kind = submitit.SlurmJob if self._cluster == "slurm" else submitit.LocalJob
+        job = kind(_note(task).parent, job_id)
+        return job if self._is_there(job, self._queued()) else None
+
+    def _queued(self) -> set[str] | None:
+        """Return the ids of the user's jobs that SLURM has; None if it does not answer."""
+        if self._cluster != "slurm":
+            return set()
+        command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return set(done.stdout.split()) if done.returncode == 0 else None
+
+    def _is_there(self, job: submitit.Job, queued: set[str] | None) -> bool:
+        """Whether a job waits, runs or is requeued; what SLURM says, as sacct may know nothing."""
+        if job.paths.result_pickle.exists():
+            return False
+        if self._cluster != "slurm":
+            return not job.done()
+        return queued is None or job.job_id in queued
+
+
+def _ended(job: submitit.Job, task: Task) -> Ended:
+    """Return what a job that is gone said.
+
+    Raises:
+        CreditError: it says what the user can mend.
+    """
+    deadline = time.monotonic() + RESULT_SECONDS
+    while not job.paths.result_pickle.exists():  # a shared folder may show it late
+        if time.monotonic() > deadline:
+            return Ended(task, {}, f"job {job.job_id} left no result, see {job.paths.stderr}")
+        time.sleep(0.5)
+    try:
+        said = job.result()
+    except FailedJobError as error:
+        return Ended(task, {}, str(error).strip().splitlines()[-1][:200])
+    if isinstance(said, CreditError):
+        raise said
+    return Ended(task, said)
+
+
+def _note(task: Task) -> Path:
+    """Return where the job of a stack is noted."""
+    return task.state / "jobs" / f"{task.name}.json"
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Return `a=b,c=d` as a dictionary.
+
+    Raises:
+        CreditError: an item is none of that form.
+    """
+    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
+    if bad := next((name for name, equals, _ in pairs if not equals), None):
+        raise CreditError(f"slurm_extra={text!r}: {bad!r} is not of the form name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,0 +1,65 @@
+"""Progress of runs that train in other processes: what the tracking store has of them."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from tqdm import tqdm
+
+from credit.spec import RunSpec
+from credit.tracking.store import AWAY
+from credit.tracking.writer import Store, find_children
+
+LOOK_SECONDS = 10.0
+"""Least time between two questions to the store."""
+
+
+class Progress:
+    """Moves a bar by the epochs that runs have recorded.
+
+    Args:
+        done: epochs that were done before, by spec hash; they do not count.
+    """
+
+    def __init__(
+        self, store: Store, specs: Sequence[RunSpec], bar: tqdm, done: Mapping[str, int]
+    ) -> None:
+        self._store, self._bar, self._done = store, bar, done
+        self._epochs = {spec.spec_hash: spec.epochs for spec in specs}
+        self._shown = 0
+        self._looked = time.monotonic()
+
+    def show(self) -> None:
+        """Show how far the runs are, if the last look is long ago."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        with contextlib.suppress(*AWAY):
+            recorded = self._recorded()
+            self._bar.update(max(0, recorded - self._shown))
+            self._shown = max(self._shown, recorded)
+        self._looked = time.monotonic()
+
+    def _recorded(self) -> int:
+        """Return the new run-epochs that the store has; it is asked for each run that trains."""
+        new = 0
+        for key, run in find_children(self._store, self._epochs).items():
+            epochs = self._epochs[key] if run.finished else 0
+            if run.status == "RUNNING":
+                history = self._store.client.get_metric_history(run.run_id, "loss/train")
+                epochs = max((metric.step for metric in history), default=0)
+            new += max(0, epochs - self._done.get(key, 0))
+        return new
+
+
+def progress() -> tqdm:
+    """Return a progress bar over run-epochs, with rate and time left; its total is set later."""
+    return tqdm(
+        total=1e-6,
+        unit="run-epoch",
+        delay=0.1,  # none where nothing trains
+        unit_scale=True,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+        bar_format="{percentage:3.0f}%|{bar:24}| {n:.1f}/{total:.0f} run-epochs, {rate_fmt}, "
+        "{remaining} left{postfix}",
+    )

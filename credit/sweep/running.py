@@ -1,0 +1,135 @@
+"""Sweeps that run on this host: a command for runs that another one trains waits for it.
+
+A sweep holds a file lock as long as its process lives, so that a sweep whose process was killed is
+free for the next command at once. The locks lie beside a SQLite store, else in the state folder:
+that folder is the place whose commands know of each other, and has a name that its runs carry.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from credit.errors import CreditError
+from credit.tracking.store import Store, sqlite_path
+from credit.tracking.writer import FoundRun
+
+POLL_SECONDS = 2.0
+"""Between two looks at a sweep that another process runs."""
+
+
+class Place:
+    """The folder of locks that all commands share which may meet on a run.
+
+    Attributes:
+        name: of the place, made with the folder; the tag `credit.owner` of its runs.
+    """
+
+    def __init__(self, store: Store, state: Path) -> None:
+        database = sqlite_path(store.uri)
+        self._folder = Path(f"{database}.running") if database else state / "running"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._entry = FileLock(self._folder / "entry")  # held for moments
+        with self._entry:
+            file = self._folder / "name"
+            if not file.exists():
+                file.write_text(uuid.uuid4().hex)
+            self.name = file.read_text()
+
+    @contextlib.contextmanager
+    def sweep(self, name: str, sweep_hash: str) -> Iterator["Claim"]:
+        """Hold the lock of a sweep; `Claim.take` acquires it."""
+        claim = Claim(self._folder, self._entry, name, sweep_hash)
+        try:
+            yield claim
+        finally:
+            claim.free()
+
+    def refuse_elsewhere(self, found: Mapping[str, FoundRun], take_over: bool) -> None:
+        """Refuse runs that commands of another place are training.
+
+        Raises:
+            CreditError: a run is RUNNING, and its place is another; whether its process lives
+                cannot be known here.
+        """
+        for run in found.values():
+            elsewhere = len(run.owner) == len(self.name) and run.owner != self.name
+            if run.status == "RUNNING" and elsewhere and not take_over:
+                raise CreditError(
+                    f"run {run.run_id} is RUNNING for a command on another host or state folder: "
+                    "let that one end, or, if it is gone, pass --take_over true"
+                )
+
+
+class Claim:
+    """One sweep of this process, and the runs that no other process may train meanwhile."""
+
+    def __init__(self, folder: Path, entry: FileLock, name: str, sweep_hash: str) -> None:
+        self._folder, self._entry, self._name = folder, entry, name
+        self._lock = FileLock(folder / f"{sweep_hash}.lock")
+        self._since = time.strftime("%F %T")
+
+    def take(self, hashes: Collection[str], waiting: Callable[[], None] = lambda: None) -> None:
+        """Wait until no other process runs this sweep or one with any of these runs; hold them.
+
+        Args:
+            hashes: spec hashes; they replace those held before.
+            waiting: called again and again while it waits.
+        """
+        told = False
+        while (other := self._try(hashes)) is not None:
+            if not told:
+                who = f"pid {other['pid']} on {other['host']}, since {other['since']}"
+                print(
+                    f"credit: {other['name']} is running ({who}): waiting for it; "
+                    "--follow true shows its progress",
+                    file=sys.stderr,
+                )
+                told = True
+            waiting()
+            time.sleep(POLL_SECONDS)
+
+    def free(self) -> None:
+        """Let go of the sweep."""
+        if self._lock.is_locked:
+            self._note.unlink(missing_ok=True)
+            self._lock.release()
+
+    @property
+    def _note(self) -> Path:
+        return Path(self._lock.lock_file).with_suffix(".json")
+
+    def _try(self, hashes: Collection[str]) -> dict[str, Any] | None:
+        """Hold these runs and return None, or return what the process that has them says."""
+        with self._entry:
+            for path in self._folder.glob("*.lock"):
+                other = _holder(path)
+                mine = path == Path(self._lock.lock_file)
+                if mine and not self._lock.is_locked and other is not None:
+                    return other
+                if not mine and other is not None and set(other["runs"]) & set(hashes):
+                    return other
+            self._lock.acquire(blocking=False)
+            note = {"name": self._name, "pid": os.getpid(), "host": socket.gethostname()}
+            self._note.write_text(json.dumps({**note, "since": self._since, "runs": [*hashes]}))
+            return None
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    """Return what the holder of a lock noted beside it; None if nobody holds it."""
+    try:
+        with FileLock(path, blocking=False):
+            return None
+    except Timeout:
+        unknown = {"name": path.stem, "pid": "?", "host": "?", "since": "?", "runs": []}
+        with contextlib.suppress(OSError, ValueError):
+            return unknown | json.loads(path.with_suffix(".json").read_text())
+        return unknown

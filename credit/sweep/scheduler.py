@@ -1,0 +1,142 @@
+"""The scheduler of a sweep: plans stacks, hands them out, and sees that every run is settled.
+
+It is one process. Where stacks train is the launcher's: in this process, in workers of this
+machine, on SLURM or on Ray. The tracking store says which runs are finished.
+"""
+
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tqdm import tqdm
+
+from credit.errors import CreditError
+from credit.rules.names import shortest
+from credit.spec import RunSpec
+from credit.sweep import checkpoints
+from credit.sweep.launchers.base import Ended, Launcher
+from credit.sweep.networks import Networks
+from credit.sweep.options import Launch
+from credit.sweep.progress import Progress
+from credit.sweep.running import Place
+from credit.sweep.state import read_plan, write_plan
+from credit.sweep.tracked_stack import hash_of
+from credit.sweep.worker import SETTLED, Task, label, patiently, reason_of
+from credit.tracking.writer import FoundRun, Store, Writer, find_children, join
+
+RETRIES = 2
+"""How often a stack is handed out again whose worker was lost."""
+
+
+class Scheduler:
+    """The runs of a sweep on their way.
+
+    Args:
+        place: whose commands train the runs.
+        template: what all tasks share.
+
+    Attributes:
+        run_ids: of settled runs, by spec hash.
+        failures: reasons, by `label`.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        work: Networks,
+        store: Store,
+        writer: Writer,
+        place: Place,
+        launch: Launch,
+        template: Task,
+    ) -> None:
+        self.run_ids: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
+        self._specs = {spec.spec_hash: spec for spec in specs}
+        self._work, self._store, self._writer = work, store, writer
+        self._place, self._take_over = place, launch.take_over
+        self._template = replace(template, names=shortest(spec.rule for spec in specs))
+        digest = hash_of(f"plan/{specs[0].device}", specs)
+        self._plan = template.state / "plans" / f"{digest}.json"
+
+    def train(self, launcher: Launcher, bar: tqdm) -> None:
+        """Train every run that is open.
+
+        Raises:
+            CreditError: a checkpoint is not readable and is the only one, a worker was lost more
+                than RETRIES times, or the store is away for long.
+            Stopped: by a signal.
+        """
+        found = self._found(self._specs)
+        self._settle(found)
+        if self.run_ids:
+            there = f"{len(self.run_ids)} of {len(self._specs)} runs"
+            print(f"{there} are already there", file=sys.stderr)
+        left = [spec for key, spec in self._specs.items() if key not in self.run_ids]
+        if left:
+            self._place.refuse_elsewhere(found, self._take_over)
+            tasks, done = self._tasks(left, found, bar)
+            waiting, tries = deque(tasks), Counter[str]()
+            progress = Progress(self._store, left, bar, done)
+            for ended in launcher.run(
+                lambda: waiting.popleft() if waiting else None, progress.show
+            ):
+                self._note(ended, waiting, tries)
+        self._plan.unlink(missing_ok=True)
+
+    def _tasks(
+        self, specs: Sequence[RunSpec], found: dict[str, FoundRun], bar: tqdm
+    ) -> tuple[list[Task], dict[str, int]]:
+        """Return the stacks of these runs, and the epochs they have done by spec hash.
+
+        Runs that began together stay together.
+        """
+        state = self._template.state
+        if self._template.uploads:
+            patiently(self._store, lambda: checkpoints.fetch(self._store, found, state))
+        saved = checkpoints.find(specs, found, self._writer, state)
+        done = {key: header.done for key, (header, _) in saved.items()}
+        began = read_plan(self._plan)
+        stacks = self._work.plan(specs, done, began)
+        names = {spec.spec_hash: hash_of("stack", stack) for stack in stacks for spec in stack}
+        if names.keys() - began.keys():
+            write_plan(self._plan, names | began)
+        epochs = {key: whole for key, (whole, _) in done.items()}
+        left = sum(spec.epochs - epochs.get(spec.spec_hash, 0) for spec in specs)
+        bar.total = bar.n + left + 1e-6  # steps are fractions: room for rounding
+        return [replace(self._template, specs=tuple(stack)) for stack in stacks], epochs
+
+    def _note(self, ended: Ended, waiting: deque[Task], tries: Counter[str]) -> None:
+        """Settle the runs of a stack, or hand it out again if its worker was lost."""
+        task = ended.task
+        if ended.lost:
+            tries[task.name] += 1
+            if tries[task.name] > RETRIES:
+                raise CreditError(
+                    f"the worker of {label(task.specs[0])} and {len(task.specs) - 1} more was lost "
+                    f"{tries[task.name]} times ({ended.lost}): mend that and run the same command "
+                    "again, it goes on from the last checkpoint"
+                )
+            line = f"credit: a worker was lost ({ended.lost}): its stack is trained on"
+            print(line, file=sys.stderr)
+            waiting.append(task)
+            return
+        for key, reason in ended.failures.items():
+            self.failures[label(self._specs[key])] = reason
+        self.run_ids |= {
+            key: run.run_id for key, run in self._found([s.spec_hash for s in task.specs]).items()
+        }
+
+    def _found(self, hashes: Iterable[str]) -> dict[str, FoundRun]:
+        return patiently(self._store, lambda: find_children(self._store, hashes))
+
+    def _settle(self, found: dict[str, FoundRun]) -> None:
+        """Take what is there already."""
+        there = {key: run for key, run in found.items() if run.status in SETTLED}
+        self.run_ids = {key: run.run_id for key, run in there.items()}
+        for key, run in there.items():
+            if not run.finished:
+                self.failures[label(self._specs[key])] = reason_of(run)
+        ids = list(self.run_ids.values())
+        patiently(self._store, lambda: join(self._store, self._template.parent_id, ids))

@@ -1,0 +1,220 @@
+"""A stack from its specs to its finished runs, in the process of the sweep or in one of its own."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import tenacity
+import torch
+from filelock import FileLock
+from tqdm import tqdm
+
+from credit.errors import CreditError
+from credit.rules.names import run_name
+from credit.spec import RunSpec
+from credit.sweep import checkpoints
+from credit.sweep.networks import Networks
+from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, hash_of, stop_on_signals
+from credit.tracking.store import AWAY, is_final, open_store, shown
+from credit.tracking.writer import FoundRun, Store, Writer, find_children, open_child
+from credit.training import checkpoint
+from credit.training.stack import Stack
+
+T = TypeVar("T")
+
+SETTLED = ("FINISHED", "FAILED")
+"""States of runs that are not trained any further."""
+PATIENCE_SECONDS = 600.0
+"""How long a sweep waits, between two stacks, for a tracking store that is away."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stack to train, as it is handed to a worker."""
+
+    specs: tuple[RunSpec, ...]
+    parent_id: str
+    names: Mapping[str, str]  # of rules, as `names.shortest` gave them
+    owner: str  # the place whose commands train it
+    state: Path
+    uploads: bool  # checkpoints go to the store, too
+    training: type[Networks]
+    environment: Mapping[str, str]  # of a worker in a process of its own
+    threads: int = 0  # of such a worker; 0 leaves torch's number
+
+    @property
+    def name(self) -> str:
+        """Hex digits that name the stack; the same for the same runs."""
+        return hash_of("stack", self.specs)
+
+
+Failures = dict[str, str]
+"""Reasons by spec hash."""
+
+
+def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Failures:
+    """Train a stack, from its last checkpoint if there is one, and end its runs.
+
+    Raises:
+        CreditError: a checkpoint is not readable and is the only one, or the store is away for
+            `PATIENCE_SECONDS`.
+        Stopped: by a signal.
+    """
+    folder = task.state / "stacks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{task.name}.lock"):  # a worker that lost its sweep may still save
+        hashes = [spec.spec_hash for spec in task.specs]
+        found = patiently(store, lambda: find_children(store, hashes))
+        if task.uploads:
+            patiently(store, lambda: checkpoints.fetch(store, found, task.state))
+        ended = {key: run for key, run in found.items() if run.status in SETTLED}
+        failures = {key: reason_of(run) for key, run in ended.items() if not run.finished}
+        specs = [spec for spec in task.specs if spec.spec_hash not in ended]
+        if not specs:  # its worker was killed when all was done
+            return failures
+        stack = work.stack(specs)
+        start = _resumed(stack, found, writer, task.state)
+        ids: dict[str, str] = {}
+        try:
+            for spec in specs:
+                _open(task, spec, found.get(spec.spec_hash), ids, work, store, writer)
+            tracked = work.tracked(stack, list(ids.values()), store, writer, task.state)
+            tracked.uploads = task.uploads
+            return failures | tracked.train(start, bar)
+        except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
+            for run_id in ids.values():
+                writer.finish(run_id, "KILLED", "stopped before it was trained")
+            raise
+
+
+def reason_of(run: FoundRun) -> str:
+    """Return why a run failed, as far as is noted."""
+    return run.reason or "failed earlier"
+
+
+def run(task: Task) -> Failures:
+    """Train a stack in a process that does nothing else; return when the store has all of it.
+
+    Raises:
+        CreditError, Stopped: as `train`, or values could not be sent.
+    """
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ.update(task.environment)
+    if task.threads:
+        torch.set_num_threads(task.threads)
+    with stop_on_signals(), contextlib.ExitStack() as exits:
+        store = patiently(None, open_store)
+        writer = exits.enter_context(Writer(store, task.state / "journal"))
+        work = task.training(task.specs, task.specs, store)
+        failures = train(task, work, store, writer, tqdm(disable=True))
+        sent(writer, store, task.state)
+        return failures
+
+
+def sent(writer: Writer, store: Store, state: Path) -> None:
+    """See that every value has reached the store.
+
+    Raises:
+        CreditError: one has not.
+    """
+    unsent = writer.flush(FLUSH_SECONDS)
+    for run_id, reason in writer.refused.items():
+        raise CreditError(f"run {run_id} takes no more values: {reason}")
+    if unsent:
+        raise CreditError(
+            f"{unsent} metric values are not sent: {shown(store.uri)} is away; they are "
+            f"kept in {state / 'journal'}, the same command sends them"
+        )
+
+
+def _resumed(stack: Stack, found: Mapping[str, FoundRun], writer: Writer, state: Path) -> int:
+    """Restore a stack from its checkpoint; return the epochs it has done, 0 from scratch."""
+    saved = checkpoints.find(stack.specs, found, writer, state)
+    sources = [saved.get(spec.spec_hash) for spec in stack.specs]
+    whole = [source for source in sources if source is not None]
+    if len(whole) == len(sources) and len({header.done for header, _ in whole}) == 1:
+        checkpoint.restore(stack, whole)
+        return whole[0][0].epoch
+    lost = [
+        f"{label(spec)}, {len(steps)} epochs"
+        for spec in stack.specs
+        if spec.spec_hash in found and (steps := writer.known_steps(found[spec.spec_hash].run_id))
+    ]
+    if lost:
+        print(
+            f"credit: {len(lost)} runs have recorded epochs ({lost[0]}), and no checkpoint in "
+            f"{state / 'stacks'} goes on from them (CREDIT_STATE names another folder): they "
+            "start over",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _open(
+    task: Task,
+    spec: RunSpec,
+    old: FoundRun | None,
+    ids: dict[str, str],
+    work: Networks,
+    store: Store,
+    writer: Writer,
+) -> None:
+    """Add the MLflow run of `spec`, ours from now on, to `ids`."""
+    tries = 0
+
+    def attempt() -> None:
+        nonlocal tries, old
+        if tries:  # the run may have been made, and the answer lost
+            old = find_children(store, [spec.spec_hash]).get(spec.spec_hash)
+        tries += 1
+        name, source = run_name(spec, task.names), work.source(spec)
+        with PATIENCE.until_asked():  # a signal must not part the run from its id
+            ids[spec.spec_hash] = open_child(
+                store, task.parent_id, spec, old, source, writer.then, name, task.owner
+            )
+
+    patiently(store, attempt)
+
+
+def label(spec: RunSpec) -> str:
+    """A run in words: its name, and what tells it from another of that name."""
+    return f"{spec.name} ({spec.spec_hash[:8]})"
+
+
+def patiently(store: Store | None, action: Callable[[], T]) -> T:
+    """What `action` gives, repeated while the store is away.
+
+    Raises:
+        CreditError: it is away for PATIENCE_SECONDS, or refuses what no repetition changes.
+    """
+    who = shown(store.uri) if store else "the tracking store"
+    try:
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_away),
+            wait=tenacity.wait_exponential(max=10),
+            stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+        ):
+            with attempt:
+                return action()
+    except tenacity.RetryError as error:
+        raise CreditError(
+            f"{who} has been away for {PATIENCE_SECONDS:.0f} s: what is trained is kept on disk, "
+            "run the same command again"
+        ) from error
+    except AWAY as error:
+        cause = shown(" ".join(str(error).split()))[:300]
+        raise CreditError(
+            f"{who} refuses it ({cause}): what is trained is kept on disk, mend that and run the "
+            "same command again"
+        ) from error
+    raise AssertionError("unreachable")
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether the store did not answer, said by MLflow or by one of our lines."""
+    cause = error.__cause__ if isinstance(error, CreditError) and error.__cause__ else error
+    return isinstance(cause, AWAY) and not is_final(cause)
