@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -35,7 +34,6 @@ from benchmarks.common import hardware
 from benchmarks.soak_figure import draw
 from credit.errors import CreditError
 from credit.figures.files import save
-from credit.tracking.marks import OWNER
 from credit.tracking.reader import connect
 
 SERIES = "time/epoch_seconds"
@@ -71,14 +69,13 @@ class Watched:
     """A command from its start to its end."""
 
     samples: list[Sample]
-    owners: list[str]  # its processes, as the tag `credit.owner` names them
     exit_code: int
     ended: str  # "by itself", "when asked to" or "killed"
 
 
 def watch(command: Sequence[str], seconds: float, every: float) -> Watched:
     """Run `command` for at most `seconds`, sampling every so many, and see it end."""
-    samples, owners, ended = [], {}, "by itself"
+    samples, ended = [], "by itself"
     started = time.monotonic()
     child = subprocess.Popen(command, start_new_session=True)  # Ctrl-C is for this process
     try:
@@ -88,7 +85,6 @@ def watch(command: Sequence[str], seconds: float, every: float) -> Watched:
                 with contextlib.suppress(psutil.Error):  # it has just ended
                     rss += process.memory_info().rss
                     count += 1
-                    owners[process.pid] = _owner(process)
             if rss:
                 samples.append(Sample(passed, rss / 1e6, count, os.getloadavg()[0]))
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -104,7 +100,7 @@ def watch(command: Sequence[str], seconds: float, every: float) -> Watched:
             ended = "killed"
             with contextlib.suppress(psutil.Error):
                 process.kill()
-    return Watched(samples, list(owners.values()), child.wait(), ended)
+    return Watched(samples, child.wait(), ended)
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -116,22 +112,13 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _owner(process: psutil.Process) -> str:
-    return f"{socket.gethostname()}:{process.pid}:{int(process.create_time())}"
-
-
-def trained(owners: Sequence[str], since_ms: int) -> pd.DataFrame:
-    """The epochs, as `stack_epochs` has them, of runs that these processes trained."""
+def trained(since_ms: int) -> pd.DataFrame:
+    """Return the epochs that were trained since then, as `stack_epochs` has them."""
     try:
         reader = connect()
     except CreditError:  # stopped before there was a store
         return stack_epochs(pd.DataFrame(columns=["run_id", "step", "value", "timestamp"]), 0)
-    ids = {
-        run_id
-        for owner in owners
-        for run_id in reader.runs(filter=f"tags.`{OWNER}` = '{owner}'")["run_id"]
-    }
-    return stack_epochs(reader.history(ids, [SERIES]), since_ms)
+    return stack_epochs(reader.history(set(reader.runs()["run_id"]), [SERIES]), since_ms)
 
 
 def stack_epochs(history: pd.DataFrame, since_ms: int) -> pd.DataFrame:
@@ -240,7 +227,7 @@ def main() -> int:
     command = [sys.executable if args.command[0] == "python" else args.command[0]]
     since_ms = time.time_ns() // 1_000_000
     seen = watch([*command, *args.command[1:]], 60 * args.minutes, args.every)
-    epochs = trained(seen.owners, since_ms)
+    epochs = trained(since_ms)
     length = seen.samples[-1].seconds if seen.samples else 0.0
     result = {
         "benchmark": "soak",

@@ -42,7 +42,6 @@ import psutil
 
 from credit.errors import CreditError
 from credit.spec import RunSpec
-from credit.tracking import sending
 from credit.tracking.store import Store, reach
 from credit.tracking.writer import Writer, open_child, open_parent, open_store
 
@@ -214,6 +213,7 @@ def _costs(blocked: list[float], client: float, server: float, epoch_s: float) -
 
 def overhead(folder: Path, epochs: int, gpu: int) -> dict[str, dict]:
     """All figures on both stores."""
+
     def measure(uri: str, name: str, server: int | None) -> dict:
         os.environ["MLFLOW_TRACKING_URI"] = uri
         stack = Stack(open_store(), folder / name, server)

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from credit.spec import RunSpec
-from credit.sweep import queue, sweep, tracked_stack
+from credit.sweep import sweep, tracked_stack, worker
 from credit.tracking import sending
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
@@ -115,7 +115,7 @@ def note_phases(path: str) -> None:
     sweep.Writer = functools.partial(sending.Writer, interval_s=0.05)
     for owner, name, during, after in (
         (sweep, "open_parent", "parent", "between"),
-        (queue, "open_child", "child", "between"),
+        (worker, "open_child", "child", "between"),
         (Stack, "step", "step", "training"),
         (checkpoint, "save_stack", "checkpoint", "training"),
         (tracked_stack.TrackedStack, "_finish", "finishing", "between"),

@@ -175,6 +175,6 @@ def test_a_dataset_that_others_log_at_the_same_moment_is_no_error():
 
 @pytest.mark.usefixtures("server_on_postgresql")
 def test_two_sweeps_of_one_grid_on_one_server_do_each_run_once():
-    """Two grids; two sweeps of each that share a state folder, and one as on another host."""
-    write_at_once([0, 0, 0, 1, 1, 1], states="aabaab")
+    """Two grids, and two sweeps of each: the second waits for the first."""
+    write_at_once([0, 0, 1, 1], states="aaaa")
     assert_nothing_is_lost(sweeps=2)

@@ -95,7 +95,6 @@ def test_a_command_and_what_it_started_end_when_asked_to():
     seen = watch([sys.executable, "-c", script], seconds=15, every=0.5)
     assert (seen.exit_code, seen.ended) == (143, "when asked to")
     assert max(sample.processes for sample in seen.samples) == 2
-    assert len(seen.owners) == 2
     assert all(sample.rss_mb > 0 for sample in seen.samples)
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -20,10 +19,10 @@ from safetensors.torch import load_file, save_file
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
-from credit.sweep import queue, state, sweep, tracked_stack
+from credit.sweep import scheduler, state, sweep, tracked_stack, worker
 from credit.tracking.reader import connect
 from credit.tracking.store import Store, open_store
-from credit.tracking.writer import Busy, Writer, finish, open_child, open_parent
+from credit.tracking.writer import Writer, finish, open_child, open_parent
 from credit.training import checkpoint
 from credit.training.loop import train
 from tests.test_checkpoint import small_disk
@@ -369,7 +368,7 @@ def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
     process.kill()
     process.communicate()
     path = Path(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
-    for file in path.parent.glob(f"{path.name}*"):
+    for file in path.parent.glob(f"{path.name}*[!g]"):
         file.unlink()
     assert_complete_histories(run(grid(epochs=60)), epochs=60)
 
@@ -411,7 +410,7 @@ def test_a_full_disk_ends_a_sweep_with_a_word_and_it_goes_on_when_there_is_room(
 def test_a_signal_before_training_leaves_no_run_running(at, monkeypatch):
     """It comes while the children are made."""
     made = []
-    real = queue.open_child
+    real = worker.open_child
 
     def signalled(*args):
         made.append(real(*args))
@@ -419,36 +418,14 @@ def test_a_signal_before_training_leaves_no_run_running(at, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
         return made[-1]
 
-    monkeypatch.setattr(queue, "open_child", signalled)
+    monkeypatch.setattr(worker, "open_child", signalled)
     with pytest.raises(tracked_stack.Stopped, match="SIGTERM"):
         run(grid())
     runs = connect().runs()
     assert sorted(runs["run_id"]) == sorted(made) and len(made) == at
     assert set(runs["status"]) == set(connect().parents()["status"]) == {"KILLED"}
-    monkeypatch.setattr(queue, "open_child", real)
+    monkeypatch.setattr(worker, "open_child", real)
     assert set(made) < set(run(grid()).run_ids.values())
-
-
-def test_what_is_claimed_beside_another_process_does_not_stay_running(monkeypatch):
-    """The other one is faster with the second run; a signal comes before the next look."""
-    made = []
-
-    def contended(*args):
-        if made:
-            raise Busy("another process was faster")
-        made.append(open_child(*args))
-        return made[-1]
-
-    def signalled(_: float) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(queue, "open_child", contended)
-    clock = SimpleNamespace(sleep=signalled, monotonic=time.monotonic)
-    monkeypatch.setattr(queue, "time", clock)
-    with pytest.raises(tracked_stack.Stopped, match="SIGTERM"):
-        run(grid()[:2])
-    assert list(connect().runs()["run_id"]) == made
-    assert set(connect().runs()["status"]) == set(connect().parents()["status"]) == {"KILLED"}
 
 
 @pytest.mark.parametrize("at", ["full disk", "upload", "flush", "accepted", "dropped"])
@@ -513,8 +490,8 @@ def test_a_stop_while_runs_end_leaves_the_ended_ones_ended(at, monkeypatch):
 def test_a_store_that_does_not_answer_once_ends_no_sweep(monkeypatch):
     failed = []
 
-    def blip(name: str):
-        real = getattr(sweep, name)
+    def blip(module, name: str):
+        real = getattr(module, name)
 
         def action(*args):
             if name not in failed:
@@ -522,14 +499,14 @@ def test_a_store_that_does_not_answer_once_ends_no_sweep(monkeypatch):
                 raise MlflowException("no answer")
             return real(*args)
 
-        monkeypatch.setattr(sweep, name, action)
+        monkeypatch.setattr(module, name, action)
 
-    for name in ("leads", "log_children"):
-        blip(name)
-    no_wait = queue.tenacity.wait_none()
-    monkeypatch.setattr(queue.tenacity, "wait_exponential", lambda **_: no_wait)
+    for module, name in ((scheduler, "find_children"), (sweep, "log_children")):
+        blip(module, name)
+    no_wait = worker.tenacity.wait_none()
+    monkeypatch.setattr(worker.tenacity, "wait_exponential", lambda **_: no_wait)
     run(grid()[:1])
-    assert failed == ["leads", "log_children"]
+    assert failed == ["find_children", "log_children"]
     assert set(connect().parents()["status"]) == {"FINISHED"}
 
 
@@ -599,7 +576,7 @@ def test_a_diverging_run_fails_with_its_reason_and_leaves_the_others_alone(monke
     good = RunSpec(**{**BASE, "rule": "dfa", "k": 2})
     mild, bad = (good.replace(rule=f"tests.exploding:{r}") for r in ("Harmless", "Exploding"))
     outcome = run([good, bad], kind="pair")
-    label = queue.label(sweep.resolve(bad))
+    label = worker.label(sweep.resolve(bad))
     assert label.startswith("Exploding k2 s42 (") and list(outcome.failures) == [label]
     reason = outcome.failures[label]
     assert re.fullmatch(
@@ -623,7 +600,7 @@ def test_runs_of_one_name_fail_each_for_itself():
     both = [bad, bad.replace(width=24)]
     outcome = run(both)
     assert len({spec.name for spec in both}) == 1
-    assert set(outcome.failures) == {queue.label(sweep.resolve(spec)) for spec in both}
+    assert set(outcome.failures) == {worker.label(sweep.resolve(spec)) for spec in both}
     assert run(both).failures == outcome.failures
 
 

@@ -1,6 +1,7 @@
 """Several processes on the same runs at once: each run is trained once, and nothing is lost."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,9 +20,9 @@ pytestmark = pytest.mark.usefixtures("tracking_store")
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {root!r})
-from credit.sweep import queue, tracked_stack
+from credit.sweep import running, tracked_stack
 from tests import test_together
-queue.POLL_SECONDS = 0.2
+running.POLL_SECONDS = 0.2
 if {slow}:
     real = tracked_stack.train
     def train(stack, data, start, on_step, pause):
@@ -74,14 +75,19 @@ def assert_whole(seeds: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_grid():
-    seeds = tuple("123456")
-    one, two = process(*seeds), process(*seeds)
+@pytest.mark.parametrize("others", ["123456", "56789"], ids=["the same grid", "two runs of it"])
+def test_a_second_command_waits_and_every_run_is_trained_once(others):
+    one, two = process(*"123456"), process(*others)
     errors = finished(one, two)
-    assert_whole(seeds)
-    assert any("being trained by another process" in error for error in errors)
-    owners = {connect().run(i).data.tags["credit.owner"] for i in connect().runs()["run_id"]}
-    assert len(owners) == 2, "one process did all the work"
+    runs = connect().runs()
+    wanted = {sweep.resolve(spec).spec_hash for spec in grid(*sorted({*"123456", *others}))}
+    assert sorted(runs["spec_hash"]) == sorted(wanted)
+    assert set(runs["status"]) == {"FINISHED"}
+    ids = dict(zip(runs["spec_hash"], runs["run_id"], strict=True))
+    assert_complete_histories(sweep.Outcome("", ids, {}), EPOCHS)
+    waited = [error for error in errors if "is running (pid" in error]
+    (pid,) = {int(re.findall(r"pid (\d+) on", error)[0]) for error in waited}
+    assert len(waited) == 1 and pid in (one.pid, two.pid)
 
 
 @pytest.mark.slow
@@ -95,7 +101,7 @@ def test_a_dead_process_loses_its_runs_to_a_living_one(monkeypatch, tmp_path):
     other = process("1")
     assert other.stderr is not None
     heard = [other.stderr.readline()]
-    while heard[-1] and "2 runs are being trained by another process" not in heard[-1]:
+    while heard[-1] and f"pid {dead.pid} on" not in heard[-1]:
         heard.append(other.stderr.readline())
     assert heard[-1], heard
     dead.kill()
