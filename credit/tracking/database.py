@@ -13,24 +13,26 @@ from typing import IO
 from credit.errors import CreditError
 
 LOCK_SECONDS = 300
-_SQLITE = b"SQLite format 3\0"
 
 
 def refuse_other_files(path: Path) -> None:
     """Refuse what is there and is no SQLite database, and leave nothing beside it.
 
+    SQLite itself reads it: closing a file that this process has open as a database, too, would drop
+    the locks that keep other processes from removing its log.
+
     Raises:
         CreditError: it is another file, or not a file.
     """
+    if not path.exists():
+        return
     try:
-        if not path.exists():
-            return
-        with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
-            good = file is not None and file.read(len(_SQLITE)) in (b"", _SQLITE)
-    except OSError as error:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
         raise _unwritable(path, error) from error
-    if not good:
-        raise _unwritable(path, "it is no SQLite database")
+    except sqlite3.DatabaseError as error:
+        raise _unwritable(path, "it is no SQLite database") from error
 
 
 def _unwritable(path: Path, cause: object) -> CreditError:
