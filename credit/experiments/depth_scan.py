@@ -14,20 +14,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from credit.experiments.method_comparison import COSTS, CREDIT, METHODS, POINTS, QUICK
-from credit.lab import (
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    course,
-    distinct,
-    fields,
-    items,
-    numbers,
-)
+from credit.experiments import method_comparison as method
+from credit.experiments._shared import POINTS, helps, listed, product
+from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, course
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_table
@@ -37,7 +26,7 @@ from credit.lab.source import Source
 from credit.lab.table import across, long_table
 from credit.spec import RunSpec
 
-WIDE = {**METHODS, "width": "512", "depths": "2,4,6,8,12"}
+WIDE = {**method.METHODS, "width": "512", "depths": "2,4,6,8,12"}
 PRESETS = {
     "published": {**WIDE, "seeds": "42,123,456"},
     "reduced": {
@@ -48,23 +37,13 @@ PRESETS = {
         "train_samples": "5000",
         "directions": "8",
     },
-    "quick": {**METHODS, **QUICK, "depths": "2,4"},
+    "quick": {**method.METHODS, **method.QUICK, "depths": "2,4"},
 }
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x depths x seeds, every block trained.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    common = fields(chosen)
-    return distinct(
-        RunSpec.from_mapping({**common, "rule": rule, "depth": depth, "k": depth, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for depth in numbers("depths", chosen["depths"], "depth")
-        for rule in items("rules", chosen["rules"])
-    )
+    """Return rules x depths x seeds, every block trained."""
+    return product(chosen, listed(chosen, "depths", "depth"), listed(chosen, "rules", "rule"))
 
 
 def checks(frame: Frame) -> Checks:
@@ -108,7 +87,7 @@ EXPERIMENT = Experiment(
     factors=(RULES, Factor("depth", sign="L=")),
     presets=PRESETS,
     grid=grid,
-    columns=(q.ACCURACY, q.TRAIN_ACCURACY, *COSTS, *CREDIT),
+    columns=(q.ACCURACY, q.TRAIN_ACCURACY, *method.COSTS, *method.CREDIT),
     checks=checks,
     headline="shape",
     figure=(
@@ -116,14 +95,7 @@ EXPERIMENT = Experiment(
         Panel(q.GAMMA, x="depth", by=("rule",), xscale="linear"),
     ),
     more=more,
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "depths": "numbers of residual blocks, comma-separated",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps("rules", "depths", "seeds"),
     fixed=("rule", "depth", "k", "seed"),
-    caveats=(
-        "Rules that trained together have their stack's mean as seconds, which tells nothing of "
-        "them one by one.",
-    ),
+    caveats=(method.TOGETHER_CAVEAT,),
 )

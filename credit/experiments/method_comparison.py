@@ -10,24 +10,10 @@ Published: no value of this network (d=512, L=12). In a smaller one (d=256, L=4)
 above fa and 32 above dfa.
 """
 
-from collections.abc import Mapping
-
 import pandas as pd
 
-from credit.lab import (
-    Check,
-    Experiment,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    depth_of,
-    fields,
-    gap,
-    items,
-    numbers,
-    value,
-)
+from credit.experiments._shared import POINTS, RELATIVE, beside, helps, listed, product
+from credit.lab import Check, Experiment, Frame, Options, Panel, Quantity, gap, value
 from credit.lab import quantities as q
 from credit.lab.costs import FLOPS_RATIO, TOGETHER
 from credit.lab.experiment import Checks
@@ -38,12 +24,7 @@ from credit.lab.protocol import CEILINGS, DEPTH_MARGIN, direction_checks, three_
 from credit.lab.source import Source
 from credit.spec import RunSpec
 
-METHODS = {
-    "rules": "bp,oracle,fa,dfa,state_bridge,credit_bridge",
-    # hidden states of CIFAR-10 networks grow by orders of magnitude: units of the batch
-    "estimator_relative": "true",
-    "sigma_relative": "true",
-}
+METHODS = {"rules": "bp,oracle,fa,dfa,state_bridge,credit_bridge", **RELATIVE}
 QUICK = {
     "width": "64",
     "epochs": "4",
@@ -71,7 +52,6 @@ FAR = 0.10
 """Half of the 21 points that were published for fa: room for another network, and five times what
 the audit counts as a gain. It was fixed before any number was seen, like the protocol's
 DEPTH_MARGIN, below which two rules count as equal."""
-POINTS = (q.ACCURACY.points,)
 
 
 def share(of: str) -> Quantity:
@@ -86,28 +66,16 @@ COSTS = (q.FLOPS, FLOPS_RATIO, q.EVALUATIONS, q.ESTIMATOR_PARAMETERS, q.SECONDS,
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x seeds at one depth, every block trained.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    common = fields(chosen)
-    depth = depth_of(common)
-    return [
-        RunSpec.from_mapping({**common, "rule": rule, "k": depth, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for rule in items("rules", chosen["rules"])
-    ]
+    """Return rules x seeds at one depth, every block trained."""
+    return product(chosen, listed(chosen, "rules", "rule"))
 
 
 def with_shares(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
     """Return the runs with their shares of the oracle's and of bp's accuracy."""
-    done = finished(runs)
-    for other in ("oracle", "bp"):
-        theirs = done.loc[done["rule"] == other].set_index("seed").get(q.ACCURACY.metric, {})
-        own = runs.get(q.ACCURACY.metric, float("nan"))
-        runs = runs.assign(**{f"share/{other}": own / runs["seed"].map(theirs).astype(float)})
-    return runs
+    done, own = finished(runs), q.ACCURACY.values(runs)
+    others = {rule: done.loc[done["rule"] == rule] for rule in ("oracle", "bp")}
+    shares = {f"share/{rule}": own / beside(runs, o, q.ACCURACY) for rule, o in others.items()}
+    return runs.assign(**shares)
 
 
 def checks(frame: Frame) -> Checks:
@@ -139,10 +107,10 @@ def cost(rule: str) -> Check:
     return own.below(1.0)
 
 
-def by_layer(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
-    """Return direction and norms by rule and hidden state."""
-    return {"layers": layer_table(frame, source)}
-
+TOGETHER_CAVEAT = (
+    "Rules that trained together have their stack's mean as seconds, which tells nothing of them "
+    "one by one."
+)
 
 EXPERIMENT = Experiment(
     kind="method_comparison",
@@ -160,14 +128,8 @@ EXPERIMENT = Experiment(
         Panel(q.ACCURACY, x=q.FLOPS, by=("rule",), line=False, xscale="log"),
         Panel(q.GAMMA, x="layer", by=("rule",)),
     ),
-    more=by_layer,
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "seeds": "seeds, comma-separated",
-    },
+    more=lambda frame, source: {"layers": layer_table(frame, source)},
+    options=helps("rules", "seeds"),
     fixed=("rule", "k", "seed"),
-    caveats=(
-        "Rules that trained together have their stack's mean as seconds, which tells nothing of "
-        "them one by one.",
-    ),
+    caveats=(TOGETHER_CAVEAT,),
 )

@@ -22,11 +22,7 @@ COURSES = (q.ACCURACY, q.TRAIN_ACCURACY, q.GAMMA, q.GAMMA_INNER, q.RHO)
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return the run that the options ask for.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
+    """Return the run that the options ask for."""
     return [RunSpec.from_mapping(fields(chosen))]
 
 
@@ -37,11 +33,8 @@ def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
     last = pd.DataFrame({"metric": own.index, "last value": own.to_numpy()})
     if frame.done.empty:
         return {"metrics": last}
-    return {
-        "metrics": last,
-        "epochs": curves(frame, source, COURSES),
-        "layers": layer_table(frame, source),
-    }
+    epochs, layers = curves(frame, source, COURSES), layer_table(frame, source)
+    return {"metrics": last, "epochs": epochs, "layers": layers}
 
 
 EXPERIMENT = Experiment(
@@ -56,10 +49,7 @@ EXPERIMENT = Experiment(
         *(q.FIT, q.GROWTH, q.GRADIENT, q.HIDDEN, q.CREDIT, q.VALID_SEEDS, *q.COSTS, q.SECONDS),
     ),
     checks=lambda _: [],
-    figure=(
-        Panel(q.ACCURACY, x="epoch"),
-        Panel(q.GAMMA, x="layer"),
-    ),
+    figure=(Panel(q.ACCURACY, x="epoch"), Panel(q.GAMMA, x="layer")),
     more=more,
     caveats=("A single run is compared with nothing; one seed has no error bars.",),
 )
