@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from credit.lab import Options, Quantity, depth_of, distinct, fields, items, numbers, reals
+from credit.lab import Frame, Options, Quantity
 from credit.lab import quantities as q
+from credit.lab.frame import Cell
+from credit.lab.options import depth_of, distinct, fields, items, numbers, reals
 from credit.spec import RunSpec, field_types
 
 QUICK = {
@@ -80,3 +82,9 @@ def beside(
     keys, own = (list(zip(*(part[name] for name in by), strict=True)) for part in (others, runs))
     known = dict(zip(keys, quantity.values(others), strict=True))
     return pd.Series([known.get(key, math.nan) for key in own], runs.index, dtype=float)
+
+
+def along(frame: Frame, factor: str, cell: Cell) -> list[dict[str, Any]]:
+    """Return a cell once for each label of a factor with which it was run, in their order."""
+    labels = frame.factor(factor).in_order(frame.at(cell)[factor])
+    return [{**cell, factor: label} for label in labels]

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from credit.experiments import method_comparison as method
-from credit.experiments._shared import POINTS, helps, listed, product
+from credit.experiments._shared import POINTS, along, helps, listed, product
 from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, course
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
@@ -67,10 +67,9 @@ def checks(frame: Frame) -> Checks:
 
 def shape(frame: Frame, rule: str) -> Check:
     """Return the change of a rule's accuracy from its shallowest to its deepest network."""
-    cells = [{"rule": rule, "depth": depth} for depth in frame.labels("depth")]
-    there = [cell for cell in cells if len(frame.at(cell))]
+    own = course(along(frame, "depth", {"rule": rule}), POINTS)
     words = three_words("falls", "stays", "rises")
-    return Check("shape", rule, course(there, POINTS), words=words)
+    return Check("shape", rule, own, words=words)
 
 
 def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:

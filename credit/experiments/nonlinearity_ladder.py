@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from credit.errors import CreditError
 from credit.experiments import _teacher_student as teacher
-from credit.experiments._shared import helps, listed, product
+from credit.experiments._shared import along, helps, listed, product
 from credit.experiments._teacher_student import CREDIT, FIELD, STATE, fitted
 from credit.lab import Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
@@ -72,19 +72,15 @@ def checks(frame: Frame) -> Checks:
 
 def _shape(frame: Frame, name: str, judged: Sequence[Quantity]) -> Checks:
     state, credit, field = ({"rule": rule, "alpha": 1.0} for rule in (STATE, CREDIT, FIELD))
-    depths = frame.labels("depth")
     flat = {"rule": STATE, "alpha": 0.0}, {"rule": CREDIT, "alpha": 0.0}
-    dfa = [{"rule": "dfa", "alpha": alpha} for alpha in frame.labels("alpha")]
-    dfa = [cell for cell in dfa if len(frame.at(cell))]
     ahead = Check(f"leads {name} α=1", CREDIT, gap(credit, state, judged))
     behind = Check(f"leads {name} α=0", STATE, gap(*flat, judged))
     far = Check(f"far above {name}", FIELD, gap(field, (state, credit), judged))
-    near = Check(f"near 0 {name}", "dfa", each(dfa, lambda cell: value(cell, judged[:1])))
-    courses = [[{**cell, "depth": depth} for depth in depths] for cell in (state, credit)]
-    courses = [[cell for cell in course if len(frame.at(cell))] for course in courses]
+    dfa = each(along(frame, "alpha", {"rule": "dfa"}), lambda cell: value(cell, judged[:1]))
+    near = Check(f"near 0 {name}", "dfa", dfa)
     own, other = (
-        Check(f"falls {name} α=1", rule, steps(course, judged))
-        for rule, course in zip((STATE, CREDIT), courses, strict=True)
+        Check(f"falls {name} α=1", cell["rule"], steps(along(frame, "depth", cell), judged))
+        for cell in (state, credit)
     )
     return [
         ahead.above(0, strict=True, doubt=fitted(credit)),
@@ -110,10 +106,9 @@ EXPERIMENT = Experiment(
         replace(q.HIDDEN, over="mean"),
     ),
     checks=checks,
-    figure=(
-        Panel(q.GAMMA, x="depth", by=("rule",), across="alpha"),
-        Panel(q.RHO, x="depth", by=("rule",), across="alpha", below=True),
-        Panel(q.ACCURACY, x="depth", by=("rule",), across="alpha", below=True),
+    figure=tuple(
+        Panel(quantity, x="depth", by=("rule",), across="alpha", below=i > 0)
+        for i, quantity in enumerate((q.GAMMA, q.RHO, q.ACCURACY))
     ),
     options=helps(
         *("rules", "depths", "seeds"),

@@ -94,6 +94,7 @@ def _falls(control: str, most: float) -> Check:
     return own.below(most, strict=False, mean=True)
 
 
+RHO = {"scalar": teacher.RHO[CREDIT], "M4": teacher.RHO[FIELD]}
 CONTROLS = {"shuffle": 0.05, "no_terminal": 0.95, "one_sided": 0.83}
 """Published Γ, without the depth."""
 REPORTED = {
@@ -127,9 +128,7 @@ EXPERIMENT = Experiment(
     ),
     reported=(
         teacher.reported(q.GAMMA, "variant", REPORTED),
-        teacher.reported(
-            q.RHO, "variant", {"scalar": teacher.RHO[CREDIT], "M4": teacher.RHO[FIELD]}
-        ),
+        teacher.reported(q.RHO, "variant", RHO),
     ),
     caveats=(
         "Of each control one published number is known, without its depth: it stands at every L.",
