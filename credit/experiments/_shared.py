@@ -45,6 +45,11 @@ def helps(*shared: str, **own: str) -> dict[str, str]:
     return {name: HELPS[name] for name in shared} | own
 
 
+def rule_of(arm: str) -> str:
+    """Return the rule of an arm; one that is none of ARMS has its rule's name."""
+    return str(ARMS.get(arm, {"rule": arm})["rule"])
+
+
 def listed(chosen: Options, option: str, field: str) -> list[dict[str, Any]]:
     """Return an option's items as settings: of depths=2,4 `[{"depth": 2}, {"depth": 4}]`.
 
