@@ -21,25 +21,22 @@ from credit.lab.quantity import GAMMA, RHO, VALID
 from credit.spec import RunSpec, field_types, warmup_epochs
 
 BASELINE = "dfa"
+STANDING = ("bp", "oracle", BASELINE)
+"""Rules that learn no credit: they have no warm-up."""
 KEYS = (GAMMA.metric, RHO.metric, VALID)
 """The series that `with_choice` needs."""
 EPOCH, AT_GAMMA, AT_RHO = "choice/epoch", "choice/Γ", "choice/ρ"
 """Columns of `with_choice`: the epoch at which cells of a run's seed are compared, and Γ and ρ
 there."""
-
-
 CELL = [name for name in field_types() if name not in IRRELEVANT | {"seed"}]
 """Fields in which the runs of a cell agree."""
 
 
-def with_choice(
-    runs: pd.DataFrame, history: pd.DataFrame, standing: Collection[str]
-) -> pd.DataFrame:
+def with_choice(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with EPOCH, AT_GAMMA, AT_RHO, and `choice/S1` where EPOCH is not the last.
 
     Args:
         history: of the runs, with KEYS among its keys.
-        standing: the rules that learn no credit.
     """
     own = history.loc[history["key"].isin(KEYS)].astype({"step": float})
     series = own.drop_duplicates(["run_id", "key", "step"], keep="last").pivot(
@@ -49,20 +46,21 @@ def with_choice(
     series = series.loc[series[GAMMA.metric].notna() & (series[VALID] != 0)]
     base = finished(runs.loc[runs["rule"] == BASELINE])[["run_id", "seed"]]
     late = series.reset_index().merge(base, on="run_id")
-    late = late.loc[late["step"] > _longest_warmup(runs, standing)]
+    late = late.loc[late["step"] > _longest_warmup(runs)]
     epochs = runs["seed"].map(late.groupby("seed")["step"].max()).astype(float)
     at = series.reindex(pd.MultiIndex.from_arrays([runs["run_id"], epochs])).set_axis(runs.index)
     found = runs.assign(**{EPOCH: epochs, AT_GAMMA: at[GAMMA.metric], AT_RHO: at[RHO.metric]})
     theirs = found["seed"].map(_baseline(found).set_index("seed")[AT_GAMMA])
-    early = ~found["rule"].isin(standing) & (epochs < found["epochs"])
+    early = ~found["rule"].isin(STANDING) & (epochs < found["epochs"])
     return found.assign(**{"choice/S1": (found[AT_GAMMA] - theirs).round(12).where(early)})
 
 
-def choose(runs: pd.DataFrame, seeds: Collection[int], standing: Collection[str]) -> RunSpec | None:
+def choose(runs: pd.DataFrame, seeds: Collection[int]) -> RunSpec | None:
     """Return the cell that the scan chooses: finished runs that differ in their seed only.
 
     A cell can be chosen if its Γ is valid at the last epoch and where cells are compared, on every
-    one of `seeds` that chooses. Without a finished dfa and such a cell there is none.
+    one of `seeds` that chooses. There is none before a run of
+    dfa has ended.
 
     Args:
         runs: of `with_choice`.
@@ -71,7 +69,7 @@ def choose(runs: pd.DataFrame, seeds: Collection[int], standing: Collection[str]
     runs = runs.loc[runs["seed"].isin(seeds)]
     base = _baseline(runs)
     ended = runs.loc[(runs["rule"] == BASELINE) & runs["status"].isin(["FINISHED", "FAILED"])]
-    own = finished(runs.loc[~runs["rule"].isin(standing)], GAMMA.metric)
+    own = finished(runs.loc[~runs["rule"].isin(STANDING)], GAMMA.metric)
     own = own.loc[own[VALID] != 0] if VALID in own else own
     asked = set(base["seed"]) or set(own["seed"])
     own = own.loc[own["seed"].isin(asked)]
@@ -98,9 +96,9 @@ def how(runs: pd.DataFrame, seeds: Collection[int]) -> str:
     return f"the highest S1 at dfa's last epoch with a valid reference: {when}"
 
 
-def scan_seeds(runs: pd.DataFrame, standing: Collection[str]) -> list[int]:
+def scan_seeds(runs: pd.DataFrame) -> list[int]:
     """Return the seeds on which every cell of a rule that learns was run."""
-    own = runs.loc[~runs["rule"].isin(standing)]
+    own = runs.loc[~runs["rule"].isin(STANDING)]
     seeds = [set(cell["seed"].astype(int)) for _, cell in own.groupby(CELL, sort=False)]
     return sorted(set.intersection(*seeds)) if seeds else []
 
@@ -121,8 +119,8 @@ def _baseline(runs: pd.DataFrame) -> pd.DataFrame:
     return base.sort_values("seed").drop_duplicates("seed", keep="last")
 
 
-def _longest_warmup(runs: pd.DataFrame, standing: Collection[str]) -> int:
-    own = runs.loc[~runs["rule"].isin(standing)]
+def _longest_warmup(runs: pd.DataFrame) -> int:
+    own = runs.loc[~runs["rule"].isin(STANDING)]
     pairs = zip(own["warmup_ratio"], own["epochs"], strict=True)
     # after the last epoch no cell is compared: that it trained by dfa throughout is its setting
     return max((min(warmup_epochs(ratio, n), n - 1) for ratio, n in pairs), default=0)

@@ -20,6 +20,14 @@ QUICK = {
     "measure_samples": "512",
     "directions": "8",
 }
+QUICK_LEARNED = {
+    "epochs": "4",
+    "train_samples": "5000",
+    "measure_every": "4",
+    "measure_samples": "512",
+    "directions": "8",
+    "estimator_width": "64",  # estimators cost several times what the network does
+}
 RELATIVE = {"estimator_relative": "true", "sigma_relative": "true"}
 """Units of the batch: hidden states of CIFAR-10 networks grow by orders of magnitude."""
 ARMS = {

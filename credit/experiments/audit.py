@@ -18,15 +18,7 @@ import pandas as pd
 from credit.errors import CreditError
 from credit.experiments import ladder, matched_controls
 from credit.experiments._shared import helps
-from credit.experiments.matched_controls import (
-    CONTROL,
-    FROZEN,
-    FULL,
-    NONE,
-    PENALTY,
-    RANDOM,
-    SHALLOW,
-)
+from credit.experiments.matched_controls import FROZEN, FULL, NONE, PENALTY, RANDOM, SHALLOW
 from credit.lab import Experiment, Frame, Options, Panel, Quantity, Undecided, Verdict
 from credit.lab import quantities as q
 from credit.lab.bottom_line import bottom_line
@@ -124,11 +116,6 @@ def with_calibration(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
         logged = found["run_id"].map(own).astype(float)
         found[quantity.metric] = quantity.values(found).fillna(logged)
     return found
-
-
-def checks(frame: Frame) -> Checks:
-    """Return the protocol on the audited rule, whether it can be read, and its controls."""
-    return checks_of(subject(frame), frame)
 
 
 def checks_of(rule: str, frame: Frame) -> Checks:
@@ -236,9 +223,7 @@ def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict
 
     deep = max(specs, key=lambda spec: spec.depth)
     data = load(deep.dataset, train_samples=deep.train_samples)
-
     shape = partial(shape_of, data=data)
-
     trial.check_states(specs, shape)
     planning.check(specs, shape, planning.memory_free(deep.device))
     trial.check_credits(specs, shape, finite=True)
@@ -253,7 +238,7 @@ EXPERIMENT = Experiment(
     kind="audit",
     title="Audit",
     question="Does the rule train depth, and does its credit point where the gradient points?",
-    factors=(RULES, CONTROL),
+    factors=(RULES, matched_controls.CONTROL),
     presets=PRESETS,
     grid=grid,
     asked=lambda frame: {"rule": subject(frame)},
@@ -261,7 +246,7 @@ EXPERIMENT = Experiment(
     answer=lambda found: answer_of(subject(found.frame), found.verdicts),
     of_parent=untrained_identity,
     columns=matched_controls.EXPERIMENT.columns,
-    checks=checks,
+    checks=lambda frame: checks_of(subject(frame), frame),
     figure=(
         Panel(
             q.ACCURACY,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from credit.experiments import method_comparison as method
 from credit.experiments._shared import POINTS, along, helps, listed, product
-from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, course
+from credit.lab import Check, Experiment, Factor, Frame, Panel, course
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_table
@@ -24,7 +24,6 @@ from credit.lab.looks import RULES
 from credit.lab.protocol import DEPTH_MARGIN, three_words
 from credit.lab.source import Source
 from credit.lab.table import across, long_table
-from credit.spec import RunSpec
 
 WIDE = {**method.METHODS, "width": "512", "depths": "2,4,6,8,12"}
 PRESETS = {
@@ -39,11 +38,6 @@ PRESETS = {
     },
     "quick": {**method.METHODS, **method.QUICK, "depths": "2,4"},
 }
-
-
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x depths x seeds, every block trained."""
-    return product(chosen, listed(chosen, "depths", "depth"), listed(chosen, "rules", "rule"))
 
 
 def checks(frame: Frame) -> Checks:
@@ -85,7 +79,9 @@ EXPERIMENT = Experiment(
     "trained?",
     factors=(RULES, Factor("depth", sign="L=")),
     presets=PRESETS,
-    grid=grid,
+    grid=lambda chosen: product(
+        chosen, listed(chosen, "depths", "depth"), listed(chosen, "rules", "rule")
+    ),
     columns=(q.ACCURACY, q.TRAIN_ACCURACY, *method.COSTS, *method.CREDIT),
     checks=checks,
     headline="shape",

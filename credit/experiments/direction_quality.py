@@ -14,23 +14,16 @@ h_0 … h_4, ‖h_L‖ 5e8 and ‖g_L‖ 1e-7 a sample: no reference to speak of
 from dataclasses import replace
 
 from credit.experiments._shared import QUICK, helps, listed, product
-from credit.lab import AUTHORS, Experiment, Factor, Frame, Options, Panel, Reported
+from credit.lab import AUTHORS, Experiment, Factor, Frame, Panel, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import RAW, layer_table, with_raw
 from credit.lab.looks import RULES
 from credit.lab.protocol import MEDIOCRE, POOR, direction_checks, sample_floor
 from credit.lab.table import cells
-from credit.spec import RunSpec
 
 DIRECTION = {"rules": "dfa", "penalties": "0,0.01", "seeds": "42"}
 PRESETS = {"published": DIRECTION, "quick": {**DIRECTION, **QUICK}}
-
-
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x penalties x seeds; every block trains, unless `k` says otherwise."""
-    rules, penalties = listed(chosen, "rules", "rule"), listed(chosen, "penalties", "penalty")
-    return product(chosen, rules, penalties)
 
 
 def checks(frame: Frame) -> Checks:
@@ -73,7 +66,9 @@ EXPERIMENT = Experiment(
     "gradient large enough to compare with, without and with the residual-branch penalty?",
     factors=(RULES, Factor("penalty", sign="λ=")),
     presets=PRESETS,
-    grid=grid,
+    grid=lambda chosen: product(
+        chosen, listed(chosen, "rules", "rule"), listed(chosen, "penalties", "penalty")
+    ),
     prepare=with_raw,
     columns=(
         *(q.GAMMA_MIDDLE, *q.DIRECTION, q.COPY, q.COPY_INNER, q.GROWTH),

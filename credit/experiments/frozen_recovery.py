@@ -17,7 +17,7 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import _shared
-from credit.experiments._shared import RELATIVE, STEP, helps, product, rule_of
+from credit.experiments._shared import QUICK_LEARNED, RELATIVE, STEP, helps, product, rule_of
 from credit.lab import AUTHORS, DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
 from credit.lab.check import All, Check
@@ -57,15 +57,11 @@ PRESETS = {
     "reduced": {**PUBLISHED, "networks": "256x4", "seeds": "42", "epochs": "20"},
     "quick": {
         **PUBLISHED,
+        **QUICK_LEARNED,
         "networks": "128x4",  # the quick ladder's, whose bp run is then the reference
         "seeds": "42",
         "arms": "dfa,state_bridge,credit_eT,credit_deltaL,M4",
-        "epochs": "4",
-        "train_samples": "5000",
         "measure_every": "6",
-        "measure_samples": "512",
-        "directions": "8",
-        "estimator_width": "64",
         "reference_epochs": "6",
         "reference_samples": "20000",
     },

@@ -57,15 +57,11 @@ def control_of(run: Mapping[str, Any]) -> str:
     return "+".join(names) or FULL
 
 
-def _place(control: str) -> tuple[int, str]:
-    return (ORDER.index(control) if control in ORDER else len(ORDER), control)
-
-
 CONTROL = Factor(
     "control",
     of=control_of,
     reads=("width", "depth", "k", "penalty", "random_labels", "embed_trains", "augment"),
-    key=_place,
+    key=lambda control: (ORDER.index(control) if control in ORDER else len(ORDER), control),
 )
 CONTROLS = {
     "rules": "bp,oracle,fa,dfa",

@@ -12,8 +12,16 @@ above fa and 32 above dfa.
 
 import pandas as pd
 
-from credit.experiments._shared import POINTS, RELATIVE, beside, helps, listed, product
-from credit.lab import Check, Experiment, Frame, Options, Panel, Quantity, gap, value
+from credit.experiments._shared import (
+    POINTS,
+    QUICK_LEARNED,
+    RELATIVE,
+    beside,
+    helps,
+    listed,
+    product,
+)
+from credit.lab import Check, Experiment, Frame, Panel, Quantity, gap, value
 from credit.lab import quantities as q
 from credit.lab.costs import FLOPS_RATIO, TOGETHER
 from credit.lab.experiment import Checks
@@ -22,20 +30,10 @@ from credit.lab.layers import layer_table
 from credit.lab.looks import RULES
 from credit.lab.protocol import CEILINGS, DEPTH_MARGIN, direction_checks, three_words
 from credit.lab.source import Source
-from credit.spec import RunSpec
 
 METHODS = {"rules": "bp,oracle,fa,dfa,state_bridge,credit_bridge", **RELATIVE}
-QUICK = {
-    "width": "64",
-    "epochs": "4",
-    "warmup_ratio": "0.25",  # .05 of 4 epochs is none
-    "train_samples": "5000",
-    "measure_every": "4",
-    "measure_samples": "512",
-    "directions": "8",
-    "estimator_width": "64",  # estimators cost several times what the network does
-    "seeds": "42",
-}
+QUICK = {**QUICK_LEARNED, "width": "64", "warmup_ratio": "0.25", "seeds": "42"}
+"""A warm-up of .05 is none of 4 epochs, nor of 10."""
 DEEP = {**METHODS, "width": "512", "depth": "12"}
 PRESETS = {
     "published": {**DEEP, "seeds": "42,123,456"},
@@ -43,7 +41,7 @@ PRESETS = {
         **DEEP,
         "seeds": "42",
         "epochs": "10",
-        "warmup_ratio": "0.1",  # .05 of 10 epochs is none
+        "warmup_ratio": "0.1",
         "train_samples": "20000",
     },
     "quick": {**METHODS, **QUICK, "depth": "4"},
@@ -63,11 +61,6 @@ def share(of: str) -> Quantity:
 SHARES = (share("oracle"), share("bp"))
 CREDIT = (*q.DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.NUDGE, q.GROWTH, q.VALID_SEEDS)
 COSTS = (q.FLOPS, FLOPS_RATIO, q.EVALUATIONS, q.ESTIMATOR_PARAMETERS, q.SECONDS, TOGETHER)
-
-
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x seeds at one depth, every block trained."""
-    return product(chosen, listed(chosen, "rules", "rule"))
 
 
 def with_shares(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
@@ -119,7 +112,7 @@ EXPERIMENT = Experiment(
     "what does it cost?",
     factors=(RULES,),
     presets=PRESETS,
-    grid=grid,
+    grid=lambda chosen: product(chosen, listed(chosen, "rules", "rule")),
     prepare=with_shares,
     columns=(q.ACCURACY, q.TRAIN_ACCURACY, *SHARES, *COSTS, *CREDIT),
     checks=checks,

@@ -17,9 +17,9 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments import _shared
-from credit.experiments._choice import BASELINE, KEYS, choose, how, scan_seeds, with_choice
-from credit.experiments._shared import RELATIVE, STEP, beside, helps, listed, product, rule_of
+from credit.experiments import _choice, _shared
+from credit.experiments._choice import BASELINE, STANDING, scan_seeds
+from credit.experiments._shared import STEP, beside, helps, listed, product, rule_of
 from credit.experiments._staleness import SERIES, lost, moment, staleness_table, with_staleness
 from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q
@@ -34,8 +34,6 @@ from credit.spec import RunSpec
 
 TERMINAL = {"credit_bridge": "tgw", "vector_field": "terminal_weight"}
 """By rule, the field that `tgws` sets."""
-STANDING = ("bp", "oracle", BASELINE)
-"""Arms that learn no credit: they have no warm-up."""
 BRIDGES = ("state_bridge", "credit_eT", "credit_deltaL")
 ARMS = Factor(
     "arm",
@@ -63,7 +61,7 @@ FACTORS = (
 """Warm-up and weight are "" where an arm has none."""
 
 ONLINE = {
-    **RELATIVE,
+    **_shared.RELATIVE,
     "arms": ",".join(ARMS.levels),
     "warmups": "0,0.05,0.2",
     "tgws": "1,4",
@@ -86,13 +84,8 @@ PRESETS = {
     },
     "quick": {
         **ONLINE,
+        **_shared.QUICK_LEARNED,
         "width": "64",
-        "epochs": "4",
-        "train_samples": "5000",
-        "measure_samples": "512",
-        "directions": "8",
-        "measure_every": "4",
-        "estimator_width": "64",
         "warmups": "0,0.25",  # of 4 epochs
         "seeds": "42,123",
         "stale_steps": "10",  # an epoch of `digits` has 12
@@ -150,15 +143,15 @@ def on_seeds(chosen: Options, cell: RunSpec) -> list[RunSpec]:
 def then(chosen: Options, runs: pd.DataFrame, source: Source) -> list[RunSpec]:
     """Return the best cell of the scan and its dfa on all seeds; none where no cell has a Γ."""
     seeds = numbers("scan_seeds", chosen["scan_seeds"])
-    known = with_choice(runs, source.history(runs["run_id"], KEYS), STANDING)
-    best = choose(known, seeds, STANDING)
+    known = _choice.with_choice(runs, source.history(runs["run_id"], _choice.KEYS))
+    best = _choice.choose(known, seeds)
     return on_seeds(chosen, best) if best else []
 
 
 def with_leads(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Return the runs with their leads over dfa, what chooses a cell, and staleness."""
-    history = source.history(runs["run_id"], sorted({*SERIES, *KEYS}))
-    found = with_staleness(with_choice(runs, history, STANDING), history)
+    history = source.history(runs["run_id"], sorted({*SERIES, *_choice.KEYS}))
+    found = with_staleness(_choice.with_choice(runs, history), history)
     base = found.loc[(found["rule"] == BASELINE) & (found["status"] == "FINISHED")]
     learned = ~found["rule"].isin(STANDING)
     leads = {
@@ -178,7 +171,7 @@ def order_of(frame: Frame) -> Found:
 
     Each arm stands for its cell with the largest Γ. The largest of all such leads counts.
     """
-    scanned, gammas = set(scan_seeds(frame.runs, STANDING)), {}
+    scanned, gammas = set(scan_seeds(frame.runs)), {}
     for arm in ("vector_field", *BRIDGES, BASELINE):
         samples = [frame.sample(cell, q.GAMMA) for cell in cells_of(frame, arm)]
         if samples:
@@ -234,21 +227,21 @@ def more(frame: Frame, _: Source) -> dict[str, pd.DataFrame]:
 
 def best_table(frame: Frame) -> pd.DataFrame:
     """Return the numbers of the chosen cell: its leads are biased on the seeds that chose it."""
-    asked = scan_seeds(frame.runs, STANDING)
-    best = choose(frame.runs, asked, STANDING)
+    asked = scan_seeds(frame.runs)
+    best = _choice.choose(frame.runs, asked)
     if best is None:
         return pd.DataFrame()
     cell = {factor.name: factor.label(vars(best)) for factor in FACTORS}
     own = frame.at(cell).loc[lambda runs: runs.index.isin(frame.done.index)]
     chose = own["seed"].isin(asked)
-    rows = []
-    for name, part in (("all", own), ("that chose it", own[chose]), ("that did not", own[~chose])):
+    parts, rows = {"all": own, "that chose it": own[chose], "that did not": own[~chose]}, []
+    for name, part in parts.items():
         which = ", ".join(map(str, sorted(part["seed"])))
         row = {"cell": frame.name(cell), "seeds": name, "which": which}
         for quantity in (*DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.ACCURACY, *LEADS):
             row |= spread(quantity, quantity.values(part))
-        rows.append({**row, "n": len(part), "how": how(frame.runs, asked)})
-    return pd.DataFrame(rows if len(own[~chose]) else rows[:2])
+        rows.append({**row, "n": len(part), "how": _choice.how(frame.runs, asked)})
+    return pd.DataFrame([row for row in rows if row["n"]])
 
 
 EXPERIMENT = Experiment(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from credit.lab import Experiment, Factor, Frame, Options, Panel, fields
+from credit.lab import Experiment, Factor, Frame, Panel, fields
 from credit.lab import quantities as q
 from credit.lab.curves import curves
 from credit.lab.layers import layer_table
@@ -19,11 +19,6 @@ from credit.spec import RunSpec
 
 FACTORS = (RULES, Factor("k", sign="k="), Factor("seed", sign="seed "))
 COURSES = (q.ACCURACY, q.TRAIN_ACCURACY, q.GAMMA, q.GAMMA_INNER, q.RHO)
-
-
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return the run that the options ask for."""
-    return [RunSpec.from_mapping(fields(chosen))]
 
 
 def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
@@ -43,7 +38,7 @@ EXPERIMENT = Experiment(
     question="What does one run come to: one credit rule, one k, one seed?",
     factors=FACTORS,
     presets={},
-    grid=grid,
+    grid=lambda chosen: [RunSpec.from_mapping(fields(chosen))],
     columns=(
         *(q.ACCURACY, q.TRAIN_ACCURACY, *q.DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.NUDGE),
         *(q.FIT, q.GROWTH, q.GRADIENT, q.HIDDEN, q.CREDIT, q.VALID_SEEDS, *q.COSTS, q.SECONDS),
