@@ -71,12 +71,16 @@ SLACK, UNMOVED = 0.02, 0.0005
 """SLACK allows seeds to scatter from M to M; UNMOVED allows rounding to turn single samples of
 10,000. Both were fixed before any number was seen."""
 MOVED = Quantity(
-    *("moved", "reference_difference", "difference from the reference"),
+    "moved",
+    "reference_difference",
+    "difference from the reference",
     "test accuracy minus that of the network an arm starts from",
     ".4f",
 )
 REFERENCE = Quantity(
-    *("reference_accuracy", "reference_accuracy", "accuracy of the reference"),
+    "reference_accuracy",
+    "reference_accuracy",
+    "accuracy of the reference",
     "test accuracy of the network that the arms start from",
 )
 ALL = (*DIRECTION, q.RHO)
@@ -163,8 +167,8 @@ def with_references(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
     Raises:
         CreditError: an arm starts from a network of another seed or shape.
     """
-    first = runs["start"] == "none"
-    own, origin = runs.loc[~first], runs.loc[first].set_index("spec_hash").to_dict("index")
+    first = runs.loc[runs["start"] == "none"].drop_duplicates("spec_hash", keep="last")
+    own, origin = runs.loc[runs["start"] != "none"], first.set_index("spec_hash").to_dict("index")
     for run in own.loc[own["start"].isin(origin)].to_dict("records"):
         reference = origin[run["start"]]
         if apart := [name for name in INHERITED if reference[name] != run[name]]:
@@ -172,7 +176,7 @@ def with_references(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
                 f"run {run['name']!r} ({apart[0]}={run[apart[0]]}) starts from a network of "
                 f"{apart[0]}={reference[apart[0]]}: run the experiment again"
             )
-    known = dict(zip(origin, q.ACCURACY.values(runs.loc[first]), strict=True))
+    known = dict(zip(origin, q.ACCURACY.values(first), strict=True))
     found = own["start"].map(known).astype(float)
     moved = (q.ACCURACY.values(own) - found).abs().round(12)
     return own.assign(start="reference", reference_accuracy=found, reference_difference=moved)

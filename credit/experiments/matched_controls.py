@@ -141,7 +141,9 @@ def with_sizes(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
 
 
 BEYOND_CHANCE = Quantity(
-    *("beyond_chance", "", "test accuracy − chance"),
+    "beyond_chance",
+    "",
+    "test accuracy − chance",
     "fraction of the test set minus 1 / classes",
     of=lambda runs: (q.ACCURACY.values(runs) - runs["chance"]).round(12),
 ).points

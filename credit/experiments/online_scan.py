@@ -101,7 +101,9 @@ S1 = Quantity("s1", "s1", "S1", "Γ minus dfa's of the same seed", axis="differe
 S1_INNER = Quantity("s1_inner", "s1_inner", "S1, l < L", "the same without h_L")
 S2 = Quantity("s2", "s2", "S2", "ρ minus dfa's of the same seed", axis="difference in ρ")
 GAIN = Quantity(
-    *("gain", "gain", "accuracy − dfa's"),
+    "gain",
+    "gain",
+    "accuracy − dfa's",
     "test accuracy minus dfa's of the same seed",
     axis="fraction",
 )

@@ -60,7 +60,9 @@ COPY = Quantity(
     "copy", "copy/deep", "Γ of copy", "Γ of the cost's gradient at h_L, passed back unchanged"
 )
 CEILING = Quantity(
-    *("ceiling", "ceiling/deep", "ceiling of Γ"),
+    "ceiling",
+    "ceiling/deep",
+    "ceiling of Γ",
     "largest Γ of a gradient that passes through LayerNorm(h_l), as both bridges' does",
 )
 

@@ -69,12 +69,13 @@ def checks(frame: Frame) -> Checks:
     judged below.
     """
     named, scalar = frame.labels("variant"), fitted({"variant": "scalar"})
+    plain = ["M4", *(name for name in ("M8", "M16") if name in named)]
     beats = [
-        Check(f"{m} > scalar", FIELD, gap(m, "scalar", (*DIRECTION, q.RHO)), doubt=scalar)
-        for m in ("M4", "M8", "M16")
-        if m == "M4" or m in named
+        Check(f"{name} > scalar", FIELD, gap(name, "scalar", (*DIRECTION, q.RHO))).above(
+            BEATS, doubt=scalar
+        )
+        for name in plain
     ]
-    beats = [check.above(BEATS) for check in beats]
     empty = Check(EMPTY, FIELD, value(EMPTY, DIRECTION, size=True)).below(COLLAPSED)
     shuffle = Check("shuffle", FIELD, value("shuffle", (q.GAMMA_INNER,), size=True))
     return [
@@ -94,7 +95,6 @@ def _falls(control: str, most: float) -> Check:
     return own.below(most, strict=False, mean=True)
 
 
-RHO = {"scalar": teacher.RHO[CREDIT], "M4": teacher.RHO[FIELD]}
 CONTROLS = {"shuffle": 0.05, "no_terminal": 0.95, "one_sided": 0.83}
 """Published Γ, without the depth."""
 REPORTED = {
@@ -102,6 +102,7 @@ REPORTED = {
     "M4": teacher.GAMMA[FIELD],
     **{name: dict.fromkeys((4, 8), gamma) for name, gamma in CONTROLS.items()},
 }
+REPORTED_RHO = {"scalar": teacher.RHO[CREDIT], "M4": teacher.RHO[FIELD]}
 
 EXPERIMENT = Experiment(
     kind="vector_audit",
@@ -128,7 +129,7 @@ EXPERIMENT = Experiment(
     ),
     reported=(
         teacher.reported(q.GAMMA, "variant", REPORTED),
-        teacher.reported(q.RHO, "variant", RHO),
+        teacher.reported(q.RHO, "variant", REPORTED_RHO),
     ),
     caveats=(
         "Of each control one published number is known, without its depth: it stands at every L.",
