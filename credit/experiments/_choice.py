@@ -12,8 +12,7 @@ and its S1 on the seeds that chose it is biased upwards. Test accuracy takes no 
 """
 
 import math
-from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -22,111 +21,96 @@ from credit.lab.quantity import GAMMA, RHO, VALID
 from credit.spec import RunSpec, field_types, warmup_epochs
 
 BASELINE = "dfa"
+STANDING = ("bp", "oracle", BASELINE)
+"""Rules that learn no credit: they have no warm-up."""
 KEYS = (GAMMA.metric, RHO.metric, VALID)
 """The series that `with_choice` needs."""
 EPOCH, AT_GAMMA, AT_RHO = "choice/epoch", "choice/Γ", "choice/ρ"
 """Columns of `with_choice`: the epoch at which cells of a run's seed are compared, and Γ and ρ
 there."""
+CELL = [name for name in field_types() if name not in IRRELEVANT | {"seed"}]
+"""Fields in which the runs of a cell agree."""
 
 
-class Choice(NamedTuple):
-    """The cell that a scan chooses, and how."""
-
-    cell: RunSpec | None
-    how: str
-
-
-def with_choice(
-    runs: pd.DataFrame, history: pd.DataFrame, standing: Collection[str]
-) -> pd.DataFrame:
+def with_choice(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with EPOCH, AT_GAMMA, AT_RHO, and `choice/S1` where EPOCH is not the last.
 
     Args:
         history: of the runs, with KEYS among its keys.
-        standing: the rules that learn no credit.
     """
-    own = history.loc[history["key"].isin(KEYS)]
+    own = history.loc[history["key"].isin(KEYS)].astype({"step": float})
     series = own.drop_duplicates(["run_id", "key", "step"], keep="last").pivot(
         index=["run_id", "step"], columns="key", values="value"
     )
-    series = series.reindex(columns=list(KEYS)).reset_index()
+    series = series.reindex(columns=list(KEYS))
     series = series.loc[series[GAMMA.metric].notna() & (series[VALID] != 0)]
     base = finished(runs.loc[runs["rule"] == BASELINE])[["run_id", "seed"]]
-    late = series.merge(base, on="run_id")
-    late = late.loc[late["step"] > _longest_warmup(runs, standing)]
+    late = series.reset_index().merge(base, on="run_id")
+    late = late.loc[late["step"] > _longest_warmup(runs)]
     epochs = runs["seed"].map(late.groupby("seed")["step"].max()).astype(float)
-    at = series.set_index(["run_id", "step"])
-    places = list(zip(runs["run_id"], epochs, strict=True))
-    gamma, rho = (
-        pd.Series([own.get(place, math.nan) for place in places], runs.index, dtype=float)
-        for own in (at[GAMMA.metric].to_dict(), at[RHO.metric].to_dict())
-    )
-    found = runs.assign(**{EPOCH: epochs, AT_GAMMA: gamma, AT_RHO: rho})
+    at = series.reindex(pd.MultiIndex.from_arrays([runs["run_id"], epochs])).set_axis(runs.index)
+    found = runs.assign(**{EPOCH: epochs, AT_GAMMA: at[GAMMA.metric], AT_RHO: at[RHO.metric]})
     theirs = found["seed"].map(_baseline(found).set_index("seed")[AT_GAMMA])
-    early = ~found["rule"].isin(standing) & (epochs < found["epochs"])
-    return found.assign(**{"choice/S1": (gamma - theirs).round(12).where(early)})
+    early = ~found["rule"].isin(STANDING) & (epochs < found["epochs"])
+    return found.assign(**{"choice/S1": (found[AT_GAMMA] - theirs).round(12).where(early)})
 
 
-def choose(runs: pd.DataFrame, seeds: Iterable[int], standing: Collection[str]) -> Choice:
+def choose(runs: pd.DataFrame, seeds: Collection[int]) -> RunSpec | None:
     """Return the cell that the scan chooses: finished runs that differ in their seed only.
 
     A cell can be chosen if its Γ is valid at the last epoch and where cells are compared, on every
-    one of `seeds` that chooses.
+    one of `seeds` that chooses. There is none before a run of
+    dfa has ended.
 
     Args:
         runs: of `with_choice`.
         seeds: those that choose; runs of others do not count.
     """
-    runs = runs.loc[runs["seed"].isin(list(seeds))]
+    runs = runs.loc[runs["seed"].isin(seeds)]
     base = _baseline(runs)
     ended = runs.loc[(runs["rule"] == BASELINE) & runs["status"].isin(["FINISHED", "FAILED"])]
-    own = finished(runs.loc[~runs["rule"].isin(standing)], GAMMA.metric)
+    own = finished(runs.loc[~runs["rule"].isin(STANDING)], GAMMA.metric)
     own = own.loc[own[VALID] != 0] if VALID in own else own
     asked = set(base["seed"]) or set(own["seed"])
     own = own.loc[own["seed"].isin(asked)]
     own = own.merge(base[["seed", AT_GAMMA, AT_RHO]], on="seed", how="left", suffixes=("", "_dfa"))
-    names = [name for name in field_types() if name not in IRRELEVANT | {"seed"}]
     found = []
-    for _, cell in own.groupby(names, sort=False):
+    for _, cell in own.groupby(CELL, sort=False):
         rank = _rank(cell, bool(len(base)))
         if len(cell) == len(asked) and not math.isnan(rank[0]) and len(ended):
-            changed = [n for n in names if cell[n].iloc[0] != getattr(RunSpec, n)]
-            settings = [str(cell[n].iloc[0]) for n in changed]
-            found.append(((-rank[0], -rank[1], len(changed), settings), cell))
+            row = cell.to_dict("records")[0]
+            settings = [str(row[name]) for name in CELL if row[name] != getattr(RunSpec, name)]
+            found.append((-rank[0], -rank[1], len(settings), settings, row))
     if not found:
-        return Choice(None, "none: dfa or the cells have no finished run with a valid Γ yet")
-    first = min(found, key=lambda pair: pair[0])[1].iloc[0]
-    cell = RunSpec.from_mapping({name: _plain(first[name]) for name in field_types()})
-    return Choice(cell, _how(base, sorted(asked), cell.epochs))
+        return None
+    *_, first = min(found, key=lambda own: own[:-1])
+    return RunSpec.from_mapping({name: first[name] for name in field_types()})
 
 
-def scan_seeds(runs: pd.DataFrame, standing: Collection[str]) -> list[int]:
+def how(runs: pd.DataFrame, seeds: Collection[int]) -> str:
+    """Return by what `choose` chooses."""
+    base = _baseline(runs.loc[runs["seed"].isin(seeds)])
+    if base.empty:
+        return "the highest Γ itself: dfa's reference is valid at no epoch to compare at"
+    when = ", ".join(f"{epoch:.0f}" for epoch in base[EPOCH])
+    return f"the highest S1 at dfa's last epoch with a valid reference: {when}"
+
+
+def scan_seeds(runs: pd.DataFrame) -> list[int]:
     """Return the seeds on which every cell of a rule that learns was run."""
-    own = runs.loc[~runs["rule"].isin(standing)]
-    names = [name for name in field_types() if name not in IRRELEVANT | {"seed"}]
-    seeds = [set(cell["seed"].astype(int)) for _, cell in own.groupby(names, sort=False)]
+    own = runs.loc[~runs["rule"].isin(STANDING)]
+    seeds = [set(cell["seed"].astype(int)) for _, cell in own.groupby(CELL, sort=False)]
     return sorted(set.intersection(*seeds)) if seeds else []
 
 
 def _rank(cell: pd.DataFrame, paired: bool) -> tuple[float, float]:
     """Return S1 and S2 as means over seeds; without a valid dfa Γ and ρ at the last epoch."""
-    if not paired:
-        gamma, rho = (GAMMA.values(cell), RHO.values(cell))
-    else:
+    if paired:
         gamma, rho = ((cell[k] - cell[f"{k}_dfa"]).round(12) for k in (AT_GAMMA, AT_RHO))
+    else:
+        gamma, rho = GAMMA.values(cell), RHO.values(cell)
     second = rho.mean(skipna=False)
     return gamma.mean(skipna=False), -math.inf if math.isnan(second) else second
-
-
-def _how(base: pd.DataFrame, seeds: Iterable[int], last: int) -> str:
-    where = f"on seed {', '.join(map(str, seeds))}"
-    if base.empty:
-        return f"the highest Γ itself {where}: dfa's reference is valid at no epoch to compare at"
-    if (base[EPOCH] == last).all():
-        return f"the highest S1 {where}"
-    pairs = zip(base["seed"], base[EPOCH], strict=True)
-    when = ", ".join(f"epoch {epoch:.0f} on seed {seed}" for seed, epoch in pairs)
-    return f"the highest S1 at the last epoch with a valid reference of dfa, {when}"
 
 
 def _baseline(runs: pd.DataFrame) -> pd.DataFrame:
@@ -135,13 +119,8 @@ def _baseline(runs: pd.DataFrame) -> pd.DataFrame:
     return base.sort_values("seed").drop_duplicates("seed", keep="last")
 
 
-def _longest_warmup(runs: pd.DataFrame, standing: Collection[str]) -> int:
-    own = runs.loc[~runs["rule"].isin(standing)]
+def _longest_warmup(runs: pd.DataFrame) -> int:
+    own = runs.loc[~runs["rule"].isin(STANDING)]
     pairs = zip(own["warmup_ratio"], own["epochs"], strict=True)
     # after the last epoch no cell is compared: that it trained by dfa throughout is its setting
     return max((min(warmup_epochs(ratio, n), n - 1) for ratio, n in pairs), default=0)
-
-
-def _plain(value: Any) -> Any:
-    """Return a numpy scalar as Python's own."""
-    return value.item() if hasattr(value, "item") else value

@@ -4,9 +4,11 @@ The published teacher, data and code are not known: a difference from a publishe
 tasks, too.
 """
 
-from credit.lab import AUTHORS, Check, Quantity, Reported, each, value
+from credit.experiments._shared import QUICK_LEARNED
+from credit.lab import Check, Quantity
 from credit.lab import quantities as q
-from credit.lab.measure import Name
+from credit.lab.measure import Name, each, value
+from credit.lab.reported import AUTHORS, Reported
 from credit.spec import RunSpec
 
 TEACHER = {
@@ -22,14 +24,11 @@ TEACHER = {
 """The blocks have phi(z) = (1-alpha) z + alpha tanh(z), not GELU."""
 QUICK_TEACHER = {
     **TEACHER,
+    **QUICK_LEARNED,
     "width": "64",
-    "epochs": "4",
-    "measure_every": "4",
     "seeds": "42",
     "train_samples": "2000",
     "measure_samples": "256",
-    "directions": "8",
-    "estimator_width": "64",
     "estimator_depth": "2",
     "warmup_ratio": "0.25",  # .05 of 4 epochs is none
 }

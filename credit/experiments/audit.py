@@ -11,46 +11,23 @@ of the same settings has left are not trained again.
 import contextlib
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import ladder, matched_controls
-from credit.experiments.matched_controls import (
-    CONTROL,
-    FROZEN,
-    FULL,
-    NONE,
-    PENALTY,
-    RANDOM,
-    SHALLOW,
-)
-from credit.lab import (
-    All,
-    Check,
-    Experiment,
-    Found,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    Results,
-    Sample,
-    Undecided,
-    Verdict,
-    depth_of,
-    distinct,
-    fields,
-    gap,
-    numbers,
-    value,
-)
+from credit.experiments._shared import helps
+from credit.experiments.matched_controls import FROZEN, FULL, NONE, PENALTY, RANDOM, SHALLOW
+from credit.lab import Experiment, Frame, Options, Panel, Quantity, Undecided, Verdict
 from credit.lab import quantities as q
 from credit.lab.bottom_line import bottom_line
+from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
 from credit.lab.looks import RULES
+from credit.lab.measure import Found, Sample, gap, value
+from credit.lab.options import depth_of, distinct, fields, numbers
 from credit.lab.protocol import direction_quality, ladder_checks, reference_validity
 from credit.lab.source import Source
 from credit.networks.size import HELD_OUT
@@ -62,16 +39,9 @@ IDENTITY_SAMPLES = 256
 """Test images, the first in file order, on which untrained networks are measured."""
 LIST = "shallow,random_labels,penalty,frozen_embedding"
 OPTIONS = {"controls": LIST, "control_penalty": "0.01", "ks": "all"}
-
-
-def _without_rules(preset: Options) -> Options:
-    return {name: text for name, text in preset.items() if name not in ("rules", "controls")}
-
-
 PRESETS = {
-    "published": {**_without_rules(ladder.PRESETS["published"]), **OPTIONS},
-    "reduced": {**_without_rules(matched_controls.PRESETS["reduced"]), **OPTIONS},
-    "quick": {**_without_rules(ladder.PRESETS["quick"]), **OPTIONS},
+    name: {key: text for key, text in {**own.PRESETS[name], **OPTIONS}.items() if key != "rules"}
+    for name, own in {"published": ladder, "reduced": matched_controls, "quick": ladder}.items()
 }
 
 NEAR, BEYOND, EXACT, CHANCE = 0.9, 0.02, 1e-3, 4.0
@@ -136,41 +106,35 @@ def with_calibration(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
     A run that has these columns already was measured now; one without a layer table has none.
     """
     found = matched_controls.with_sizes(runs, source)
-    known = {q.metric: dict[str, float]() for q in KNOWN.values()}
+    rows: dict[str, pd.Series] = {}
     full = found.loc[(found["status"] == "FINISHED") & (found["k"] == found["depth"])]
     for run_id, depth in zip(full["run_id"], full["depth"], strict=True):
         with contextlib.suppress(CreditError):
-            row = source.layers(run_id).set_index("layer").loc[depth // 2]
-            for name, quantity in KNOWN.items():
-                known[quantity.metric][run_id] = row.get(name, math.nan)
-    for name, own in known.items():
+            rows[run_id] = source.layers(run_id).set_index("layer").loc[depth // 2]
+    for name, quantity in KNOWN.items():
+        own = {run_id: row.get(name, math.nan) for run_id, row in rows.items()}
         logged = found["run_id"].map(own).astype(float)
-        found[name] = found[name].fillna(logged) if name in found else logged
+        found[quantity.metric] = quantity.values(found).fillna(logged)
     return found
-
-
-def checks(frame: Frame) -> Checks:
-    """Return the protocol on the audited rule, whether it can be read, and its controls."""
-    return checks_of(subject(frame), frame)
 
 
 def checks_of(rule: str, frame: Frame) -> Checks:
     """Return the checks on one rule of a frame."""
 
-    def cell(control: str, of: str = rule) -> Cell:
-        return {"rule": of, "control": control}
+    def ends(of: str) -> tuple[Cell, Cell]:
+        return {"rule": of, "control": FULL}, {"rule": of, "control": NONE}
 
-    own = {c.name: c for c in ladder_checks(rule, lambda of: (cell(FULL, of), cell(NONE, of)))}
-    valid = (reference_validity(rule, cell(FULL)),)
-    beyond = Check("beyond a copy", rule, lambda f: _beyond(f, cell(FULL)), needs=valid, late=True)
-    found: list[Check | All] = [
+    full, own = ends(rule)[0], {check.name: check for check in ladder_checks(rule, ends)}
+    valid = (reference_validity(rule, full),)
+    beyond = Check("beyond a copy", rule, lambda f: _beyond(f, full), needs=valid, late=True)
+    return [
         Check("frozen init", rule, identity, late=True).above(NEAR),
         *(own[name] for name in ("D1", "D2", "direction")),
         beyond.above(BEYOND, mean=True),
         *(own[name] for name in ("D3", "shape", "oracle_share") if name in own),
         *_controls(frame, rule),
+        calibration(rule, full, valid),
     ]
-    return [*found, *calibration(rule, cell(FULL), valid)]
 
 
 def identity(frame: Frame) -> Found:
@@ -195,56 +159,43 @@ def _beyond(frame: Frame, full: Cell) -> Found:
 
 def _controls(frame: Frame, rule: str) -> list[Check | All]:
     """Return the checks of those controls that were run."""
-    needs = {
-        "k=L > shallow": SHALLOW,
-        "random labels": RANDOM,
-        "penalty": PENALTY,
-        "penalty D1": PENALTY,
-        "D3 together": FROZEN,
-    }
+    known = {check.name: check for check in matched_controls.control_checks(rule)}
+    held = direction_quality(rule, {"rule": rule, "control": PENALTY})
+    asked = (
+        (SHALLOW, known["k=L > shallow"]),
+        (RANDOM, known["random labels"]),
+        (PENALTY, known["penalty"]),
+        (PENALTY, known["penalty D1"]),
+        (PENALTY, held.having(name="penalty direction")),
+        (FROZEN, known["D3 together"]),
+    )
     there = set(frame.runs["control"])
-    known = {c.name: c for c in matched_controls.control_checks(rule)}
-    found = [known[name] for name, control in needs.items() if control in there]
-    if PENALTY in there:
-        held = direction_quality(rule, {"rule": rule, "control": PENALTY})
-        found.insert(-1 if FROZEN in there else len(found), held.having(name="penalty direction"))
-    return found
+    return [check for control, check in asked if control in there]
 
 
-def calibration(rule: str, full: Cell, valid: tuple[Check, ...]) -> list[Check | All]:
+def calibration(rule: str, full: Cell, valid: tuple[Check, ...]) -> Check:
     """Return the check that credits with a known answer get it: a = g, a = −g, a random one."""
 
-    def known(name: str) -> Check:
-        return Check("calibration", rule, value(full, (KNOWN[name],)), needs=valid, late=True)
+    def known(name: str, size: bool = False) -> Check:
+        measure = value(full, (KNOWN[name],), size)
+        return Check("calibration", rule, measure, needs=valid, late=True)
 
     def limit(frame: Frame) -> float:
         run = frame.at(full).iloc[0]
         n = min(run["measure_samples"], HELD_OUT.get(run["dataset"], math.inf))
         return CHANCE / math.sqrt(run["width"] * n)
 
-    random = Check(
-        "calibration",
-        rule,
-        value(full, (KNOWN["alignment_random"],), size=True),
-        needs=valid,
-        late=True,
-        also=(
-            known("alignment_g").above(1 - EXACT, mean=True),
-            known("alignment_neg_g").below(EXACT - 1, mean=True, strict=False),
-            known("nudge_g").below(0, mean=True),
-            known("nudge_neg_g").above(0, mean=True, strict=True),
-        ),
+    others = (
+        known("alignment_g").above(1 - EXACT, mean=True),
+        known("alignment_neg_g").below(EXACT - 1, mean=True, strict=False),
+        known("nudge_g").below(0, mean=True),
+        known("nudge_neg_g").above(0, mean=True, strict=True),
     )
-    return [random.below(limit, mean=True)]
+    return known("alignment_random", size=True).below(limit, mean=True, also=others)
 
 
 OF_THE_BENCH = ("frozen init", "calibration")
 """Checks that a rule has no part in: they are not counted among its own."""
-
-
-def answer(found: Results) -> str:
-    """Return the bottom line, and how many of the rule's own checks pass."""
-    return answer_of(subject(found.frame), found.verdicts)
 
 
 def answer_of(rule: str, verdicts: Sequence[Verdict]) -> str:
@@ -272,10 +223,7 @@ def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict
 
     deep = max(specs, key=lambda spec: spec.depth)
     data = load(deep.dataset, train_samples=deep.train_samples)
-
-    def shape(spec: RunSpec) -> Any:
-        return shape_of(spec, data)
-
+    shape = partial(shape_of, data=data)
     trial.check_states(specs, shape)
     planning.check(specs, shape, planning.memory_free(deep.device))
     trial.check_credits(specs, shape, finite=True)
@@ -290,15 +238,15 @@ EXPERIMENT = Experiment(
     kind="audit",
     title="Audit",
     question="Does the rule train depth, and does its credit point where the gradient points?",
-    factors=(RULES, CONTROL),
+    factors=(RULES, matched_controls.CONTROL),
     presets=PRESETS,
     grid=grid,
     asked=lambda frame: {"rule": subject(frame)},
     prepare=with_calibration,
-    answer=answer,
+    answer=lambda found: answer_of(subject(found.frame), found.verdicts),
     of_parent=untrained_identity,
     columns=matched_controls.EXPERIMENT.columns,
-    checks=checks,
+    checks=lambda frame: checks_of(subject(frame), frame),
     figure=(
         Panel(
             q.ACCURACY,
@@ -309,12 +257,12 @@ EXPERIMENT = Experiment(
         ),
         Panel(q.GAMMA, x="layer", by=("rule",), where={"control": FULL}, say="all blocks train"),
     ),
-    options={
-        "rule": "the rule to audit: a name, or package.module:Rule for your own",
-        "ks": "trainable blocks, comma-separated, 0 and depth among them; all is 0 to depth",
-        "controls": f"comma-separated: {LIST}; none leaves them out",
-        "control_penalty": "λ of the control `penalty`",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps(
+        "seeds",
+        rule="the rule to audit: a name, or package.module:Rule for your own",
+        ks="trainable blocks, comma-separated, 0 and depth among them; all is 0 to depth",
+        controls=f"comma-separated: {LIST}; none leaves them out",
+        control_penalty="λ of the control `penalty`",
+    ),
     fixed=("k", "seed", "penalty", "random_labels", "start", "embed_trains", "head_trains"),
 )

@@ -10,37 +10,21 @@ Expected: deltaL leads; h_L in the code destroys Γ, not accuracy; Γ grows with
 trades Γ for accuracy. No values were published.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments._teacher_student import CREDIT, QUICK_TEACHER, TEACHER, fitted
-from credit.lab import (
-    DIRECTION,
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    course,
-    depth_of,
-    distinct,
-    fields,
-    gap,
-    items,
-    numbers,
-    reals,
-    share,
-    steps,
-    value,
-)
+from credit.experiments import _teacher_student as teacher
+from credit.experiments._shared import along, helps, listed, product
+from credit.experiments._teacher_student import CREDIT, fitted
+from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
+from credit.lab.check import Check
 from credit.lab.experiment import Checks
-from credit.lab.frame import pick
+from credit.lab.frame import Cell, pick
+from credit.lab.measure import course, gap, share, steps, value
 from credit.lab.protocol import DEPTH_MARGIN, POOR
 from credit.spec import RunSpec, check_field
 
@@ -59,8 +43,8 @@ BOUNDARY = {
     "warmup_code": "deltaL",
 }
 PRESETS = {
-    "published": {**TEACHER, **BOUNDARY, "depth": "4"},
-    "quick": {**QUICK_TEACHER, **BOUNDARY, "depth": "2", "warmups": "0,0.25,0.5"},
+    "published": {**teacher.TEACHER, **BOUNDARY, "depth": "4"},
+    "quick": {**teacher.QUICK_TEACHER, **BOUNDARY, "depth": "2", "warmups": "0,0.25,0.5"},
 }
 
 COLLAPSE, TREND, SLACK = 0.5, POOR, 0.02
@@ -71,26 +55,12 @@ seen; that a trend over warm-ups takes no step back was asked for after the firs
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return seeds x points of the sweeps, each once; the base is `code`, `tgw`, `warmup_ratio`.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    common = {**fields(chosen), "rule": CREDIT}
-    depth, warmups = depth_of(common), reals("warmups", chosen["warmups"])
-    other = check_field("code", chosen["warmup_code"], "warmup_code")
-    points: list[dict[str, Any]] = [
-        {},
-        *({"code": code} for code in items("codes", chosen["codes"])),
-        *({"tgw": tgw} for tgw in reals("tgws", chosen["tgws"])),
-        *({"warmup_ratio": ratio} for ratio in warmups),
-        *({"code": other, "warmup_ratio": ratio} for ratio in warmups),
-    ]
-    return distinct(
-        RunSpec.from_mapping({"k": depth, **common, **point, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for point in points
-    )
+    """Return seeds x points of the sweeps, each once; the base is `code`, `tgw`, `warmup_ratio`."""
+    warmups = listed(chosen, "warmups", "warmup_ratio")
+    other = {"code": check_field("code", chosen["warmup_code"], "warmup_code")}
+    codes, tgws = listed(chosen, "codes", "code"), listed(chosen, "tgws", "tgw")
+    points = [{}, *codes, *tgws, *warmups, *({**other, **warmup} for warmup in warmups)]
+    return product(chosen, [{"rule": CREDIT}], points)
 
 
 def in_sweeps(runs: pd.DataFrame) -> pd.DataFrame:
@@ -117,11 +87,10 @@ def in_sweeps(runs: pd.DataFrame) -> pd.DataFrame:
 
 def base_of(runs: pd.DataFrame) -> dict[str, Any]:
     """Return the base: knob by knob what most points share, RunSpec's default among equals."""
-    points, found = runs[list(KNOBS)].drop_duplicates(), {}
-    for name in KNOBS:
-        most, default = points[name].mode().tolist(), getattr(RunSpec, name)
-        found[name] = default if default in most else most[0]
-    return found
+    points = runs[list(KNOBS)].drop_duplicates()
+    most = {name: points[name].mode().tolist() for name in KNOBS}
+    default = {name: getattr(RunSpec, name) for name in KNOBS}
+    return {name: default[name] if default[name] in own else own[0] for name, own in most.items()}
 
 
 def _text(setting: str | float) -> str:
@@ -133,21 +102,11 @@ def _rank(setting: str) -> tuple[int, float]:
     return (0, CODES.index(setting)) if setting in CODES else (1, float(setting))
 
 
-Point = Mapping[str, Any]
-
-
-def points(frame: Frame, sweep: str) -> list[Point]:
-    """Return the points of a sweep, in order; [] where it was not run."""
-    own = Factor("value", key=_rank).in_order(frame.at({"sweep": sweep})["value"])
-    return [{"sweep": sweep, "value": setting} for setting in own]
-
-
 def checks(frame: Frame) -> Checks:
     """Return that deltaL leads, h_L collapses, tgw helps, and every warm-up trades."""
-    codes = points(frame, "code")
+    codes, tgws = (along(frame, "value", {"sweep": sweep}) for sweep in ("code", "tgw"))
     own, others = {"sweep": "code", "value": "deltaL"}, [c for c in codes if c["value"] != "deltaL"]
     leads = Check("deltaL leads", CREDIT, gap(own, others, DIRECTION))
-    tgws = points(frame, "tgw")
     grows = Check("tgw", CREDIT, course(tgws, DIRECTION)).above(TREND, mean=True)
     named = [s for s in frame.labels("sweep") if s.startswith("warmup_ratio")] or ["warmup_ratio"]
     return [
@@ -155,7 +114,7 @@ def checks(frame: Frame) -> Checks:
         _collapses("eT"),
         _collapses("deltaL"),
         grows.having(also=(_no_step(tgws, DIRECTION, SLACK),), doubt=fitted(*tgws)),
-        *(_trades(sweep, points(frame, sweep)) for sweep in named),
+        *(_trades(sweep, along(frame, "value", {"sweep": sweep})) for sweep in named),
     ]
 
 
@@ -172,28 +131,26 @@ def _collapses(code: str) -> Check:
     )
 
 
-def _trades(sweep: str, along: Sequence[Point]) -> Check:
+def _trades(sweep: str, points: Sequence[Cell]) -> Check:
     """Return that Γ falls along a sweep and accuracy rises, neither with a step back."""
     name, accuracy = sweep.removeprefix("warmup_ratio, code="), (q.ACCURACY.points,)
-    falls = Check("warmup" if name == sweep else f"warm {name}", CREDIT, course(along, DIRECTION))
-    rises = Check("accuracy", CREDIT, course(along, accuracy)).above(DEPTH_MARGIN, mean=True)
-    down = Check("no step up", CREDIT, steps(along, DIRECTION))
+    falls = Check("warmup" if name == sweep else f"warm {name}", CREDIT, course(points, DIRECTION))
+    rises = Check("accuracy", CREDIT, course(points, accuracy)).above(DEPTH_MARGIN, mean=True)
+    down = Check("no step up", CREDIT, steps(points, DIRECTION))
     return falls.below(-TREND, strict=False, mean=True).having(
         also=(
             down.below(SLACK, strict=False, mean=True),
             rises,
-            _no_step(along, accuracy, DEPTH_MARGIN),
+            _no_step(points, accuracy, DEPTH_MARGIN),
         ),
         late=True,
-        doubt=fitted(*along),
+        doubt=fitted(*points),
     )
 
 
-def _no_step(along: Sequence[Point], quantities: Sequence[Quantity], slack: float) -> Check:
-    return Check("no step down", CREDIT, steps(along, quantities)).above(-slack, mean=True)
+def _no_step(points: Sequence[Cell], quantities: Sequence[Quantity], slack: float) -> Check:
+    return Check("no step down", CREDIT, steps(points, quantities)).above(-slack, mean=True)
 
-
-BASE = {"base": "base"}
 
 EXPERIMENT = Experiment(
     kind="boundary_ablation",
@@ -210,18 +167,17 @@ EXPERIMENT = Experiment(
     repeat=in_sweeps,
     columns=(*DIRECTION, q.RHO, q.NUDGE, q.ACCURACY, q.FIT),
     checks=checks,
-    figure=(
-        Panel(q.GAMMA, x="value", across="sweep", mark=BASE),
-        Panel(q.RHO, x="value", across="sweep", mark=BASE, below=True),
-        Panel(q.ACCURACY, x="value", across="sweep", mark=BASE, below=True),
+    figure=tuple(
+        Panel(quantity, x="value", across="sweep", mark={"base": "base"}, below=i > 0)
+        for i, quantity in enumerate((q.GAMMA, q.RHO, q.ACCURACY))
     ),
-    options={
-        "codes": "codes, comma-separated",
-        "tgws": "weights of terminal gradient matching, comma-separated",
-        "warmups": "warm-up ratios, comma-separated",
-        "warmup_code": "the code of the second sweep over warm-ups",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps(
+        "seeds",
+        codes="codes, comma-separated",
+        tgws="weights of terminal gradient matching, comma-separated",
+        warmups="warm-up ratios, comma-separated",
+        warmup_code="the code of the second sweep over warm-ups",
+    ),
     fixed=("rule", "seed"),
     caveats=("Sweeps change one factor: how two of them act together was not run.",),
 )

@@ -20,29 +20,15 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import ladder
-from credit.lab import (
-    AUTHORS,
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    Reported,
-    depth_of,
-    fields,
-    gap,
-    items,
-    numbers,
-    reals,
-    share,
-)
+from credit.experiments._shared import POINTS, QUICK, helps, listed, product
+from credit.lab import AUTHORS, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
+from credit.lab.check import Check
 from credit.lab.curves import curves, over_seeds
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
 from credit.lab.looks import RULES
+from credit.lab.measure import gap, share
 from credit.lab.protocol import DEPTH_MARGIN, three_words
 from credit.lab.source import Source
 from credit.spec import RunSpec
@@ -61,7 +47,7 @@ PRESETS = {
     "reduced": {**SCALE, "epochs": "12", "measure_every": "4"},
     "quick": {
         **SCALE,
-        **ladder.QUICK,
+        **QUICK,
         "epss": "0,1e-8,1e-6,1e-4",
         "seeds": "42",
         "epochs": "4",
@@ -77,7 +63,6 @@ HALF = 0.5
 protocol's 2 points: of agreement at ε = 0, where mean and sum differ by rounding alone, of what
 counts as a difference, and of fa's lead, or there is none to explain. All were fixed before any
 number was seen."""
-POINTS = (q.ACCURACY.points,)
 
 
 def grid(chosen: Options) -> list[RunSpec]:
@@ -88,28 +73,18 @@ def grid(chosen: Options) -> list[RunSpec]:
     """
     from credit import rules  # here: it loads torch, which reading results does not need
 
-    common, kinds = fields(chosen), items("reductions", chosen["reductions"])
-    if "published" in kinds:
+    named, kinds = listed(chosen, "rules", "rule"), listed(chosen, "reductions", "credit_reduction")
+    if {"credit_reduction": "published"} in kinds:
         raise CreditError(
             f"reductions={chosen['reductions']} has published, which stands for mean or sum, as "
             "each rule was published, and is no third value: pass mean, sum, or both"
         )
-    for rule in items("rules", chosen["rules"]):
-        if rules.get(rule).learned:
-            raise CreditError(
-                f"rules={chosen['rules']} has {rule}, which learns its credit from each sample's "
-                "own error, not from a mean or a sum: leave it out"
-            )
-    common["k"] = str(depth_of(common))
-    return [
-        RunSpec.from_mapping(
-            {**common, "rule": rule, "credit_eps": eps, "credit_reduction": kind, "seed": seed}
+    if learned := [own["rule"] for own in named if rules.get(own["rule"]).learned]:
+        raise CreditError(
+            f"rules={chosen['rules']} has {learned[0]}, which learns its credit from each sample's "
+            "own error, not from a mean or a sum: leave it out"
         )
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for rule in items("rules", chosen["rules"])
-        for kind in kinds
-        for eps in reals("epss", chosen["epss"], "credit_eps")
-    ]
+    return product(chosen, named, kinds, listed(chosen, "epss", "credit_eps"))
 
 
 def sizes(layer: str, symbol: str, end: str) -> tuple[Quantity, Quantity]:
@@ -168,23 +143,24 @@ def checks(frame: Frame) -> Checks:
 
 def scale_checks(rule: str) -> list[Check]:
     """Return that mean and sum agree at ε = 0, and that neither ε nor reduction matters."""
-    same = gap(cell(rule, "mean", 0.0), cell(rule, "sum", 0.0), POINTS, size=True)
-    found = [Check("mean = sum, eps 0", rule, same).below(DEPTH_MARGIN, strict=False)]
-    for name, one, other in (
-        (f"eps {EPS:g} - 0", cell(rule), cell(rule, eps=0.0)),
-        (f"mean - sum, eps {EPS:g}", cell(rule, "mean"), cell(rule, "sum")),
-    ):
-        own = Check(name, rule, gap(one, other, POINTS))
-        words = three_words("lower", "equal", "higher")
-        found.append(own.within(DEPTH_MARGIN, mean=True, strict=True, words=words))
-    return found
+    mean, total = (cell(rule, kind, 0.0) for kind in ("mean", "sum"))
+    same = Check("mean = sum, eps 0", rule, gap(mean, total, POINTS, size=True))
+    eps = Check(f"eps {EPS:g} - 0", rule, gap(cell(rule), cell(rule, eps=0.0), POINTS))
+    kinds = gap(cell(rule, "mean"), cell(rule, "sum"), POINTS)
+    kind = Check(f"mean - sum, eps {EPS:g}", rule, kinds)
+    words = three_words("lower", "equal", "higher")
+    bounds = {"mean": True, "strict": True, "words": words}
+    return [
+        same.below(DEPTH_MARGIN, strict=False),
+        eps.within(DEPTH_MARGIN, **bounds),
+        kind.within(DEPTH_MARGIN, **bounds),
+    ]
 
 
 def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
     """Return accuracy and sizes over epochs."""
-    shown = (q.ACCURACY, *SIZES)
-    own = curves(frame, source, shown)
-    return {"epochs": over_seeds(own, [factor.name for factor in FACTORS], shown)}
+    shown, names = (q.ACCURACY, *SIZES), [factor.name for factor in FACTORS]
+    return {"epochs": over_seeds(curves(frame, source, shown), names, shown)}
 
 
 FULL = {
@@ -193,6 +169,10 @@ FULL = {
 }
 EARLIER = {("fa", "mean"): (0.379, 2e5), ("fa", "sum"): (0.297, 3e6), ("dfa", "sum"): (0.300, 6e7)}
 """Accuracy and order of magnitude of ‖h_L‖ at ε = 1e-6 by rule and reduction; at 40 epochs."""
+SOURCES = (
+    (f"{AUTHORS} (ResMLP, CIFAR-10, 100 epochs, 3 seeds)", FULL, 100),
+    ("measured before, with an independent plain implementation (40 epochs, n = 1)", EARLIER, 40),
+)
 REPORTED = tuple(
     Reported(
         source,
@@ -201,14 +181,7 @@ REPORTED = tuple(
         {key: pair[i] for key, pair in found.items()},
         {"width": 256, "depth": 4, "k": 4, "penalty": 0.0, "epochs": epochs},
     )
-    for source, found, epochs in (
-        (f"{AUTHORS} (ResMLP, CIFAR-10, 100 epochs, 3 seeds)", FULL, 100),
-        (
-            "measured before, with an independent plain implementation (40 epochs, n = 1)",
-            EARLIER,
-            40,
-        ),
-    )
+    for source, found, epochs in SOURCES
     for i, quantity in enumerate((q.ACCURACY, q.HIDDEN))
 )
 
@@ -221,8 +194,8 @@ EXPERIMENT = Experiment(
     presets=PRESETS,
     grid=grid,
     columns=(
-        *(q.ACCURACY, *q.DIRECTION, *SIZES),
-        *(RMS, RMS_0, KEPT, KEPT_0, q.GROWTH, *q.COSTS),
+        *(q.ACCURACY, *q.DIRECTION, *SIZES, RMS, RMS_0, KEPT, KEPT_0),
+        *(q.GROWTH, *q.COSTS),
     ),
     checks=checks,
     figure=(
@@ -231,12 +204,11 @@ EXPERIMENT = Experiment(
     ),
     more=more,
     reported=REPORTED,
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "epss": "values of ε (credit_eps), comma-separated",
-        "reductions": "losses whose gradient the credit starts from: mean, sum",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps(
+        *("rules", "seeds"),
+        epss="values of ε (credit_eps), comma-separated",
+        reductions="losses whose gradient the credit starts from: mean, sum",
+    ),
     fixed=("rule", "k", "seed", "credit_eps", "credit_reduction"),
     caveats=("Sizes are medians over held-out samples, then over seeds.",),
 )

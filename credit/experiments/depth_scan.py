@@ -14,20 +14,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from credit.experiments.method_comparison import COSTS, CREDIT, METHODS, POINTS, QUICK
-from credit.lab import (
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    course,
-    distinct,
-    fields,
-    items,
-    numbers,
-)
+from credit.experiments import method_comparison as method
+from credit.experiments._shared import POINTS, along, helps, listed, product
+from credit.lab import Check, Experiment, Factor, Frame, Panel, course
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_table
@@ -35,9 +24,8 @@ from credit.lab.looks import RULES
 from credit.lab.protocol import DEPTH_MARGIN, three_words
 from credit.lab.source import Source
 from credit.lab.table import across, long_table
-from credit.spec import RunSpec
 
-WIDE = {**METHODS, "width": "512", "depths": "2,4,6,8,12"}
+WIDE = {**method.METHODS, "width": "512", "depths": "2,4,6,8,12"}
 PRESETS = {
     "published": {**WIDE, "seeds": "42,123,456"},
     "reduced": {
@@ -48,23 +36,8 @@ PRESETS = {
         "train_samples": "5000",
         "directions": "8",
     },
-    "quick": {**METHODS, **QUICK, "depths": "2,4"},
+    "quick": {**method.METHODS, **method.QUICK, "depths": "2,4"},
 }
-
-
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x depths x seeds, every block trained.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    common = fields(chosen)
-    return distinct(
-        RunSpec.from_mapping({**common, "rule": rule, "depth": depth, "k": depth, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for depth in numbers("depths", chosen["depths"], "depth")
-        for rule in items("rules", chosen["rules"])
-    )
 
 
 def checks(frame: Frame) -> Checks:
@@ -88,10 +61,9 @@ def checks(frame: Frame) -> Checks:
 
 def shape(frame: Frame, rule: str) -> Check:
     """Return the change of a rule's accuracy from its shallowest to its deepest network."""
-    cells = [{"rule": rule, "depth": depth} for depth in frame.labels("depth")]
-    there = [cell for cell in cells if len(frame.at(cell))]
+    own = course(along(frame, "depth", {"rule": rule}), POINTS)
     words = three_words("falls", "stays", "rises")
-    return Check("shape", rule, course(there, POINTS), words=words)
+    return Check("shape", rule, own, words=words)
 
 
 def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
@@ -107,8 +79,10 @@ EXPERIMENT = Experiment(
     "trained?",
     factors=(RULES, Factor("depth", sign="L=")),
     presets=PRESETS,
-    grid=grid,
-    columns=(q.ACCURACY, q.TRAIN_ACCURACY, *COSTS, *CREDIT),
+    grid=lambda chosen: product(
+        chosen, listed(chosen, "depths", "depth"), listed(chosen, "rules", "rule")
+    ),
+    columns=(q.ACCURACY, q.TRAIN_ACCURACY, *method.COSTS, *method.CREDIT),
     checks=checks,
     headline="shape",
     figure=(
@@ -116,14 +90,7 @@ EXPERIMENT = Experiment(
         Panel(q.GAMMA, x="depth", by=("rule",), xscale="linear"),
     ),
     more=more,
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "depths": "numbers of residual blocks, comma-separated",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps("rules", "depths", "seeds"),
     fixed=("rule", "depth", "k", "seed"),
-    caveats=(
-        "Rules that trained together have their stack's mean as seconds, which tells nothing of "
-        "them one by one.",
-    ),
+    caveats=(method.TOGETHER_CAVEAT,),
 )

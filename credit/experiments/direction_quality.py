@@ -11,68 +11,28 @@ Published (d=256, L=4, n=3), dfa without penalty: raw cosines .42, .006, -.015, 
 h_0 … h_4, ‖h_L‖ 5e8 and ‖g_L‖ 1e-7 a sample: no reference to speak of a direction.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-import pandas as pd
-
-from credit.experiments.ladder import QUICK
-from credit.lab import (
-    AUTHORS,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Reported,
-    depth_of,
-    fields,
-    items,
-    numbers,
-    reals,
-)
+from credit.experiments._shared import QUICK, helps, listed, product
+from credit.lab import AUTHORS, Experiment, Factor, Frame, Panel, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import RAW, layer_table, with_raw
 from credit.lab.looks import RULES
 from credit.lab.protocol import MEDIOCRE, POOR, direction_checks, sample_floor
-from credit.lab.source import Source
-from credit.spec import RunSpec
+from credit.lab.table import cells
 
 DIRECTION = {"rules": "dfa", "penalties": "0,0.01", "seeds": "42"}
 PRESETS = {"published": DIRECTION, "quick": {**DIRECTION, **QUICK}}
 
 
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x penalties x seeds; every block trains, unless `k` says otherwise.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    common = fields(chosen)
-    depth = depth_of(common)
-    return [
-        RunSpec.from_mapping({"k": depth, **common, "rule": rule, "penalty": p, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for rule in items("rules", chosen["rules"])
-        for p in reals("penalties", chosen["penalties"], "penalty")
-    ]
-
-
 def checks(frame: Frame) -> Checks:
     """Return D1, D2 and direction of every rule at every penalty."""
     return [
-        check.having(place=frame.name({"penalty": penalty}))
-        for rule in frame.labels("rule")
-        for penalty in frame.labels("penalty")
-        if len(frame.at({"rule": rule, "penalty": penalty}))
-        for check in direction_checks(rule, {"rule": rule, "penalty": penalty})
+        check.having(place=frame.name({"penalty": cell["penalty"]}))
+        for cell in cells(frame)
+        for check in direction_checks(cell["rule"], cell)
     ]
-
-
-def by_layer(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
-    """Return direction and norms by rule, penalty and hidden state."""
-    return {"layers": layer_table(frame, source, REPORTED)}
 
 
 REPORTED = tuple(
@@ -99,8 +59,6 @@ HIDDEN, GRADIENT, CREDIT = (
 )
 """Of any layer, for the figure."""
 
-BELOW = {"below:\nmediocre": MEDIOCRE}
-
 EXPERIMENT = Experiment(
     kind="direction_quality",
     title="Direction of the credit",
@@ -108,37 +66,33 @@ EXPERIMENT = Experiment(
     "gradient large enough to compare with, without and with the residual-branch penalty?",
     factors=(RULES, Factor("penalty", sign="λ=")),
     presets=PRESETS,
-    grid=grid,
+    grid=lambda chosen: product(
+        chosen, listed(chosen, "rules", "rule"), listed(chosen, "penalties", "penalty")
+    ),
     prepare=with_raw,
     columns=(
-        q.GAMMA_MIDDLE,
-        *q.DIRECTION,
-        q.COPY,
-        q.COPY_INNER,
-        q.GROWTH,
-        q.GRADIENT,
-        q.HIDDEN,
-        q.CREDIT,
-        q.VALID_SEEDS,
-        q.ACCURACY,
+        *(q.GAMMA_MIDDLE, *q.DIRECTION, q.COPY, q.COPY_INNER, q.GROWTH),
+        *(q.GRADIENT, q.HIDDEN, q.CREDIT, q.VALID_SEEDS, q.ACCURACY),
     ),
     checks=checks,
     headline="direction",
     figure=(
         Panel(
-            q.GAMMA, x="layer", by=SERIES, invalid=RAW, beside=(q.COPY,), band=POOR, levels=BELOW
+            q.GAMMA,
+            x="layer",
+            by=SERIES,
+            invalid=RAW,
+            beside=(q.COPY,),
+            band=POOR,
+            levels={"below:\nmediocre": MEDIOCRE},
         ),
         Panel(HIDDEN, x="layer", by=SERIES),
         Panel(GRADIENT, x="layer", by=SERIES, levels={"floor": sample_floor}, below=True),
         Panel(CREDIT, x="layer", by=SERIES),
     ),
     reported=REPORTED[:2],  # the figure's; ‖g_L‖ may be of another reduction
-    more=by_layer,
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "penalties": "values of λ, comma-separated",
-        "seeds": "seeds, comma-separated",
-    },
+    more=lambda frame, source: {"layers": layer_table(frame, source, REPORTED)},
+    options=helps("rules", "seeds", penalties="values of λ, comma-separated"),
     fixed=("rule", "seed", "penalty"),
     caveats=("Raw cosines are not alignments where the status of a layer is not ok.",),
 )

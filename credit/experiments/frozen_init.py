@@ -10,14 +10,13 @@ Published (d=256, L=4, CIFAR-10, n=3): ‖f‖/‖h‖ about .10 per block, ‖h
 cos(h_L, h_0) .981 ± .001.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.lab import AUTHORS, Experiment, Factor, Frame, Options, Quantity, Reported, numbers
-from credit.lab.options import fields
-from credit.lab.source import Source
+from credit.experiments._shared import helps, product
+from credit.lab import AUTHORS, Experiment, Factor, Options, Quantity, Reported
 from credit.lab.untrained import NETWORKS, by_seed
 from credit.spec import RunSpec, check_field, field_types
 
@@ -25,42 +24,22 @@ PRESETS = {"published": {"seeds": "42,123,456", "samples": "256", "width": "256"
 CHOSEN = ("dataset", "width", "depth")
 """The settings that an untrained network has."""
 
-RATIO = Quantity(
-    "block_ratio",
-    "identity/block_ratio",
-    "‖f‖/‖h‖",
-    "what a block adds to its input, mean over blocks",
-    ".4f",
-)
-DEVIATION = Quantity(
-    "rel_dev",
-    "identity/rel_dev",
-    "‖h_L − h_0‖/‖h_0‖",
-    "what all blocks together add",
-    ".4f",
-)
-COS = Quantity(
-    "cos",
-    "identity/cos",
-    "cos(h_L, h_0)",
-    "cosine of the last and the first hidden state",
-    ".4f",
+RATIO, DEVIATION, COS = (
+    Quantity(name, f"identity/{name}", symbol, meaning, ".4f")
+    for name, symbol, meaning in (
+        ("block_ratio", "‖f‖/‖h‖", "what a block adds to its input, mean over blocks"),
+        ("rel_dev", "‖h_L − h_0‖/‖h_0‖", "what all blocks together add"),
+        ("cos", "cos(h_L, h_0)", "cosine of the last and the first hidden state"),
+    )
 )
 COLUMNS = (RATIO, DEVIATION, COS)
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return one network per seed.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
+    """Return one network per seed."""
     samples = check_field("measure_samples", chosen["samples"], "samples")
-    common = {name: value for name, value in fields(chosen).items() if name in CHOSEN}
-    return [
-        RunSpec.from_mapping({**common, "k": 0, "seed": seed, "measure_samples": samples})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-    ]
+    kept = {name: text for name, text in chosen.items() if name in (*CHOSEN, "seeds")}
+    return product(kept, [{"k": 0, "measure_samples": samples}])
 
 
 def measured(specs: Sequence[RunSpec]) -> pd.DataFrame:
@@ -96,11 +75,6 @@ def measured(specs: Sequence[RunSpec]) -> pd.DataFrame:
     )
 
 
-def more(frame: Frame, _: Source) -> Mapping[str, pd.DataFrame]:
-    """Return every network's numbers by seed."""
-    return {NETWORKS: by_seed(frame, COLUMNS)}
-
-
 NETWORK = "d=256 L=4"
 PUBLISHED = {RATIO: 0.10, DEVIATION: (0.196, 0.003), COS: (0.981, 0.001)}
 
@@ -115,7 +89,7 @@ EXPERIMENT = Experiment(
     having=COS.metric,
     columns=COLUMNS,
     checks=lambda _: [],
-    more=more,
+    more=lambda frame, _: {NETWORKS: by_seed(frame, COLUMNS)},
     reported=tuple(
         Reported(
             f"{AUTHORS} (ResMLP, CIFAR-10, first 256 test images, 3 seeds)",
@@ -127,10 +101,10 @@ EXPERIMENT = Experiment(
         )
         for quantity, value in PUBLISHED.items()
     ),
-    options={
-        "seeds": "seeds, comma-separated; one network each",
-        "samples": "test images, the first in file order",
-    },
+    options=helps(
+        seeds="seeds, comma-separated; one network each",
+        samples="test images, the first in file order",
+    ),
     fixed=tuple(name for name in field_types() if name not in CHOSEN),
     caveats=("Nothing was trained, and test images are only looked at.",),
 )

@@ -9,57 +9,31 @@ hidden states, while the network itself does not change.
 Published (d=256, L=4, n=3), Γ: .364 M4, .287 state bridge, .115 credit_eT, .006 dfa.
 """
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.lab import (
-    AUTHORS,
-    DIRECTION,
-    All,
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    Reported,
-    each,
-    fields,
-    gap,
-    items,
-    numbers,
-    steps,
-    value,
-)
+from credit.experiments import _shared
+from credit.experiments._shared import QUICK_LEARNED, RELATIVE, STEP, helps, product, rule_of
+from credit.lab import AUTHORS, DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
+from credit.lab.check import All, Check
 from credit.lab.copied import beyond_copy
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_means
-from credit.lab.options import PRESET
+from credit.lab.measure import each, gap, steps, value
+from credit.lab.options import PRESET, fields, items
 from credit.lab.protocol import POOR
+from credit.lab.reported import Reported
 from credit.lab.source import Source
 from credit.spec import RunSpec, check_field, field_types, format_value
 
-FIELD = {"rule": "vector_field"}
-ARMS = Factor(
-    "arm",
-    {
-        "dfa": {"rule": "dfa"},
-        "state_bridge": {"rule": "state_bridge"},
-        "credit_eT": {"rule": "credit_bridge", "code": "eT"},
-        "credit_deltaL": {"rule": "credit_bridge", "code": "deltaL"},
-        **{f"M{m}": {**FIELD, "field_directions": m} for m in (4, 8, 16)},
-    },
-)
+ARMS = Factor("arm", _shared.ARMS)
 NETWORKS = Factor(
-    "network",
-    of=lambda run: f"d={run['width']} L={run['depth']}",
-    reads=("width", "depth"),
+    "network", of=lambda run: f"d={run['width']} L={run['depth']}", reads=("width", "depth")
 )
 STILL = {"k": 0, "embed_trains": False, "head_trains": False, "warmup_ratio": 0}
 """Nothing of the network trains, and dfa's credit has nothing to warm up."""
@@ -69,11 +43,10 @@ NONE = "none"
 """The value of `run_id` where bp trains the references."""
 
 PUBLISHED = {
-    "arms": "dfa,state_bridge,credit_eT,credit_deltaL,M4,M8,M16",
+    "arms": ",".join(ARMS.levels),
     "networks": "256x4,256x6,512x4",
     "seeds": "42,123,456",
-    "estimator_relative": "true",
-    "sigma_relative": "true",
+    **RELATIVE,
     "reference_epochs": "100",
     "reference_samples": "0",
     "run_id": NONE,
@@ -84,24 +57,19 @@ PRESETS = {
     "reduced": {**PUBLISHED, "networks": "256x4", "seeds": "42", "epochs": "20"},
     "quick": {
         **PUBLISHED,
+        **QUICK_LEARNED,
         "networks": "128x4",  # the quick ladder's, whose bp run is then the reference
         "seeds": "42",
         "arms": "dfa,state_bridge,credit_eT,credit_deltaL,M4",
-        "epochs": "4",
-        "train_samples": "5000",
         "measure_every": "6",
-        "measure_samples": "512",
-        "directions": "8",
-        "estimator_width": "64",
         "reference_epochs": "6",
         "reference_samples": "20000",
     },
 }
 
-STEP, SLACK, UNMOVED = 0.01, 0.02, 0.0005
-"""STEP is the standard error of a mean cosine over 1024 samples with sd .3; SLACK allows
-seeds to scatter from M to M; UNMOVED allows rounding to turn single samples of 10,000. All were
-fixed before any number was seen."""
+SLACK, UNMOVED = 0.02, 0.0005
+"""SLACK allows seeds to scatter from M to M; UNMOVED allows rounding to turn single samples of
+10,000. Both were fixed before any number was seen."""
 MOVED = Quantity(
     "moved",
     "reference_difference",
@@ -122,16 +90,11 @@ def grid(chosen: Options) -> list[RunSpec]:
     """Return the references, or the run `run_id` and every arm on its network.
 
     A run of another device is not shown beside its arms: runs of one sweep have one device.
-
-    Raises:
-        CreditError: an option is not valid.
     """
     started = references(chosen)
     if chosen["run_id"] == NONE:
         return started
-    from credit.sweep.sweep import (
-        resolve,
-    )  # here: it loads torch, which reading results does not need
+    from credit.sweep.sweep import resolve  # here: it loads torch, which reading results needs not
 
     own = arms(chosen, started)
     return [*(one for one in started if one.device == resolve(own[0]).device), *own]
@@ -141,25 +104,15 @@ def references(chosen: Options) -> list[RunSpec]:
     """Return networks x seeds, every block trained by backprop; or the run `run_id`.
 
     They are the ladder's own runs of bp with k = L, wherever the options say the same.
-
-    Raises:
-        CreditError: an option is not valid.
     """
     if chosen["run_id"] != NONE:
         from credit.finished.starting import trained_whole  # here: it loads torch and MLflow
 
         return [trained_whole(chosen["run_id"])]
-    common = fields(chosen)
+    common = {**chosen, "stale_steps": str(RunSpec.stale_steps)}
     for name, option in (("epochs", "reference_epochs"), ("train_samples", "reference_samples")):
         common[name] = format_value(check_field(name, chosen[option], option))
-    common["stale_steps"] = str(RunSpec.stale_steps)
-    return [
-        RunSpec.from_mapping(
-            {**common, "rule": "bp", "width": width, "depth": depth, "k": depth, "seed": seed}
-        )
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for width, depth in shapes(chosen["networks"])
-    ]
+    return product(common, [{"rule": "bp"}], shapes(chosen["networks"]))
 
 
 def on_network(given: Options) -> Options:
@@ -174,23 +127,15 @@ def on_network(given: Options) -> Options:
 
 def arms(chosen: Options, started: Sequence[RunSpec]) -> list[RunSpec]:
     """Return every arm on each of the references, as they are resolved: `start` is their hash."""
-    common, named = fields(chosen), ARMS.chosen("arms", chosen["arms"])
-    return [
-        RunSpec.from_mapping(
-            {
-                **common,
-                **{name: getattr(reference, name) for name in INHERITED},
-                **ARMS[arm],
-                **STILL,
-                "start": reference.spec_hash,
-            }
-        )
-        for reference in started
-        for arm in named
-    ]
+    common, found = fields(chosen), []
+    for reference, arm in itertools.product(started, ARMS.chosen("arms", chosen["arms"])):
+        own = {name: getattr(reference, name) for name in INHERITED}
+        own |= {**ARMS[arm], **STILL, "start": reference.spec_hash}
+        found.append(RunSpec.from_mapping({**common, **own}))
+    return found
 
 
-def shapes(text: str) -> list[tuple[int, int]]:
+def shapes(text: str) -> list[dict[str, int]]:
     """Return `256x4,512x4` as widths and depths.
 
     Raises:
@@ -198,12 +143,12 @@ def shapes(text: str) -> list[tuple[int, int]]:
     """
     found = []
     for part in items("networks", text):
-        match = re.fullmatch(r"(\d+)x(\d+)", part)
-        if match is None:
+        if (match := re.fullmatch(r"(\d+)x(\d+)", part)) is None:
             raise CreditError(f"networks={part!r} is not width x depth: pass 256x4,512x4")
-        found.append((int(match[1]), int(match[2])))
-    if len(set(found)) < len(found):
-        raise CreditError(f"networks={text!r} names a network twice: name each once")
+        shape = {"width": int(match[1]), "depth": int(match[2])}
+        if shape in found:
+            raise CreditError(f"networks={text!r} names a network twice: name each once")
+        found.append(shape)
     return found
 
 
@@ -216,67 +161,49 @@ def then(chosen: Options, runs: pd.DataFrame, _: Source) -> list[RunSpec]:
     return arms(chosen, [RunSpec.from_mapping(row) for row in rows])
 
 
-def with_references(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
+def with_references(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
     """Return the arms, each with the accuracy of the reference that it starts from.
 
     Raises:
         CreditError: an arm starts from a network of another seed or shape.
     """
-    origin = {run["spec_hash"]: run for run in runs.to_dict("records") if run["start"] == "none"}
-    own = runs.loc[runs["start"] != "none"]
-    found = [_accuracy(run, origin.get(run["start"])) for run in own.to_dict("records")]
-    apart = (own.get(q.ACCURACY.metric, float("nan")) - pd.Series(found, own.index)).abs()
-    return own.assign(
-        start="reference", reference_accuracy=found, reference_difference=apart.round(12)
-    )
-
-
-def _accuracy(run: dict[str, Any], reference: dict[str, Any] | None) -> float:
-    if reference is None:
-        return float("nan")
-    for name in INHERITED:
-        if reference[name] != run[name]:
+    first = runs.loc[runs["start"] == "none"].drop_duplicates("spec_hash", keep="last")
+    own, origin = runs.loc[runs["start"] != "none"], first.set_index("spec_hash").to_dict("index")
+    for run in own.loc[own["start"].isin(origin)].to_dict("records"):
+        reference = origin[run["start"]]
+        if apart := [name for name in INHERITED if reference[name] != run[name]]:
             raise CreditError(
-                f"run {run['name']!r} ({name}={run[name]}) starts from a network of "
-                f"{name}={reference[name]}: run the experiment again"
+                f"run {run['name']!r} ({apart[0]}={run[apart[0]]}) starts from a network of "
+                f"{apart[0]}={reference[apart[0]]}: run the experiment again"
             )
-    return float(reference.get(q.ACCURACY.metric, float("nan")))
+    known = dict(zip(origin, q.ACCURACY.values(first), strict=True))
+    found = own["start"].map(known).astype(float)
+    moved = (q.ACCURACY.values(own) - found).abs().round(12)
+    return own.assign(start="reference", reference_accuracy=found, reference_difference=moved)
 
 
 def checks(frame: Frame) -> Checks:
     """Return what is expected of the order of the arms, of dfa, and of every estimator."""
-    order = tuple(
-        Check(f"{a} > {b}", rule_of(a), gap(a, b, ALL)).above(STEP)
-        for a, b in (
-            ("M4", "state_bridge"),
-            ("state_bridge", "credit_eT"),
-            ("credit_eT", "credit_deltaL"),
-        )
-    )
-    last = Check("credit_deltaL >> dfa", "credit_bridge", gap("credit_deltaL", "dfa", ALL))
-    order = (*order, last.above(POOR))
     named = frame.labels("arm")
-    widths = [arm for arm in ("M4", "M8", "M16") if arm in named]
+    ranked = ("M4", "state_bridge", "credit_eT", "credit_deltaL")
+    last = Check("credit_deltaL >> dfa", "credit_bridge", gap("credit_deltaL", "dfa", ALL))
+    order = (
+        *(
+            Check(f"{one} > {other}", rule_of(one), gap(one, other, ALL)).above(STEP)
+            for one, other in itertools.pairwise(ranked)
+        ),
+        last.above(POOR),
+    )
+    widths = steps([arm for arm in ("M4", "M8", "M16") if arm in named], ALL)
+    still = Check("frozen", "all", each(named, lambda arm: value(arm, (MOVED,))))
     return [
         *order,
         All("order", "all", order),
         *(beyond_copy(arm, rule_of(arm)) for arm in named if arm != "dfa"),
         Check("dfa near 0", "dfa", value("dfa", ALL, size=True)).below(POOR, mean=True),
-        Check("M", "vector_field", steps(widths, ALL)).above(-SLACK, mean=True),
-        Check("frozen", "all", each(named, lambda arm: value(arm, (MOVED,)))).below(
-            UNMOVED, strict=False
-        ),
+        Check("M", "vector_field", widths).above(-SLACK, mean=True),
+        still.below(UNMOVED, strict=False),
     ]
-
-
-def rule_of(arm: str) -> str:
-    """Return the rule of an arm."""
-    return str(ARMS.levels.get(arm, {"rule": arm})["rule"])
-
-
-def by_layer(frame: Frame, _: Source) -> Mapping[str, pd.DataFrame]:
-    """Return direction by network, arm and hidden state."""
-    return {"layers": layer_means(frame, (q.GAMMA, q.RHO))}
 
 
 EXPERIMENT = Experiment(
@@ -292,18 +219,11 @@ EXPERIMENT = Experiment(
     complete=lambda chosen: arms(chosen, references(chosen)),
     prepare=with_references,
     columns=(
-        *DIRECTION,
-        q.COPY,
-        q.COPY_INNER,
-        q.RHO,
-        q.NUDGE,
-        q.ACCURACY,
-        q.FIT,
-        REFERENCE,
-        *q.COSTS,
+        *(*DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.NUDGE, q.ACCURACY, q.FIT),
+        *(REFERENCE, *q.COSTS),
     ),
     checks=checks,
-    more=by_layer,
+    more=lambda frame, _: {"layers": layer_means(frame, (q.GAMMA, q.RHO))},
     figure=(
         Panel(q.GAMMA, x="arm", say="mean over l ≥ 1"),
         Panel(q.GAMMA_INNER, x="arm", say="without h_L"),
@@ -320,14 +240,14 @@ EXPERIMENT = Experiment(
             recipe=False,
         ),
     ),
-    options={
-        "networks": "width x depth of the reference networks, comma-separated: 256x4,512x4",
-        "arms": f"what learns on them, comma-separated: {', '.join(ARMS.levels)}",
-        "seeds": "seeds, comma-separated; each has its own reference",
-        "run_id": "a finished run whose network is the reference; none trains references",
-        "reference_epochs": "epochs that bp trains a reference",
-        "reference_samples": "use the first n training samples for references; 0 uses all",
-    },
+    options=helps(
+        networks="width x depth of the reference networks, comma-separated: 256x4,512x4",
+        arms=f"what learns on them, comma-separated: {', '.join(ARMS.levels)}",
+        seeds="seeds, comma-separated; each has its own reference",
+        run_id="a finished run whose network is the reference; none trains references",
+        reference_epochs="epochs that bp trains a reference",
+        reference_samples="use the first n training samples for references; 0 uses all",
+    ),
     fixed=(
         *("rule", "k", "seed", "width", "depth", "start", "embed_trains", "head_trains"),
         *("code", "field_directions", "warmup_ratio"),  # the arms set these

@@ -9,6 +9,7 @@ that trains the readout alone stays flat, or falls.
 Published (d=256, L=4, n=3), k = 0 and 4: bp .389 to .617, fa .355 to .402, dfa .349 to .301.
 """
 
+from credit.experiments._shared import QUICK, helps, listed, product
 from credit.lab import (
     AUTHORS,
     Experiment,
@@ -19,8 +20,6 @@ from credit.lab import (
     Reported,
     depth_of,
     fields,
-    items,
-    numbers,
 )
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
@@ -29,13 +28,6 @@ from credit.lab.looks import RULES
 from credit.lab.protocol import ladder_checks
 from credit.spec import RunSpec
 
-QUICK = {
-    "width": "128",
-    "epochs": "6",
-    "train_samples": "20000",
-    "measure_samples": "512",
-    "directions": "8",
-}
 LADDER = {"rules": "bp,oracle,fa,dfa", "ks": "all"}
 PRESETS = {
     "published": {**LADDER, "seeds": "42,123,456"},
@@ -44,20 +36,10 @@ PRESETS = {
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x ks x seeds.
-
-    Raises:
-        CreditError: an option is not valid, or a k exceeds the depth.
-    """
-    common = fields(chosen)
-    depth = depth_of(common)
-    ks = range(depth + 1) if chosen["ks"] == "all" else numbers("ks", chosen["ks"], "k")
-    return [
-        RunSpec.from_mapping({**common, "rule": rule, "k": k, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for rule in items("rules", chosen["rules"])
-        for k in ks
-    ]
+    """Return rules x ks x seeds."""
+    rungs = [{"k": k} for k in range(depth_of(fields(chosen)) + 1)]
+    ks = rungs if chosen["ks"] == "all" else listed(chosen, "ks", "k")
+    return product(chosen, listed(chosen, "rules", "rule"), ks)
 
 
 def checks(frame: Frame) -> Checks:
@@ -80,7 +62,7 @@ D512 = {
     "dfa": [(0.349, 0.005), (0.226, 0.015), (0.302, 0.005)],
 }
 """Test accuracy by rule, mean and sample sd for k = 0, 1, …"""
-REPORTED = [
+REPORTED = tuple(
     Reported(
         f"{AUTHORS} (ResMLP, CIFAR-10, 100 epochs, 3 seeds)",
         q.ACCURACY,
@@ -89,7 +71,7 @@ REPORTED = [
         {"width": width, "depth": depth, "penalty": 0.0},
     )
     for ladder, width, depth in ((D256, 256, 4), (D512, 512, 2))
-]
+)
 
 EXPERIMENT = Experiment(
     kind="ladder",
@@ -102,14 +84,10 @@ EXPERIMENT = Experiment(
     checks=checks,
     headline="shape",
     figure=(Panel(q.ACCURACY, x="k", by=("rule",)),),
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "ks": "trainable blocks, comma-separated; all is 0 to depth",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps("rules", "seeds", ks="trainable blocks, comma-separated; all is 0 to depth"),
     fixed=("rule", "k", "seed"),
     across="k",
-    reported=tuple(REPORTED),
+    reported=REPORTED,
     caveats=(
         "Most of the distance between a local rule and bp is the local recipe's, not the credit's: "
         "the oracle has perfect credit through the same recipe.",

@@ -10,36 +10,21 @@ whatever the rule is, so that one run serves every rule.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.lab import (
-    All,
-    Check,
-    Experiment,
-    Factor,
-    Found,
-    Frame,
-    Measure,
-    Options,
-    Panel,
-    Quantity,
-    Undecided,
-    depth_of,
-    distinct,
-    fields,
-    gap,
-    items,
-    numbers,
-    value,
-)
+from credit.experiments._shared import QUICK, beside, helps, listed, product
+from credit.lab import Experiment, Factor, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q
+from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell, finished, pick
 from credit.lab.looks import RULES
+from credit.lab.measure import Found, Measure, gap, value
+from credit.lab.options import depth_of, fields, items
 from credit.lab.protocol import COURSE, DEPTH_MARGIN, MAX_GROWTH, scale_stability
 from credit.lab.source import Source
 from credit.networks.size import SIZES, parameters
@@ -72,18 +57,12 @@ def control_of(run: Mapping[str, Any]) -> str:
     return "+".join(names) or FULL
 
 
-def place(control: str) -> tuple[int, str]:
-    """Return the key that puts controls in the order of tables and figures."""
-    return (ORDER.index(control) if control in ORDER else len(ORDER), control)
-
-
 CONTROL = Factor(
     "control",
     of=control_of,
     reads=("width", "depth", "k", "penalty", "random_labels", "embed_trains", "augment"),
-    key=place,
+    key=lambda control: (ORDER.index(control) if control in ORDER else len(ORDER), control),
 )
-
 CONTROLS = {
     "rules": "bp,oracle,fa,dfa",
     "controls": "base,shallow,random_labels,penalty,frozen_embedding",
@@ -91,18 +70,10 @@ CONTROLS = {
     "width": "256",
     "depth": "4",
 }
-QUICK = {
-    "width": "128",
-    "epochs": "6",
-    "train_samples": "20000",
-    "measure_samples": "512",
-    "directions": "8",
-    "measure_every": "6",
-}
 PRESETS = {
     "published": {**CONTROLS, "seeds": "42,123,456"},
     "reduced": {**CONTROLS, "seeds": "42", "epochs": "12"},
-    "quick": {**CONTROLS, **QUICK, "seeds": "42"},
+    "quick": {**CONTROLS, **QUICK, "seeds": "42", "measure_every": "6"},
 }
 
 
@@ -113,7 +84,7 @@ def grid(chosen: Options) -> list[RunSpec]:
     2017). `frozen_embedding` runs once per seed, under the name of bp, and is every rule's.
 
     Raises:
-        CreditError: an option is not valid, or a control is not one of these.
+        CreditError: a control is not one of these, or there is no shallower network.
     """
     common = fields(chosen)
     depth = depth_of(common)
@@ -130,13 +101,8 @@ def grid(chosen: Options) -> list[RunSpec]:
     }
     controls = items("controls", chosen["controls"])
     check_names(controls, changes, "control")
-    return distinct(
-        RunSpec.from_mapping({**common, "rule": rule, "seed": seed, **change})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for rule in items("rules", chosen["rules"])
-        for control in controls
-        for change in changes[control]
-    )
+    asked = [change for control in controls for change in changes[control]]
+    return product(chosen, listed(chosen, "rules", "rule"), asked)
 
 
 def matched_width(spec: RunSpec) -> int:
@@ -162,22 +128,16 @@ def matched_width(spec: RunSpec) -> int:
 def with_sizes(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
     """Return the runs with their numbers of parameters, and accuracy minus that at k=L."""
     rows = runs.to_dict("records")
-    known = runs.assign(control=[control_of(run) for run in rows])
-    full = pick(finished(known), {"control": FULL}).set_index(["rule", "seed"])
-    accuracy = q.ACCURACY.values(full).to_dict()
-    theirs = [accuracy.get((run["rule"], run["seed"]), float("nan")) for run in rows]
-    apart = q.ACCURACY.values(known) - pd.Series(theirs, known.index, float)
-    classes = [SIZES[r["dataset"]].classes if r["dataset"] in SIZES else float("nan") for r in rows]
+    control = pd.Series([control_of(run) for run in rows], runs.index)
+    full = pick(finished(runs.assign(control=control)), {"control": FULL})
+    apart = q.ACCURACY.values(runs) - beside(runs, full, q.ACCURACY, ("rule", "seed"))
+    classes = {name: size.classes for name, size in SIZES.items()}
     return runs.assign(
         parameters=[parameters(run) for run in rows],
         trained=[parameters(run, trained=True) for run in rows],
-        difference=apart.round(12).where(known["control"] != FULL),
-        chance=[1 / n for n in classes],
+        difference=apart.round(12).where(control != FULL),
+        chance=1 / runs["dataset"].map(classes).astype(float),
     )
-
-
-def _above_chance(metric: str, runs: pd.DataFrame) -> pd.Series:
-    return (runs[metric] - runs["chance"]).round(12)
 
 
 BEYOND_CHANCE = Quantity(
@@ -185,21 +145,18 @@ BEYOND_CHANCE = Quantity(
     "",
     "test accuracy − chance",
     "fraction of the test set minus 1 / classes",
-    of=partial(_above_chance, q.ACCURACY.metric),
+    of=lambda runs: (q.ACCURACY.values(runs) - runs["chance"]).round(12),
 ).points
-PARAMETERS = Quantity(
-    "parameters", "parameters", "parameters", "of the network", ",.0f", over="same"
+PARAMETERS, TRAINED = (
+    Quantity(name, name, name, meaning, ",.0f", over="same")
+    for name, meaning in (("parameters", "of the network"), ("trained", "parameters that train"))
 )
-TRAINED = Quantity("trained", "trained", "trained", "parameters that train", ",.0f", over="same")
 DIFFERENCE = Quantity(
     "difference", "difference", "minus k=L", "test accuracy minus that at k=L of the same seed"
 )
-TRAIN = Quantity(
-    "train",
-    "accuracy/train",
-    "train accuracy",
-    "counted while the network changes, on what it sees",
-    axis="fraction",
+TRAIN = replace(q.TRAIN_ACCURACY, name="train")
+SHAPE = tuple(
+    Quantity(n, n, n, f"{n} of the network", "g", over="same") for n in ("width", "depth", "k")
 )
 CHANCE = {"chance": lambda frame: float(frame.runs["chance"].min())}
 
@@ -224,16 +181,16 @@ def control_checks(rule: str) -> list[Check | All]:
     def cell(control: str, of: str = rule) -> Cell:
         return {"rule": of, "control": control}
 
-    bp = Check("bp's gain", "bp", gap(cell(FULL, "bp"), cell(NONE, "bp"), (POINTS,)))
-    bp = bp.above(DEPTH_MARGIN, mean=True)
+    def beyond(name: str, rule: str, frozen: Cell, **more: Any) -> Check:
+        measure = gap(cell(FULL, rule), frozen, (POINTS,))
+        return Check(name, rule, measure, **more).above(DEPTH_MARGIN, mean=True)
+
+    bp = (beyond("bp's gain", "bp", cell(NONE, "bp")),)
     below = {"own": cell(NONE), "bp": cell(NONE, "bp"), "frozen": cell(FROZEN, "bp")}
     if rule == "bp":
         del below["bp"]  # which is its own
     utility = tuple(
-        Check(
-            f"D3 {name}", rule, gap(cell(FULL), frozen, (POINTS,)), needs=(bp,), noise=True
-        ).above(DEPTH_MARGIN, mean=True)
-        for name, frozen in below.items()
+        beyond(f"D3 {name}", rule, frozen, needs=bp, noise=True) for name, frozen in below.items()
     )
     words = dict(zip(("shallower", "equal", "deeper"), COURSE.values(), strict=True))
     depth = Check("k=L > shallow", rule, matched(cell(FULL), cell(SHALLOW)), words=words)
@@ -264,17 +221,8 @@ EXPERIMENT = Experiment(
     grid=grid,
     prepare=with_sizes,
     columns=(
-        *(
-            Quantity(n, n, n, f"{n} of the network", "g", over="same")
-            for n in ("width", "depth", "k")
-        ),
-        PARAMETERS,
-        TRAINED,
-        q.ACCURACY,
-        TRAIN,
-        DIFFERENCE,
-        q.GROWTH,
-        *q.COSTS,
+        *(*SHAPE, PARAMETERS, TRAINED, q.ACCURACY, TRAIN, DIFFERENCE),
+        *(q.GROWTH, *q.COSTS),
     ),
     checks=checks,
     figure=(
@@ -282,12 +230,11 @@ EXPERIMENT = Experiment(
         Panel(TRAIN, x="control", by=("rule",), levels=CHANCE),
         Panel(q.GROWTH, x="control", by=("rule",), scale="log", levels={"D1": MAX_GROWTH}),
     ),
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "controls": "base,shallow,random_labels,penalty,frozen_embedding, or some of these",
-        "control_penalty": "λ of the control `penalty`",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps(
+        *("rules", "seeds"),
+        controls="base,shallow,random_labels,penalty,frozen_embedding, or some of these",
+        control_penalty="λ of the control `penalty`",
+    ),
     fixed=(
         *("rule", "k", "seed", "penalty", "random_labels"),
         *("start", "embed_trains", "head_trains"),

@@ -10,24 +10,18 @@ Published: no value of this network (d=512, L=12). In a smaller one (d=256, L=4)
 above fa and 32 above dfa.
 """
 
-from collections.abc import Mapping
-
 import pandas as pd
 
-from credit.lab import (
-    Check,
-    Experiment,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    depth_of,
-    fields,
-    gap,
-    items,
-    numbers,
-    value,
+from credit.experiments._shared import (
+    POINTS,
+    QUICK_LEARNED,
+    RELATIVE,
+    beside,
+    helps,
+    listed,
+    product,
 )
+from credit.lab import Check, Experiment, Frame, Panel, Quantity, gap, value
 from credit.lab import quantities as q
 from credit.lab.costs import FLOPS_RATIO, TOGETHER
 from credit.lab.experiment import Checks
@@ -36,25 +30,10 @@ from credit.lab.layers import layer_table
 from credit.lab.looks import RULES
 from credit.lab.protocol import CEILINGS, DEPTH_MARGIN, direction_checks, three_words
 from credit.lab.source import Source
-from credit.spec import RunSpec
 
-METHODS = {
-    "rules": "bp,oracle,fa,dfa,state_bridge,credit_bridge",
-    # hidden states of CIFAR-10 networks grow by orders of magnitude: units of the batch
-    "estimator_relative": "true",
-    "sigma_relative": "true",
-}
-QUICK = {
-    "width": "64",
-    "epochs": "4",
-    "warmup_ratio": "0.25",  # .05 of 4 epochs is none
-    "train_samples": "5000",
-    "measure_every": "4",
-    "measure_samples": "512",
-    "directions": "8",
-    "estimator_width": "64",  # estimators cost several times what the network does
-    "seeds": "42",
-}
+METHODS = {"rules": "bp,oracle,fa,dfa,state_bridge,credit_bridge", **RELATIVE}
+QUICK = {**QUICK_LEARNED, "width": "64", "warmup_ratio": "0.25", "seeds": "42"}
+"""A warm-up of .05 is none of 4 epochs, nor of 10."""
 DEEP = {**METHODS, "width": "512", "depth": "12"}
 PRESETS = {
     "published": {**DEEP, "seeds": "42,123,456"},
@@ -62,7 +41,7 @@ PRESETS = {
         **DEEP,
         "seeds": "42",
         "epochs": "10",
-        "warmup_ratio": "0.1",  # .05 of 10 epochs is none
+        "warmup_ratio": "0.1",
         "train_samples": "20000",
     },
     "quick": {**METHODS, **QUICK, "depth": "4"},
@@ -71,7 +50,6 @@ FAR = 0.10
 """Half of the 21 points that were published for fa: room for another network, and five times what
 the audit counts as a gain. It was fixed before any number was seen, like the protocol's
 DEPTH_MARGIN, below which two rules count as equal."""
-POINTS = (q.ACCURACY.points,)
 
 
 def share(of: str) -> Quantity:
@@ -85,29 +63,12 @@ CREDIT = (*q.DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.NUDGE, q.GROWTH, q.VALID_
 COSTS = (q.FLOPS, FLOPS_RATIO, q.EVALUATIONS, q.ESTIMATOR_PARAMETERS, q.SECONDS, TOGETHER)
 
 
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x seeds at one depth, every block trained.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    common = fields(chosen)
-    depth = depth_of(common)
-    return [
-        RunSpec.from_mapping({**common, "rule": rule, "k": depth, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for rule in items("rules", chosen["rules"])
-    ]
-
-
 def with_shares(runs: pd.DataFrame, _: Source) -> pd.DataFrame:
     """Return the runs with their shares of the oracle's and of bp's accuracy."""
-    done = finished(runs)
-    for other in ("oracle", "bp"):
-        theirs = done.loc[done["rule"] == other].set_index("seed").get(q.ACCURACY.metric, {})
-        own = runs.get(q.ACCURACY.metric, float("nan"))
-        runs = runs.assign(**{f"share/{other}": own / runs["seed"].map(theirs).astype(float)})
-    return runs
+    done, own = finished(runs), q.ACCURACY.values(runs)
+    others = {rule: done.loc[done["rule"] == rule] for rule in ("oracle", "bp")}
+    shares = {f"share/{rule}": own / beside(runs, o, q.ACCURACY) for rule, o in others.items()}
+    return runs.assign(**shares)
 
 
 def checks(frame: Frame) -> Checks:
@@ -139,10 +100,10 @@ def cost(rule: str) -> Check:
     return own.below(1.0)
 
 
-def by_layer(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
-    """Return direction and norms by rule and hidden state."""
-    return {"layers": layer_table(frame, source)}
-
+TOGETHER_CAVEAT = (
+    "Rules that trained together have their stack's mean as seconds, which tells nothing of them "
+    "one by one."
+)
 
 EXPERIMENT = Experiment(
     kind="method_comparison",
@@ -151,7 +112,7 @@ EXPERIMENT = Experiment(
     "what does it cost?",
     factors=(RULES,),
     presets=PRESETS,
-    grid=grid,
+    grid=lambda chosen: product(chosen, listed(chosen, "rules", "rule")),
     prepare=with_shares,
     columns=(q.ACCURACY, q.TRAIN_ACCURACY, *SHARES, *COSTS, *CREDIT),
     checks=checks,
@@ -160,14 +121,8 @@ EXPERIMENT = Experiment(
         Panel(q.ACCURACY, x=q.FLOPS, by=("rule",), line=False, xscale="log"),
         Panel(q.GAMMA, x="layer", by=("rule",)),
     ),
-    more=by_layer,
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "seeds": "seeds, comma-separated",
-    },
+    more=lambda frame, source: {"layers": layer_table(frame, source)},
+    options=helps("rules", "seeds"),
     fixed=("rule", "k", "seed"),
-    caveats=(
-        "Rules that trained together have their stack's mean as seconds, which tells nothing of "
-        "them one by one.",
-    ),
+    caveats=(TOGETHER_CAVEAT,),
 )

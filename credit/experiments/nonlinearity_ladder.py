@@ -16,46 +16,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from credit.errors import CreditError
-from credit.experiments._teacher_student import (
-    CAVEAT,
-    CREDIT,
-    FIELD,
-    GAMMA,
-    PLAIN,
-    QUICK_TEACHER,
-    RHO,
-    SAME,
-    STATE,
-    TEACHER,
-    fitted,
-    reported,
-)
-from credit.lab import (
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    each,
-    fields,
-    gap,
-    items,
-    numbers,
-    reals,
-    steps,
-    value,
-)
+from credit.experiments import _teacher_student as teacher
+from credit.experiments._shared import along, helps, listed, product
+from credit.experiments._teacher_student import CREDIT, FIELD, STATE, fitted
+from credit.lab import Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
+from credit.lab.check import Check
 from credit.lab.experiment import Checks
 from credit.lab.looks import RULES
+from credit.lab.measure import each, gap, steps, value
+from credit.lab.options import items, reals
 from credit.spec import RunSpec
 
 LADDER = {"rules": "bp,dfa,state_bridge,credit_bridge,vector_field", "field_alphas": "1"}
 PRESETS = {
-    "published": {**TEACHER, **LADDER, "alphas": "0,0.25,0.5,1", "depths": "2,4,8,12"},
-    "quick": {**QUICK_TEACHER, **LADDER, "alphas": "0,1", "depths": "2,4"},
+    "published": {**teacher.TEACHER, **LADDER, "alphas": "0,0.25,0.5,1", "depths": "2,4,8,12"},
+    "quick": {**teacher.QUICK_TEACHER, **LADDER, "alphas": "0,1", "depths": "2,4"},
 }
 
 NEAR_ZERO, FAR = 0.1, 0.2
@@ -66,32 +42,27 @@ STATEMENTS = ((q.GAMMA, q.DIRECTION), (q.RHO, (q.RHO,)))
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return seeds x depths x rules x alphas.
+    """Return seeds x depths x rules x alphas; the vector field at `field_alphas` only.
 
     Raises:
-        CreditError: an option is not valid, or the vector field is to run at another alpha.
+        CreditError: the vector field is to run at another alpha.
     """
-    common = {**fields(chosen), "activation": "phi"}
-    alphas = reals("alphas", chosen["alphas"], "alpha")
-    rules = items("rules", chosen["rules"])
+    alphas, rules = listed(chosen, "alphas", "alpha"), items("rules", chosen["rules"])
     field_alphas = alphas
     if FIELD in rules and chosen["field_alphas"] != "all":
-        field_alphas = reals("field_alphas", chosen["field_alphas"])
-        if strange := [alpha for alpha in field_alphas if alpha not in alphas]:
+        field_alphas = [{"alpha": a} for a in reals("field_alphas", chosen["field_alphas"])]
+        if strange := [own["alpha"] for own in field_alphas if own not in alphas]:
             raise CreditError(
                 f"field_alphas={chosen['field_alphas']} has {strange[0]:g}, which is not in "
                 f"alphas={chosen['alphas']}: name some of these, or all, or leave {FIELD} out of "
                 "rules"
             )
-    return [
-        RunSpec.from_mapping(
-            {**common, "rule": rule, "alpha": alpha, "depth": depth, "k": depth, "seed": seed}
-        )
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for depth in numbers("depths", chosen["depths"], "depth")
+    points = [
+        {"activation": "phi", "rule": rule, **alpha}
         for rule in rules
         for alpha in (field_alphas if rule == FIELD else alphas)
     ]
+    return product(chosen, listed(chosen, "depths", "depth"), points)
 
 
 def checks(frame: Frame) -> Checks:
@@ -101,19 +72,15 @@ def checks(frame: Frame) -> Checks:
 
 def _shape(frame: Frame, name: str, judged: Sequence[Quantity]) -> Checks:
     state, credit, field = ({"rule": rule, "alpha": 1.0} for rule in (STATE, CREDIT, FIELD))
-    depths = frame.labels("depth")
     flat = {"rule": STATE, "alpha": 0.0}, {"rule": CREDIT, "alpha": 0.0}
-    dfa = [{"rule": "dfa", "alpha": alpha} for alpha in frame.labels("alpha")]
-    dfa = [cell for cell in dfa if len(frame.at(cell))]
     ahead = Check(f"leads {name} α=1", CREDIT, gap(credit, state, judged))
     behind = Check(f"leads {name} α=0", STATE, gap(*flat, judged))
     far = Check(f"far above {name}", FIELD, gap(field, (state, credit), judged))
-    near = Check(f"near 0 {name}", "dfa", each(dfa, lambda cell: value(cell, judged[:1])))
-    courses = [[{**cell, "depth": depth} for depth in depths] for cell in (state, credit)]
-    courses = [[cell for cell in course if len(frame.at(cell))] for course in courses]
+    dfa = each(along(frame, "alpha", {"rule": "dfa"}), lambda cell: value(cell, judged[:1]))
+    near = Check(f"near 0 {name}", "dfa", dfa)
     own, other = (
-        Check(f"falls {name} α=1", rule, steps(course, judged))
-        for rule, course in zip((STATE, CREDIT), courses, strict=True)
+        Check(f"falls {name} α=1", cell["rule"], steps(along(frame, "depth", cell), judged))
+        for cell in (state, credit)
     )
     return [
         ahead.above(0, strict=True, doubt=fitted(credit)),
@@ -135,34 +102,26 @@ EXPERIMENT = Experiment(
     presets=PRESETS,
     grid=grid,
     columns=(
-        q.GAMMA,
-        q.RHO,
-        q.NUDGE,
-        q.ACCURACY,
-        q.GAMMA_INNER,
-        q.FIT,
+        *(q.GAMMA, q.RHO, q.NUDGE, q.ACCURACY, q.GAMMA_INNER, q.FIT),
         replace(q.HIDDEN, over="mean"),
     ),
     checks=checks,
-    figure=(
-        Panel(q.GAMMA, x="depth", by=("rule",), across="alpha"),
-        Panel(q.RHO, x="depth", by=("rule",), across="alpha", below=True),
-        Panel(q.ACCURACY, x="depth", by=("rule",), across="alpha", below=True),
+    figure=tuple(
+        Panel(quantity, x="depth", by=("rule",), across="alpha", below=i > 0)
+        for i, quantity in enumerate((q.GAMMA, q.RHO, q.ACCURACY))
     ),
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "alphas": "shares of tanh in the activation, comma-separated",
-        "depths": "numbers of residual blocks, comma-separated; all of them train",
-        "field_alphas": "alphas at which vector_field, the costliest rule, runs; all is all",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps(
+        *("rules", "depths", "seeds"),
+        alphas="shares of tanh in the activation, comma-separated",
+        field_alphas="alphas at which vector_field, the costliest rule, runs; all is all",
+    ),
     fixed=("rule", "k", "seed", "depth", "activation", "alpha"),
-    reported=(
-        reported(q.GAMMA, "rule", GAMMA, {**SAME, **PLAIN}),
-        reported(q.RHO, "rule", RHO, {**SAME, **PLAIN}),
+    reported=tuple(
+        teacher.reported(quantity, "rule", values, {**teacher.SAME, **teacher.PLAIN})
+        for quantity, values in ((q.GAMMA, teacher.GAMMA), (q.RHO, teacher.RHO))
     ),
     caveats=(
-        CAVEAT,
+        teacher.CAVEAT,
         "Accuracy is no evidence of good credit where dfa, whose credit is none, comes near bp.",
     ),
 )

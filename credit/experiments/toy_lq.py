@@ -15,28 +15,12 @@ No values were published.
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from credit.lab import (
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    fields,
-    gap,
-    items,
-    numbers,
-    reals,
-    value,
-)
+from credit.experiments._shared import helps, listed, product
+from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, Quantity, gap, items, value
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_means
 from credit.lab.looks import place
-from credit.lab.source import Source
 from credit.spec import RunSpec
 
 LEARNED = ("state_bridge", "credit_bridge", "vector_field")
@@ -90,32 +74,30 @@ def variant(run: Mapping[str, Any]) -> str:
     return f"credit_bridge tgw={run['tgw']:g}"
 
 
+UNTRAINED = {"dataset": "toy_lq", "k": 0, "augment": False, "warmup_ratio": 0}
+"""No network trains: there is no warm-up, no block that trains and no augmentation."""
+
+
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return rules x seeds on the linear system; the credit bridge once for each of `tgws`.
-
-    No network trains: there is no warm-up, no block that trains and no augmentation.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    fixed = {"dataset": "toy_lq", "k": 0, "augment": False, "warmup_ratio": 0}
-    common, tgws = {**fields(chosen), **fixed}, reals("tgws", chosen["tgws"], "tgw")
-    return [
-        RunSpec.from_mapping({**common, "rule": rule, "tgw": tgw, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for rule in items("rules", chosen["rules"])
-        for tgw in (tgws if rule == "credit_bridge" else [RunSpec.tgw])
+    """Return rules x seeds on the linear system; the credit bridge once for each of `tgws`."""
+    tgws = {"credit_bridge": listed(chosen, "tgws", "tgw")}
+    rules = items("rules", chosen["rules"])
+    points = [
+        {"rule": rule, **tgw} for rule in rules for tgw in tgws.get(rule, [{"tgw": RunSpec.tgw}])
     ]
+    return product(chosen, [UNTRAINED], points)
 
 
 def checks(_: Frame) -> Checks:
     """Return what is expected of every rule on every seed."""
-    none = Check("near 0 Γ", "dfa", value("dfa", (q.GAMMA,), size=True))
-    lost = Check("collapses Γ", CONTROL, value(CONTROL, (q.GAMMA,), size=True))
+
+    def judged(name: str, cell: str, quantity: Quantity, size: bool = False) -> Check:
+        return Check(name, cell, value(cell, (quantity,), size))
+
     return [
-        none.below(NEAR_ZERO),
+        judged("near 0 Γ", "dfa", q.GAMMA, size=True).below(NEAR_ZERO),
         *(
-            Check(f"found {one.symbol}", rule, value(rule, (one,))).above(FOUND, strict=True)
+            judged(f"found {one.symbol}", rule, one).above(FOUND, strict=True)
             for rule in BRIDGES
             for one in (q.GAMMA, q.RHO)
         ),
@@ -123,15 +105,13 @@ def checks(_: Frame) -> Checks:
             Check("beats copy", rule, gap(rule, None, (q.GAMMA,), less=COPY)).above(0, strict=True)
             for rule in BRIDGES
         ),
-        *(Check("lowers cost nudge", rule, value(rule, (q.NUDGE,))).below(0) for rule in LEARNED),
-        lost.below(COLLAPSED),
+        *(judged("lowers cost nudge", rule, q.NUDGE).below(0) for rule in LEARNED),
+        judged("collapses Γ", CONTROL, q.GAMMA, size=True).below(COLLAPSED),
     ]
 
 
-def by_layer(frame: Frame, _: Source) -> Mapping[str, pd.DataFrame]:
-    """Return Γ, ρ and nudge by variant and step of the system, beside copy and ceiling."""
-    return {"layers": layer_means(frame, (q.GAMMA, q.RHO, q.NUDGE, COPY, CEILING))}
-
+LAYERS = (q.GAMMA, q.RHO, q.NUDGE, COPY, CEILING)
+"""By step of the system, beside copy and ceiling."""
 
 EXPERIMENT = Experiment(
     kind="toy_lq",
@@ -148,19 +128,19 @@ EXPERIMENT = Experiment(
     ),
     presets=PRESETS,
     grid=grid,
-    columns=(q.GAMMA, q.RHO, q.NUDGE, COPY, CEILING),
+    columns=LAYERS,
     checks=checks,
     figure=(
         Panel(q.GAMMA, x="layer", by=("variant",), beside=(COPY, CEILING), levels={"found": FOUND}),
         Panel(q.RHO, x="layer", by=("variant",), levels={"found": FOUND}),
     ),
-    more=by_layer,
+    more=lambda frame, _: {"layers": layer_means(frame, LAYERS)},
     having=q.VALID,
-    options={
-        "rules": "credit rules, comma-separated; package.module:Rule for your own",
-        "tgws": "terminal gradient weights at which the credit bridge runs, comma-separated",
-        "seeds": "seeds, comma-separated; each draws its own system",
-    },
+    options=helps(
+        "rules",
+        tgws="weights of terminal gradient matching for the credit bridge, comma-separated",
+        seeds="seeds, comma-separated; each draws its own system",
+    ),
     fixed=(
         *("dataset", "rule", "k", "seed", "tgw", "warmup_ratio", "augment"),
         *("activation", "alpha", "terminal_norm", "lr", "weight_decay", "clip", "penalty"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from credit.lab import Experiment, Factor, Frame, Options, Panel, fields
+from credit.lab import Experiment, Factor, Frame, Panel, fields
 from credit.lab import quantities as q
 from credit.lab.curves import curves
 from credit.lab.layers import layer_table
@@ -21,15 +21,6 @@ FACTORS = (RULES, Factor("k", sign="k="), Factor("seed", sign="seed "))
 COURSES = (q.ACCURACY, q.TRAIN_ACCURACY, q.GAMMA, q.GAMMA_INNER, q.RHO)
 
 
-def grid(chosen: Options) -> list[RunSpec]:
-    """Return the run that the options ask for.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    return [RunSpec.from_mapping(fields(chosen))]
-
-
 def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
     """Return the course over epochs, the layers, and the last value of every metric."""
     names = sorted(name for name in frame.runs.columns if "/" in name)
@@ -37,11 +28,8 @@ def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
     last = pd.DataFrame({"metric": own.index, "last value": own.to_numpy()})
     if frame.done.empty:
         return {"metrics": last}
-    return {
-        "metrics": last,
-        "epochs": curves(frame, source, COURSES),
-        "layers": layer_table(frame, source),
-    }
+    epochs, layers = curves(frame, source, COURSES), layer_table(frame, source)
+    return {"metrics": last, "epochs": epochs, "layers": layers}
 
 
 EXPERIMENT = Experiment(
@@ -50,16 +38,13 @@ EXPERIMENT = Experiment(
     question="What does one run come to: one credit rule, one k, one seed?",
     factors=FACTORS,
     presets={},
-    grid=grid,
+    grid=lambda chosen: [RunSpec.from_mapping(fields(chosen))],
     columns=(
         *(q.ACCURACY, q.TRAIN_ACCURACY, *q.DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.NUDGE),
         *(q.FIT, q.GROWTH, q.GRADIENT, q.HIDDEN, q.CREDIT, q.VALID_SEEDS, *q.COSTS, q.SECONDS),
     ),
     checks=lambda _: [],
-    figure=(
-        Panel(q.ACCURACY, x="epoch"),
-        Panel(q.GAMMA, x="layer"),
-    ),
+    figure=(Panel(q.ACCURACY, x="epoch"), Panel(q.GAMMA, x="layer")),
     more=more,
     caveats=("A single run is compared with nothing; one seed has no error bars.",),
 )

@@ -13,44 +13,23 @@ one_sided.
 
 import math
 
-from credit.experiments._teacher_student import (
-    CAVEAT,
-    CREDIT,
-    FIELD,
-    GAMMA,
-    QUICK_TEACHER,
-    RHO,
-    TEACHER,
-    fitted,
-    reported,
-)
-from credit.experiments.frozen_recovery import ARMS as FROZEN_ARMS
-from credit.lab import (
-    DIRECTION,
-    All,
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    fields,
-    gap,
-    numbers,
-    value,
-)
+from credit.experiments import _teacher_student as teacher
+from credit.experiments._shared import ARMS, helps, listed, product
+from credit.experiments._teacher_student import CREDIT, FIELD, fitted
+from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, gap, value
 from credit.lab import quantities as q
+from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
 from credit.spec import RunSpec
 
-M4 = FROZEN_ARMS["M4"]
+M4 = ARMS["M4"]
 EMPTY = "shuffle+no_terminal"
 """The control with nothing to learn from: targets of other samples, and no exact gradient."""
 VARIANTS = Factor(
     "variant",
     {
         "scalar": {"rule": CREDIT},
-        **{name: FROZEN_ARMS[name] for name in ("M4", "M8", "M16")},
+        **{name: ARMS[name] for name in ("M4", "M8", "M16")},
         "shuffle": {**M4, "shuffle": True},
         "no_terminal": {**M4, "terminal_weight": 0},
         EMPTY: {**M4, "shuffle": True, "terminal_weight": 0},
@@ -65,8 +44,8 @@ AUDIT = {
     "arms": "scalar,M4,M8,shuffle,no_terminal,shuffle+no_terminal,one_sided",
 }
 PRESETS = {
-    "published": {**TEACHER, **AUDIT, "depths": "4,8"},
-    "quick": {**QUICK_TEACHER, **AUDIT, "depths": "2,4"},
+    "published": {**teacher.TEACHER, **AUDIT, "depths": "4,8"},
+    "quick": {**teacher.QUICK_TEACHER, **AUDIT, "depths": "2,4"},
 }
 
 BEATS, COLLAPSED, KEEPS, ONE_SIDED = 0.10, 0.10, 0.10, 0.15
@@ -78,18 +57,9 @@ fixed before any number was seen."""
 
 
 def grid(chosen: Options) -> list[RunSpec]:
-    """Return seeds x depths x arms, every block trained.
-
-    Raises:
-        CreditError: an option is not valid.
-    """
-    common, arms = fields(chosen), VARIANTS.chosen("arms", chosen["arms"])
-    return [
-        RunSpec.from_mapping({**common, **VARIANTS[arm], "depth": depth, "k": depth, "seed": seed})
-        for seed in numbers("seeds", chosen["seeds"], "seed")
-        for depth in numbers("depths", chosen["depths"], "depth")
-        for arm in arms
-    ]
+    """Return seeds x depths x arms, every block trained."""
+    arms = [VARIANTS[arm] for arm in VARIANTS.chosen("arms", chosen["arms"])]
+    return product(chosen, listed(chosen, "depths", "depth"), arms)
 
 
 def checks(frame: Frame) -> Checks:
@@ -98,9 +68,8 @@ def checks(frame: Frame) -> Checks:
     `shuffle` alone keeps the exact gradient at h_L, which by itself makes a mean of 1/L: it is
     judged below.
     """
-    named = frame.labels("variant")
+    named, scalar = frame.labels("variant"), fitted({"variant": "scalar"})
     plain = ["M4", *(name for name in ("M8", "M16") if name in named)]
-    scalar = fitted({"variant": "scalar"})
     beats = [
         Check(f"{name} > scalar", FIELD, gap(name, "scalar", (*DIRECTION, q.RHO))).above(
             BEATS, doubt=scalar
@@ -129,10 +98,11 @@ def _falls(control: str, most: float) -> Check:
 CONTROLS = {"shuffle": 0.05, "no_terminal": 0.95, "one_sided": 0.83}
 """Published Γ, without the depth."""
 REPORTED = {
-    "scalar": GAMMA[CREDIT],
-    "M4": GAMMA[FIELD],
+    "scalar": teacher.GAMMA[CREDIT],
+    "M4": teacher.GAMMA[FIELD],
     **{name: dict.fromkeys((4, 8), gamma) for name, gamma in CONTROLS.items()},
 }
+REPORTED_RHO = {"scalar": teacher.RHO[CREDIT], "M4": teacher.RHO[FIELD]}
 
 EXPERIMENT = Experiment(
     kind="vector_audit",
@@ -150,21 +120,19 @@ EXPERIMENT = Experiment(
         Panel(q.RHO, x="variant", by=("depth",), line=False),
         Panel(q.ACCURACY, x="variant", by=("depth",), line=False),
     ),
-    options={
-        "arms": f"what is compared, comma-separated: {', '.join(VARIANTS.levels)}",
-        "depths": "numbers of residual blocks, comma-separated; all of them train",
-        "seeds": "seeds, comma-separated",
-    },
+    options=helps(
+        "depths", "seeds", arms=f"what is compared, comma-separated: {', '.join(VARIANTS.levels)}"
+    ),
     fixed=(
         *("rule", "k", "seed", "depth"),
         *("field_directions", "shuffle", "terminal_weight", "one_sided"),  # the arms set these
     ),
     reported=(
-        reported(q.GAMMA, "variant", REPORTED),
-        reported(q.RHO, "variant", {"scalar": RHO[CREDIT], "M4": RHO[FIELD]}),
+        teacher.reported(q.GAMMA, "variant", REPORTED),
+        teacher.reported(q.RHO, "variant", REPORTED_RHO),
     ),
     caveats=(
         "Of each control one published number is known, without its depth: it stands at every L.",
-        CAVEAT,
+        teacher.CAVEAT,
     ),
 )

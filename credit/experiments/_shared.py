@@ -1,0 +1,103 @@
+"""Grids, arms, presets and option helps that several experiments share."""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from credit.lab import Frame, Options, Quantity
+from credit.lab import quantities as q
+from credit.lab.frame import Cell
+from credit.lab.options import depth_of, distinct, fields, items, numbers, reals
+from credit.spec import RunSpec, field_types
+
+QUICK = {
+    "width": "128",
+    "epochs": "6",
+    "train_samples": "20000",
+    "measure_samples": "512",
+    "directions": "8",
+}
+QUICK_LEARNED = {
+    "epochs": "4",
+    "train_samples": "5000",
+    "measure_every": "4",
+    "measure_samples": "512",
+    "directions": "8",
+    "estimator_width": "64",  # estimators cost several times what the network does
+}
+RELATIVE = {"estimator_relative": "true", "sigma_relative": "true"}
+"""Units of the batch: hidden states of CIFAR-10 networks grow by orders of magnitude."""
+ARMS = {
+    "dfa": {"rule": "dfa"},
+    "state_bridge": {"rule": "state_bridge"},
+    "credit_eT": {"rule": "credit_bridge", "code": "eT"},
+    "credit_deltaL": {"rule": "credit_bridge", "code": "deltaL"},
+    **{f"M{m}": {"rule": "vector_field", "field_directions": m} for m in (4, 8, 16)},
+}
+STEP = 0.01
+"""The standard error of a mean cosine over 1024 samples with sd .3: a lead of an arm that counts.
+It was fixed before any number was seen."""
+POINTS = (q.ACCURACY.points,)
+HELPS = {
+    "rules": "credit rules, comma-separated; package.module:Rule for your own",
+    "depths": "numbers of residual blocks, comma-separated; all of them train",
+    "seeds": "seeds, comma-separated",
+}
+
+
+def helps(*shared: str, **own: str) -> dict[str, str]:
+    """Return options with their help: some of HELPS, and an experiment's own."""
+    return {name: HELPS[name] for name in shared} | own
+
+
+def rule_of(arm: str) -> str:
+    """Return the rule of an arm; one that is none of ARMS has its rule's name."""
+    return str(ARMS.get(arm, {"rule": arm})["rule"])
+
+
+def listed(chosen: Options, option: str, field: str) -> list[dict[str, Any]]:
+    """Return an option's items as settings: of depths=2,4 `[{"depth": 2}, {"depth": 4}]`.
+
+    Raises:
+        CreditError: an item is empty, named twice, or no value of the field.
+    """
+    kind = field_types()[field]
+    if kind is str:
+        return [{field: item} for item in items(option, chosen[option])]
+    parse = numbers if kind is int else reals
+    return [{field: value} for value in parse(option, chosen[option], field)]
+
+
+def product(
+    chosen: Options, *varied: Iterable[Mapping[str, Any]], seeds: str = "seeds"
+) -> list[RunSpec]:
+    """Return seeds x each of the varied settings, every block trained unless `k` is among them.
+
+    Of two values of a setting the last one holds; options come first. A run is returned once.
+
+    Args:
+        seeds: the option that lists them.
+    """
+    common, found = fields(chosen), []
+    for seed, *parts in itertools.product(listed(chosen, seeds, "seed"), *varied):
+        own = {**common, **{name: v for part in parts for name, v in part.items()}, **seed}
+        found.append(RunSpec.from_mapping({"k": depth_of(own), **own}))
+    return distinct(found)
+
+
+def beside(
+    runs: pd.DataFrame, others: pd.DataFrame, quantity: Quantity, by: tuple[str, ...] = ("seed",)
+) -> pd.Series:
+    """Return for every run the quantity of the other run that agrees in `by`, nan without one."""
+    keys, own = (list(zip(*(part[name] for name in by), strict=True)) for part in (others, runs))
+    known = dict(zip(keys, quantity.values(others), strict=True))
+    return pd.Series([known.get(key, math.nan) for key in own], runs.index, dtype=float)
+
+
+def along(frame: Frame, factor: str, cell: Cell) -> list[dict[str, Any]]:
+    """Return a cell once for each label of a factor with which it was run, in their order."""
+    labels = frame.factor(factor).in_order(frame.at(cell)[factor])
+    return [{**cell, factor: label} for label in labels]
