@@ -47,12 +47,12 @@ from credit.lab import (
     value,
 )
 from credit.lab import quantities as q
-from credit.lab.bottom_line import bottom_line
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
 from credit.lab.looks import RULES
 from credit.lab.protocol import direction_quality, ladder_checks, reference_validity
 from credit.lab.source import Source
+from credit.lab.verdict import bottom_line
 from credit.networks.size import HELD_OUT
 from credit.spec import RunSpec
 

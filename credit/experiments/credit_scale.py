@@ -39,9 +39,9 @@ from credit.lab import (
     share,
 )
 from credit.lab import quantities as q
-from credit.lab.curves import curves, over_seeds
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
+from credit.lab.layers import curves, over_seeds
 from credit.lab.looks import RULES
 from credit.lab.protocol import DEPTH_MARGIN, three_words
 from credit.lab.source import Source

@@ -37,11 +37,10 @@ from credit.lab import (
     value,
 )
 from credit.lab import quantities as q
-from credit.lab.copied import beyond_copy
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_means
 from credit.lab.options import PRESET
-from credit.lab.protocol import POOR
+from credit.lab.protocol import POOR, beyond_copy
 from credit.lab.source import Source
 from credit.spec import RunSpec, check_field, field_types, format_value
 

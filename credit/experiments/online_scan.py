@@ -42,8 +42,8 @@ from credit.lab import (
     value,
 )
 from credit.lab import quantities as q
-from credit.lab.copied import beyond_copy
 from credit.lab.experiment import Checks
+from credit.lab.protocol import beyond_copy
 from credit.lab.source import Source
 from credit.lab.table import spread
 from credit.spec import RunSpec

@@ -9,7 +9,7 @@ import pandas as pd
 
 from credit.lab.departure import PUBLISHED
 from credit.lab.frame import Frame, one_configuration, pick
-from credit.lab.panel import Panel
+from credit.lab.looks import Panel
 from credit.lab.quantity import VALID, Quantity
 from credit.lab.results import Results
 from credit.lab.table import spread

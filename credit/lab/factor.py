@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from credit.errors import CreditError
+from credit.lab.options import items
 from credit.spec import check_names, field_types, format_value, parse_value
 
 Fields = Mapping[str, Any]
@@ -81,8 +82,6 @@ class Factor:
         Raises:
             CreditError: one is not known, empty or named twice.
         """
-        from credit.lab.options import items
-
         named = items(option, text)
         check_names(named, self.levels, option.removesuffix("s"))
         return named

@@ -1,4 +1,4 @@
-"""What an experiment leaves on its parent run, computed from finished runs alone."""
+"""Results that an experiment leaves on its parent run, computed from finished runs alone."""
 
 import math
 from collections.abc import Mapping
@@ -84,22 +84,20 @@ class Results:
     @property
     def n(self) -> str:
         """Over how many seeds a number of the table is: "n = 3", or "n = 1 to 3"."""
-        counts = self.table.loc[self.table["n"] > 0, "n"] if len(self.table) else []
-        if not len(counts):
-            return "n = 0"
-        low, high = int(min(counts)), int(max(counts))
-        return f"n = {low}" if low == high else f"n = {low} to {high}"
+        return f"n = {tables.counted(self.table)}"
 
     @cached_property
     def sources(self) -> list[str]:
         """Where the reported values of the table come from; [] where none is shown."""
-        cells = [(labels, pick(self.frame.runs, labels)) for labels in tables.cells(self.frame)]
-        shown = [
-            one.source
-            for one in self.experiment.beside
-            if any(not math.isnan(one.find(*cell)[0]) for cell in cells)
-        ]
-        return list(dict.fromkeys(shown))
+        frame = self.frame
+        cells = [(labels, pick(frame.runs, labels)) for labels in tables.cells(frame)]
+        return list(
+            dict.fromkeys(
+                one.source
+                for one in self.experiment.beside
+                if any(not math.isnan(one.find(*cell)[0]) for cell in cells)
+            )
+        )
 
 
 def results(
