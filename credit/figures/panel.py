@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
@@ -49,29 +50,38 @@ def draw(axes: Axes, cell: Cell, inches: float) -> list[Line2D]:
         for rule, some in own.groupby("rule", sort=False):
             look = looks(cell, labels, str(rule)) | ({} if lines and not mixed else _LOOSE)
             entries += _entries(cell, labels, str(rule), mixed, look)
-            x = [place(one, shift) for one in some["x"]]
-            mean = some["mean"].where((some["mean"] > 0) | (cell.scale != "log"))
-            bars = unit * some["sd"].where(some["n"] > 2)
-            if curve(cell):
-                ends = {"y1": unit * mean - bars, "y2": unit * mean + bars}
-                axes.fill_between(x, **ends, color=look["color"], alpha=0.2, linewidth=0)
-                bars, look["marker"] = None, ""
-            axes.errorbar(x, unit * mean, yerr=bars, **look)
-            axes.plot(x, unit * some["crossed"], "x", color=look["color"], zorder=4)
-            for one, values in zip(x, some["values"], strict=True):
-                if len(values) == 2 and panel.x != "epoch":
-                    dots = {"color": look["color"], "markersize": 3, "zorder": 5}
-                    axes.plot([one, one], unit * np.array(values), ".", **dots)
+            _draw(axes, cell, some, look, lambda x, s=shift: place(x, s))
+            right = [place(x, shift + _RIGHT) for x in some["x"]]
             if some["reported"].notna().any():
-                right = [place(one, shift + _RIGHT) for one in some["x"]]
-                theirs = style.hollow(str(rule))
-                bars = unit * some["reported_sd"]
-                axes.errorbar(right, unit * some["reported"], yerr=bars, **theirs)
+                means, sds = unit * some["reported"], unit * some["reported_sd"]
+                axes.errorbar(right, means, yerr=sds, **style.hollow(str(rule)))
     for x in points.loc[points["marked"], "x"].unique():
         style.shade(axes.axvspan, place(x, -0.36), place(x, 0.36))
     for index, means in enumerate(cell.beside):
         axes.plot([place(x, 0) for x in means.index], unit * means, **style.beside(index))
     return entries
+
+
+def _draw(
+    axes: Axes,
+    cell: Cell,
+    some: pd.DataFrame,
+    look: dict[str, Any],
+    place: Callable[[Any], float],
+) -> None:
+    """Draw the points of a series: bars from three seeds on, both dots of two, none of one."""
+    unit, x, color = cell.panel.y.scale, list(map(place, some["x"])), look["color"]
+    mean = unit * some["mean"].where((some["mean"] > 0) | (cell.scale != "log"))
+    bars = unit * some["sd"].where(some["n"] > 2)
+    if curve(cell):
+        axes.fill_between(x, mean - bars, mean + bars, color=color, alpha=0.2, linewidth=0)
+        bars, look = None, look | {"marker": ""}
+    axes.errorbar(x, mean, yerr=bars, **look)
+    axes.plot(x, unit * some["crossed"], "x", color=color, zorder=4)
+    for one, values in zip(x, some["values"], strict=True):
+        if len(values) == 2 and cell.panel.x != "epoch":
+            heights = unit * np.array(values)
+            axes.plot([one, one], heights, ".", color=color, markersize=3, zorder=5)
 
 
 def curve(cell: Cell) -> bool:
@@ -103,26 +113,21 @@ def _entries(
     cell: Cell, labels: Sequence[Any], rule: str, mixed: bool, look: dict[str, Any]
 ) -> list[Line2D]:
     """Return the legend entries of a series: of its first label, and of the others in grey."""
-    full = {"fillstyle": "full"}
+    frame, full = cell.frame, {"fillstyle": "full"}
     if mixed or not labels:  # a point has the colour of its rule, and the filling of the series
-        found = [style.entry(fitted(cell.frame.short(rule)), **(look | full), gid="rule")]
+        found = [style.entry(fitted(frame.short(rule)), **(look | full), gid="rule")]
     else:
         plain = look | (full if labels[1:] and not _varied(cell) else {})
-        solid = {} if look["linestyle"] == "none" or not labels[1:] else {"linestyle": "-"}
+        if labels[1:] and look["linestyle"] != "none":
+            plain |= {"linestyle": "-"}
         if look["color"] != style.look(rule)["color"]:  # graded, whatever the rule
-            solid |= {"marker": "", "linewidth": 2}
-        text = fitted(cell.frame.factor(cell.by[0]).show(cell.frame.short(labels[0])))
-        found = [style.entry(text, **(plain | solid))]
-    names = list(zip(cell.by, labels, strict=True))[0 if mixed else 1 :]
-    text = " ".join(
-        cell.frame.factor(name).show(cell.frame.short(label))
-        for name, label in names
-        if label != ""
-    )
-    if text:
-        marker = {} if mixed or not _varied(cell) else {"marker": ""}
+            plain |= {"marker": "", "linewidth": 2}
+        found = [style.entry(fitted(frame.name({cell.by[0]: labels[0]})), **plain)]
+    rest = dict(list(zip(cell.by, labels, strict=True))[0 if mixed else 1 :])
+    if text := frame.name(rest):
         grey = {name: look[name] for name in ("linestyle", "linewidth", "fillstyle")}
-        found.append(style.entry(text, **(style.look("") | grey | marker)))
+        grey |= {"marker": ""} if _varied(cell) and not mixed else {}
+        found.append(style.entry(text, **(style.look("") | grey)))
     return found
 
 
@@ -142,22 +147,23 @@ def _references(axes: Axes, cell: Cell) -> list[Line2D]:
 
 def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
     """Set ticks, limits and label of the x axis; return where a label stands on it."""
-    x, xs, size = cell.panel.x, cell.xs, {"fontsize": style.TEXT}
+    x, xs, scale, size = cell.panel.x, cell.xs, cell.panel.xscale, {"fontsize": style.TEXT}
     name = x if isinstance(x, str) else ""
     if isinstance(x, Quantity):
         axes.set_xlabel(axis_text(x), **size)
+        scale = "log" if x.log else "linear"
     elif name in style.AXES or (name and _numeric(xs)):
         axes.set_xlabel(style.AXES.get(name, name), **size)
-    scale = cell.panel.xscale
-    if isinstance(x, Quantity) or name in ("layer", "epoch"):
-        scale = "log" if isinstance(x, Quantity) and x.log else "linear"
+    if name in ("layer", "epoch"):
+        scale = "linear"
     if scale == "even":
         shown = cell.frame.factor(name).show if name and not _numeric(xs) else _short
-        axes.set_xticks(
-            range(len(xs)), [fitted(shown(cell.frame.short(one))) for one in xs], **size
-        )
+        words = [fitted(shown(cell.frame.short(one))) for one in xs]
+        axes.set_xticks(range(len(xs)), words, **size)
         axes.set_xlim(-0.55, max(len(xs), 1) - 0.45)
-        _slant(axes, inches)
+        if max(map(len, words), default=0) * 0.6 * style.TEXT / 72 > inches / max(len(xs), 1):
+            for text in axes.get_xticklabels():  # they would touch each other
+                text.set(rotation=40, ha="right", rotation_mode="anchor")
         return lambda label, shift: xs.index(label) + shift
     number, back = (np.log10, lambda u: 10.0**u) if scale == "log" else (float, float)
     low, high = float(number(min(xs))), float(number(max(xs)))
@@ -174,15 +180,6 @@ def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
     else:
         axes.set_xticks(xs, [_short(one) for one in xs])
     return lambda label, shift: back(number(label) + shift * unit)
-
-
-def _slant(axes: Axes, inches: float) -> None:
-    """Slant the names below an axis of so many inches if they would touch each other."""
-    texts = axes.get_xticklabels()
-    longest = max((len(text.get_text()) for text in texts), default=0)
-    if longest * 0.6 * style.TEXT / 72 > inches / max(len(texts), 1):
-        for text in texts:
-            text.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
 def y_axis(group: Sequence[tuple[Axes, Cell]]) -> None:
@@ -212,11 +209,11 @@ def _heights(cell: Cell) -> np.ndarray:
     """Return every height that must be in sight."""
     points, panel = cell.points, cell.panel
     bars, theirs = points["sd"].where(points["n"] > 2).fillna(0), points["reported_sd"].fillna(0)
-    levels = [h(cell.frame) if callable(h) else h for h in panel.levels.values()]
-    pairs = [one for values in points["values"] if len(values) == 2 for one in values]
-    some = [points["mean"] - bars, points["mean"] + bars, points["crossed"], *cell.beside]
-    some += [points["reported"] - theirs, points["reported"] + theirs]
-    return np.concatenate([*some, levels, pairs, [panel.band] if panel.band else []]).astype(float)
+    found = [points["mean"] - bars, points["mean"] + bars, points["crossed"], *cell.beside]
+    found += [points["reported"] - theirs, points["reported"] + theirs]
+    found += [values for values in points["values"] if len(values) == 2]
+    found.append([h(cell.frame) if callable(h) else h for h in panel.levels.values()])
+    return np.concatenate([*found, [panel.band] if panel.band else []]).astype(float)
 
 
 def limits(values: np.ndarray, log: bool = False, zero: bool = False) -> tuple[float, float]:
