@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from credit.lab.frame import Frame, Undecided
 from credit.lab.measure import Found, Measure, Sample
-from credit.lab.verdict import FAIL, PASS, UNDECIDED, UNDEFINED, Number, Verdict, cut, worst
+from credit.lab.verdict import FAIL, PASS, UNDECIDED, UNDEFINED, Verdict, cut, worst
 
 Bound = float | Callable[[Frame], float]
 CONFIDENCE = 0.95
@@ -46,13 +46,12 @@ class Bounds(NamedTuple):
 
     def asked(self, sample: Sample, strict: bool) -> str:
         """Return the bound in words."""
-        bound = self.low if math.isfinite(self.low) else self.high
-        text = sample.quantity.text(bound, sample.sign) if bound else "0"
-        if math.isfinite(self.low) and self.low == -self.high:
+        lower = math.isfinite(self.low)
+        if lower and self.low == -self.high:
             return f"a size {'below' if strict else 'up to'} {sample.quantity.text(self.high)}"
-        if math.isfinite(self.low):
-            return f"{'more than' if strict else 'at least'} {text}"
-        return f"{'less than' if strict else 'at most'} {text}"
+        bound = self.low if lower else self.high
+        words = ("at least", "more than") if lower else ("at most", "less than")
+        return f"{words[strict]} {sample.quantity.text(bound, sample.sign) if bound else '0'}"
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,12 @@ class Check:
             value=value if math.isfinite(value) else None,
             reason=cut("; ".join(filter(None, (reason, note)))),
             label=label,
-            numbers=tuple(_numbers(known)),
+            numbers=tuple(
+                s.number(place)
+                for place, samples in known.items()
+                for s in samples
+                if math.isfinite(s.mean)
+            ),
             shown=first.quantity.text(value, first.sign),
         )
         if self.noise and within_noise(list(first.by_seed.values()), bounds.shown or 0.0):
@@ -186,30 +190,15 @@ class Check:
             numbers = ", ".join(sample.text for sample in samples)
             parts.append(f"{place}: {numbers}" if place else numbers)
         seeds = max(sample.n for samples in shown.values() for sample in samples)
-        ratio = None in first.by_seed
-        several = len(parts) > 1 or (seeds > 1 and not ratio and not self.mean)
+        seeded = seeds > 1 and None not in first.by_seed  # a ratio of means has no seeds
+        several = len(parts) > 1 or (seeded and not self.mean)
         nearest = f" (nearest {first.quantity.text(value, first.sign)})" if several else ""
-        who = " of the mean" if self.mean else " of every seed"
-        who = who if seeds > 1 and not ratio else ""
+        who = (" of the mean" if self.mean else " of every seed") if seeded else ""
         head = f"{label}: " if label else ""
         if len(shown) < places:
             head += f"{'best' if self.anywhere else 'worst'} of {places}: "
         asked = f"{bounds.asked(first, self.strict)} is asked{who}, n = {seeds}"
         return f"{head}{'; '.join(parts)}{nearest}; {asked}"
-
-
-def _numbers(found: Mapping[str, Sequence[Sample]]) -> list[Number]:
-    return [
-        Number(
-            place,
-            s.quantity.symbol,
-            s.mean,
-            {str(seed): v for seed, v in s.by_seed.items() if seed is not None},
-        )
-        for place, samples in found.items()
-        for s in samples
-        if math.isfinite(s.mean)
-    ]
 
 
 def within_noise(gains: Sequence[float], bound: float) -> bool:

@@ -46,12 +46,11 @@ class Frame:
     places: tuple[str, ...] = ()
     having: str = ACCURACY.metric
     parent: Mapping[str, float] = field(default_factory=dict)
-    done: pd.DataFrame = field(init=False)
-    """The finished runs; of two with the same settings the newer."""
 
-    def __post_init__(self) -> None:
-        labels = [factor.name for factor in self.factors]
-        object.__setattr__(self, "done", finished(self.runs, self.having, labels))
+    @cached_property
+    def done(self) -> pd.DataFrame:
+        """The finished runs; of two with the same settings the newer."""
+        return finished(self.runs, self.having, [factor.name for factor in self.factors])
 
     @property
     def main(self) -> str:
@@ -66,10 +65,12 @@ class Frame:
     @cached_property
     def names(self) -> dict[str, str]:
         """The shortest names by which people tell the rules of the runs apart, by full name."""
+        known = set(self.runs["rule"])
+        if not any(":" in rule for rule in known):
+            return {}
         from credit.rules.names import shortest  # here: it loads torch
 
-        known = set(self.runs["rule"])
-        return shortest(known) if any(":" in rule for rule in known) else {}
+        return shortest(known)
 
     def short(self, label: Any) -> Any:
         """Return a label as people read it: a rule by its shortest name, others as they are."""
@@ -146,13 +147,12 @@ class Frame:
         own = self.at(cell, place)
         one_configuration(own)
         done = own.loc[own.index.isin(self.done.index)].sort_values("seed")
-        seeds = done["seed"].astype(int)
-        failed = set(pick(own, {"status": "FAILED"})["seed"].astype(int)) - set(seeds)
+        failed = set(own.loc[own["status"] == "FAILED", "seed"]) - set(done["seed"])
         if failed:
             raise Undecided(f"{who} failed on seed {', '.join(map(str, sorted(failed)))}")
         if done.empty:
             raise Undecided(f"{who} has no finished run")
-        found = dict(zip(seeds, quantity.values(done), strict=True))
+        found = dict(zip(done["seed"].astype(int), quantity.values(done), strict=True))
         bad = [str(seed) for seed, value in found.items() if math.isnan(value)]
         if bad:
             raise Undecided(f"{quantity.symbol} of {who} is not valid on seed {', '.join(bad)}")

@@ -3,6 +3,7 @@
 A measure is a function from a frame to numbers. An experiment may write one of its own.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -10,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from credit.lab.frame import Cell, Frame, Place, Undecided
 from credit.lab.quantity import Quantity
+from credit.lab.verdict import Number
 
 BySeed = dict[int | None, float]
 
@@ -39,6 +41,11 @@ class Sample(NamedTuple):
     def mean(self) -> float:
         """Over seeds; rounded, because .42 - .40 is .02 and not 1.9999999999999962."""
         return round(fmean(self.by_seed.values()), 12)
+
+    def number(self, place: str) -> Number:
+        """Return the number as a verdict keeps it."""
+        seeds = {str(seed): v for seed, v in self.by_seed.items() if seed is not None}
+        return Number(place, self.quantity.symbol, self.mean, seeds)
 
 
 Found = Mapping[str, "Sequence[Sample] | Undecided"]
@@ -73,12 +80,11 @@ def value(cell: Name, quantities: Sequence[Quantity], size: bool = False) -> Mea
     """Return a measure of a cell's own numbers; `size` drops the sign, seed by seed."""
 
     def judge(frame: Frame, place: Place) -> list[Sample]:
-        own = [
-            Sample(q, frame.sample(cell, q, place))
-            for q in _inner(quantities, frame, [cell], place)
-        ]
-        drop = abs if size else float
-        return [s._replace(by_seed={k: drop(v) for k, v in s.by_seed.items()}) for s in own]
+        found = []
+        for quantity in _inner(quantities, frame, [cell], place):
+            own = frame.sample(cell, quantity, place)
+            found.append(Sample(quantity, {k: abs(v) for k, v in own.items()} if size else own))
+        return found
 
     return _by_place([cell], judge)
 
@@ -135,62 +141,52 @@ def each(cells: Sequence[Name], make: Callable[[Name], Measure]) -> Measure:
                 own = make(cell)(frame)
             except Undecided as why:
                 own = {"": why}
-            for place, samples in own.items():
-                found[f"{frame.name(cell)} {place}".strip()] = samples
+            found |= {f"{frame.name(cell)} {place}".strip(): s for place, s in own.items()}
         return found
 
     return measure
 
 
 def steps(cells: Sequence[Name], quantities: Sequence[Quantity]) -> Measure:
-    """Return a measure of the differences of neighbours along an order of cells."""
-    pairs = [(i, i + 1) for i in range(len(cells) - 1)]
-
-    def measure(frame: Frame) -> Found:
-        found: dict[str, Sequence[Sample] | Undecided] = {}
-        names = [frame.name(cell) for cell in cells]
-        for place, own in _differences(frame, cells, quantities, pairs).items():
-            if isinstance(own, Undecided):
-                found[place] = own
-                continue
-            for (before, after), samples in zip(pairs, own, strict=True):
-                found[f"{place} {names[before]} to {names[after]}".strip()] = samples
-        return found
-
-    return measure
+    """Return a measure of the differences of neighbours along an order of cells, each a place."""
+    return _trend(cells, quantities, [*itertools.pairwise(range(len(cells)))], "{} to {}")
 
 
 def course(cells: Sequence[Name], quantities: Sequence[Quantity]) -> Measure:
     """Return a measure of the last of an order of cells minus the first."""
-
-    def measure(frame: Frame) -> Found:
-        found = _differences(frame, cells, quantities, [(0, -1)])
-        return {p: own if isinstance(own, Undecided) else own[0] for p, own in found.items()}
-
-    return measure
+    return _trend(cells, quantities, [(0, -1)], "")
 
 
-def _differences(
-    frame: Frame,
+def _trend(
     cells: Sequence[Name],
     quantities: Sequence[Quantity],
     pairs: Sequence[tuple[int, int]],
-) -> dict[str, list[list[Sample]] | Undecided]:
-    """Return, by place, the samples of each pair of cells: the second minus the first."""
-    if len(cells) < 2:
-        raise Undecided(f"{', '.join(map(frame.name, cells)) or 'nothing'} alone shows no trend")
+    called: str,
+) -> Measure:
+    """Return a measure of the second minus the first of pairs of cells, on the seeds of all."""
 
-    def judge(place: Place) -> list[list[Sample]]:
-        found: list[list[Sample]] = [[] for _ in pairs]
-        for quantity in _inner(quantities, frame, cells, place):
-            own = [frame.sample(cell, quantity, place) for cell in cells]
-            seeds = _shared(own, cells, frame)
-            for samples, (first, last) in zip(found, pairs, strict=True):
-                apart: BySeed = {s: round(own[last][s] - own[first][s], 12) for s in seeds}
-                samples.append(Sample(quantity, apart, "+"))
+    def measure(frame: Frame) -> Found:
+        names = [frame.name(cell) for cell in cells]
+        if len(cells) < 2:
+            raise Undecided(f"{', '.join(names) or 'nothing'} alone shows no trend")
+
+        def judge(place: Place) -> dict[str, list[Sample]]:
+            found = {called.format(names[a], names[b]): [] for a, b in pairs}
+            for quantity in _inner(quantities, frame, cells, place):
+                own = [frame.sample(cell, quantity, place) for cell in cells]
+                seeds = _shared(own, cells, frame)
+                for samples, (a, b) in zip(found.values(), pairs, strict=True):
+                    apart: BySeed = {seed: round(own[b][seed] - own[a][seed], 12) for seed in seeds}
+                    samples.append(Sample(quantity, apart, "+"))
+            return found
+
+        found: dict[str, Sequence[Sample] | Undecided] = {}
+        for place, own in at_places(frame, cells, judge).items():
+            parts = {"": own} if isinstance(own, Undecided) else own
+            found |= {f"{place} {step}".strip(): samples for step, samples in parts.items()}
         return found
 
-    return at_places(frame, cells, judge)
+    return measure
 
 
 def share(part: Measure, whole: Measure, least: float, nothing: str = "") -> Measure:
@@ -207,18 +203,18 @@ def share(part: Measure, whole: Measure, least: float, nothing: str = "") -> Mea
             below = f"is below {own.text(least, total.sign)}"
             raise Undecided(f"{total.text}{where} {below}: a share of it is no number")
         named = ("share", "", f"share of {own.symbol}", "a ratio of means", ".2f")
-        quantity = Quantity(*named, nothing=nothing)
-        return Sample(quantity, {None: round(one.mean / total.mean, 12)}, "", one.n)
+        apart: BySeed = {None: round(one.mean / total.mean, 12)}
+        return Sample(Quantity(*named, nothing=nothing), apart, "", one.n)
 
     def measure(frame: Frame) -> Found:
         wholes = whole(frame)
         found: dict[str, Sequence[Sample] | Undecided] = {}
         for place, samples in part(frame).items():
             totals = wholes.get(place, Undecided(f"nothing to share at {place}"))
-            lost = next((s for s in (samples, totals) if isinstance(s, Undecided)), None)
+            lost = [own for own in (samples, totals) if isinstance(own, Undecided)]
             try:
-                pairs = zip(samples, totals, strict=True) if lost is None else ()
-                found[place] = lost or [ratio(one, total, place) for one, total in pairs]
+                pairs = [] if lost else zip(samples, totals, strict=True)
+                found[place] = lost[0] if lost else [ratio(*pair, place) for pair in pairs]
             except Undecided as why:
                 found[place] = why
         return found

@@ -195,25 +195,20 @@ GROWTH = Quantity(
     over="max",
     axis="factor per block",
 )
-_MEDIAN: dict[str, Any] = {"over": "median", "log": True, "axis": "median"}
+_NORM: dict[str, Any] = {"log": True, "axis": "median"}
+_MEDIAN: dict[str, Any] = {**_NORM, "over": "median"}
 HIDDEN = Quantity("hidden", "hidden_norm/h{L}", "‖h_L‖", "median norm of h_L", ".2g", **_MEDIAN)
 GRADIENT = Quantity(
-    "gradient",
-    "grad_norm/h{L}",
-    "‖g_L‖",
-    "median norm of g_L per sample",
-    ".3g",
-    log=True,
-    axis="median",
+    "gradient", "grad_norm/h{L}", "‖g_L‖", "median norm of g_L per sample", ".3g", **_NORM
 )
 CREDIT = Quantity("credit", "credit_norm/h{L}", "‖a_L‖", "median norm of a_L", ".2g", **_MEDIAN)
+_COUNT: dict[str, Any] = {"unit": "si", "over": "same"}
 FLOPS = Quantity(
     "flops",
     "cost/flops_per_step",
     "FLOP per step",
     "matrix products of network, credit and estimator in a training step on a batch",
-    unit="si",
-    over="same",
+    **_COUNT,
     log=True,
 )
 EVALUATIONS = Quantity(
@@ -229,8 +224,7 @@ ESTIMATOR_PARAMETERS = Quantity(
     "cost/estimator_parameters",
     "estimator parameters",
     "numbers trained beside the network",
-    unit="si",
-    over="same",
+    **_COUNT,
 )
 SECONDS = Quantity(
     "seconds",

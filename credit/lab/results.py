@@ -57,9 +57,8 @@ class Results:
     @cached_property
     def settings(self) -> str:
         """Differences from the published preset: "published", "REDUCED: ...", "" without one."""
-        if "published" not in self.experiment.presets:
-            return ""
-        return settings(self.experiment.departures(self.frame))
+        known = "published" in self.experiment.presets
+        return settings(self.experiment.departures(self.frame)) if known else ""
 
     @property
     def title(self) -> str:
@@ -89,15 +88,13 @@ class Results:
     @cached_property
     def sources(self) -> list[str]:
         """Where the reported values of the table come from; [] where none is shown."""
-        frame = self.frame
-        cells = [(labels, pick(frame.runs, labels)) for labels in tables.cells(frame)]
-        return list(
-            dict.fromkeys(
-                one.source
-                for one in self.experiment.beside
-                if any(not math.isnan(one.find(*cell)[0]) for cell in cells)
-            )
+        cells = [(labels, pick(self.frame.runs, labels)) for labels in tables.cells(self.frame)]
+        shown = (
+            one.source
+            for one in self.experiment.beside
+            if any(not math.isnan(one.find(*cell)[0]) for cell in cells)
         )
+        return list(dict.fromkeys(shown))
 
 
 def results(
