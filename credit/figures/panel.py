@@ -93,8 +93,8 @@ def looks(cell: Cell, labels: Sequence[Any], rule: str) -> dict[str, Any]:
     """Return the look of a series: of its rule; variants by its first factor and by the others."""
     if not labels:
         return style.look(rule)
-    frame = cell.frame
-    rivals = frame.factor(cell.by[0]).in_order(pick(frame.runs, {"rule": rule})[cell.by[0]])
+    first, frame = cell.by[0], cell.frame
+    rivals = frame.factor(first).in_order(pick(frame.runs, {"rule": rule})[first])
     variant, other = rivals.index(labels[0]), 0
     for name, label in zip(cell.by[1:], labels[1:], strict=True):
         known = [one for one in frame.labels(name) if one != ""]
@@ -134,8 +134,7 @@ def _entries(
 def _references(axes: Axes, cell: Cell) -> list[Line2D]:
     """Draw levels and band; return the legend entries of what is no run."""
     panel = cell.panel
-    for name, height in panel.levels.items():
-        height = height(cell.frame) if callable(height) else height
+    for name, height in _levels(cell):
         style.level(axes, panel.y.scale * height, name)
     if panel.band:
         style.shade(axes.axhspan, -panel.band * panel.y.scale, panel.band * panel.y.scale)
@@ -184,25 +183,23 @@ def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
 
 def y_axis(group: Sequence[tuple[Axes, Cell]]) -> None:
     """Give axes that are compared the same scale and limits, and name the first one's."""
-    panel, scale = group[0][1].panel, group[0][1].scale
+    (first, cell), panel = group[0], group[0][1].panel
     values = panel.y.scale * np.concatenate([_heights(cell) for _, cell in group])
-    values = values[np.isfinite(values) & ((values > 0) | (scale != "log"))]
+    values = values[np.isfinite(values) & ((values > 0) | (cell.scale != "log"))]
     signed = bool(panel.band) or panel.y.axis.startswith(_SIGNED)
-    low, high = limits(values, scale == "log", signed)
+    low, high = limits(values, cell.scale == "log", signed)
     for axes, _ in group:
-        if scale == "symlog":
-            axes.set_yscale("symlog", linthresh=np.abs(values[values != 0]).min(initial=1.0))
-        elif scale == "log":
+        if cell.scale == "log":
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
         else:
             axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
             axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
         axes.set_ylim(low, high)
-        if scale != "log" and low < 0 < high:
+        if cell.scale != "log" and low < 0 < high:
             style.level(axes, 0, linestyle="-")
-        axes.tick_params(labelleft=axes is group[0][0])
-    group[0][0].set_ylabel(axis_text(panel.y), fontsize=style.TEXT)
+        axes.tick_params(labelleft=axes is first)
+    first.set_ylabel(axis_text(panel.y), fontsize=style.TEXT)
 
 
 def _heights(cell: Cell) -> np.ndarray:
@@ -212,8 +209,13 @@ def _heights(cell: Cell) -> np.ndarray:
     found = [points["mean"] - bars, points["mean"] + bars, points["crossed"], *cell.beside]
     found += [points["reported"] - theirs, points["reported"] + theirs]
     found += [values for values in points["values"] if len(values) == 2]
-    found.append([h(cell.frame) if callable(h) else h for h in panel.levels.values()])
-    return np.concatenate([*found, [panel.band] if panel.band else []]).astype(float)
+    found.append([h for _, h in _levels(cell)] + ([panel.band] if panel.band else []))
+    return np.concatenate(found).astype(float)
+
+
+def _levels(cell: Cell) -> list[tuple[str, float]]:
+    """Return the dotted heights of a panel, with their names."""
+    return [(n, h(cell.frame) if callable(h) else h) for n, h in cell.panel.levels.items()]
 
 
 def limits(values: np.ndarray, log: bool = False, zero: bool = False) -> tuple[float, float]:
@@ -224,11 +226,11 @@ def limits(values: np.ndarray, log: bool = False, zero: bool = False) -> tuple[f
     """
     low, high = float(values.min(initial=math.inf)), float(values.max(initial=-math.inf))
     if log:
-        ends = math.log10(low), math.log10(high)
-        room = 0.06 * (ends[1] - ends[0])
-        if ends[1] - ends[0] < 1:  # whole decades, so that two of them are named
-            return 10.0 ** math.floor(ends[0] - 0.05), 10.0 ** math.ceil(ends[1] + 0.05)
-        return 10 ** (ends[0] - room), 10 ** (ends[1] + room)
+        low, high = math.log10(low), math.log10(high)
+        if high - low < 1:  # whole decades, so that two of them are named
+            return 10.0 ** math.floor(low - 0.05), 10.0 ** math.ceil(high + 0.05)
+        room = 0.06 * (high - low)
+        return 10 ** (low - room), 10 ** (high + room)
     if zero or 0 < low < high / 3:
         low, high = min(low, 0.0), max(high, 0.0)
     room, size = 0.06 * (high - low), max(abs(low), abs(high))

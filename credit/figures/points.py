@@ -39,7 +39,7 @@ class Cell:
 
     @property
     def scale(self) -> str:
-        """linear, log or symlog."""
+        """linear or log."""
         return self.panel.scale or ("log" if self.panel.y.log else "linear")
 
     @property

@@ -8,7 +8,6 @@ import pandas as pd
 
 from credit.lab.check import All, Check
 from credit.lab.costs import KEYS, with_costs
-from credit.lab.departure import Difference, differences
 from credit.lab.factor import Factor
 from credit.lab.frame import Frame
 from credit.lab.looks import Panel
@@ -18,7 +17,6 @@ from credit.lab.source import Reported, Source
 from credit.spec import SETTLED_FIELDS, RunSpec, field_types
 
 Checks = Sequence[Check | All]
-OfParent = Callable[[Sequence[RunSpec]], tuple[Mapping[str, float], Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,9 @@ class Experiment:
     """The check whose outcomes are the answer, rule by rule."""
     answer: "Callable[[Any], str] | None" = None
     """Says from `Results` what came out, where that is more than the headline's outcomes."""
-    of_parent: OfParent | None = None
+    of_parent: (
+        Callable[[Sequence[RunSpec]], tuple[Mapping[str, float], Mapping[str, str]]] | None
+    ) = None
     """Measures what belongs to the parent run itself, before training: its metrics, and what the
     tracking store calls the data."""
     asked: Callable[[Frame], Options] | None = None
@@ -113,11 +113,3 @@ class Experiment:
         rows = prepared.to_dict("records")
         labelled = prepared.assign(**{f.name: [f.label(r) for r in rows] for f in self.factors})
         return Frame(labelled, self.factors, self.places, self.having, parent or {})
-
-    def departures(self, frame: Frame) -> list[Difference]:
-        """Return how the runs differ from the published preset; [] where in nothing."""
-        if "published" not in self.presets:
-            return []
-        asked = self.asked(frame) if self.asked else {}
-        chosen = self.settled({"preset": "published", **asked})
-        return differences(frame, (self.complete or self.grid)(chosen), self.repeat)

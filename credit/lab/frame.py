@@ -114,6 +114,12 @@ class Frame:
         """Return the runs of a cell at a place, of any status."""
         return pick(self.runs, {**dict(place), **self.cell(cell)})
 
+    def cells(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the labels that runs have together, by factor, each in its factor's order."""
+        orders = {name: self.labels(name) for name in names}
+        rows = self.runs[list(names)].drop_duplicates().to_dict("records")
+        return sorted(rows, key=lambda row: [orders[name].index(row[name]) for name in names])
+
     def where(self, cells: Iterable["Cell | str"]) -> list[Place]:
         """Return the places at which every one of some cells was run.
 
@@ -123,7 +129,7 @@ class Frame:
         cells = list(cells)
         fixed = {n for cell in cells for n in self.cell(cell)}
         free = [n for n in self.places if n not in fixed]
-        rows = ordered(self, self.runs, free) if free else [{}]
+        rows = self.cells(free) if free else [{}]
         places = [tuple(row.items()) for row in rows]
         found = [p for p in places if all(len(self.at(cell, p)) for cell in cells)]
         if not found:
@@ -174,13 +180,6 @@ def finished(
     whole = runs.loc[(runs["status"] == "FINISHED") & runs[having].notna()]
     settings = [name for name in (*field_types(), *labels) if name not in IRRELEVANT]
     return whole.sort_values("started", kind="stable").drop_duplicates(settings, keep="last")
-
-
-def ordered(frame: Frame, runs: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the labels that runs have together, by factor, each in its factor's order."""
-    orders = {name: frame.labels(name) for name in names}
-    rows = runs[list(names)].drop_duplicates().to_dict("records")
-    return sorted(rows, key=lambda row: [orders[name].index(row[name]) for name in names])
 
 
 def pick(runs: pd.DataFrame, equal: Mapping[str, Any]) -> pd.DataFrame:

@@ -42,7 +42,7 @@ class Panel:
     mark: Mapping[str, Any] = field(default_factory=dict)
     """Labels of the runs whose x is shaded: those that the others are compared with."""
     scale: str = ""
-    """linear, log or symlog; by default that of the quantity."""
+    """linear or log; by default that of the quantity."""
     xscale: str = "even"
     """even (labels at equal distances), linear or log."""
     below: bool = False

@@ -130,15 +130,16 @@ def parent_params(chosen: Options, specs: Sequence[RunSpec]) -> dict[str, str]:
     what was asked for.
     """
     default, runs = RunSpec().to_params(), [spec.to_params() for spec in specs]
-    lists = {"ks": ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))}
-
-    def shown(name: str, given: str) -> str:
-        if name not in default:
-            return lists.get(name, given)
-        found = {params[name] for params in runs}
-        return found.pop() if len(found) == 1 else default[name] if given == PRESET else given
-
-    return {name: shown(name, given) for name, given in chosen.items()}
+    found = dict(chosen)
+    if "ks" in found:
+        found["ks"] = ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))
+    for name in default.keys() & found.keys():
+        values = {params[name] for params in runs}
+        if len(values) == 1:
+            found[name] = values.pop()
+        elif found[name] == PRESET:
+            found[name] = default[name]
+    return found
 
 
 def distinct(specs: Iterable[RunSpec]) -> list[RunSpec]:

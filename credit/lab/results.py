@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from credit.lab import table as tables
-from credit.lab.departure import PUBLISHED, settings
+from credit.lab.departure import PUBLISHED, differences, settings
 from credit.lab.experiment import Experiment
 from credit.lab.frame import Frame, pick
 from credit.lab.source import Source
@@ -57,13 +57,20 @@ class Results:
     @cached_property
     def settings(self) -> str:
         """Differences from the published preset: "published", "REDUCED: ...", "" without one."""
-        known = "published" in self.experiment.presets
-        return settings(self.experiment.departures(self.frame)) if known else ""
+        own = self.experiment
+        if "published" not in own.presets:
+            return ""
+        asked = own.asked(self.frame) if own.asked else {}
+        published = (own.complete or own.grid)(own.settled({"preset": "published", **asked}))
+        return settings(differences(self.frame, published, own.repeat))
 
     @property
     def title(self) -> str:
         """One line: what was run, on what, for how long, how often."""
-        return f"{self.experiment.title}: {self.setup}; {tables.seeds_text(self.table)}"
+        n = tables.counted(self.table)
+        few = {"0": "no run has finished yet", "1": "n = 1 seed"}
+        seeds = few.get(n, f"mean ± sample sd over n = {n} seeds")
+        return f"{self.experiment.title}: {self.setup}; {seeds}"
 
     @property
     def setup(self) -> str:

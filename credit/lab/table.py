@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from credit.lab.frame import Frame, one_configuration, ordered, pick
+from credit.lab.frame import Frame, one_configuration, pick
 from credit.lab.quantity import Quantity
 from credit.lab.source import Reported
 
@@ -47,7 +47,7 @@ def long_table(
 
 def cells(frame: Frame) -> list[dict[str, Any]]:
     """Return the labels of every cell of the runs, by factor, in the factors' order."""
-    return ordered(frame, frame.runs, [factor.name for factor in frame.factors])
+    return frame.cells([factor.name for factor in frame.factors])
 
 
 def spread(quantity: Quantity, values: pd.Series) -> dict[str, Any]:
@@ -140,13 +140,6 @@ def counted(table: pd.DataFrame) -> str:
         return "0"
     low, high = int(min(counts)), int(max(counts))
     return f"{low}" if low == high else f"{low} to {high}"
-
-
-def seeds_text(table: pd.DataFrame) -> str:
-    """Return of what a cell is a mean: "mean ± sample sd over n = 3 seeds"."""
-    n = counted(table)
-    known = {"0": "no run has finished yet", "1": "n = 1 seed"}
-    return known.get(n, f"mean ± sample sd over n = {n} seeds")
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -124,13 +124,12 @@ def page(found: Results, figure: str, links: Sequence[str]) -> str:
 
 def shortened(head: Sequence[str], rows: Sequence[str], room: int) -> str:
     """Return as many rows below a head as there is room for, and how many more there are."""
-    for count in range(len(rows), -1, -1):
-        left = len(rows) - count
+    for left in range(len(rows) + 1):
         tail = [f"\n… {left} more in the report"] if left else []
-        text = "\n".join([*head, *rows[:count], *tail])
-        if len(text) <= room or not count:
-            return text
-    return ""
+        text = "\n".join([*head, *rows[: len(rows) - left], *tail])
+        if len(text) <= room:
+            break
+    return text
 
 
 def resolved(params: Mapping[str, str], runs: pd.DataFrame) -> dict[str, str]:
@@ -144,11 +143,12 @@ def resolved(params: Mapping[str, str], runs: pd.DataFrame) -> dict[str, str]:
 
 def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float]:
     """Return the mean test accuracy by rule, over the seeds of the runs of `one_per_rule`."""
-    done, same = finished(runs), [name for name in field_types() if name != "seed"]
+    done = finished(runs)
+    settings = done[[name for name in field_types() if name != "seed"]]
     means = {}
     for rule, run_id in chosen.items():
-        one = done.loc[done["run_id"] == run_id, same].iloc[0]
-        means[rule] = float(done.loc[(done[same] == one).all(axis=1), "accuracy/test"].mean())
+        same = (settings == settings.loc[done["run_id"] == run_id].iloc[0]).all(axis=1)
+        means[rule] = float(done.loc[same, "accuracy/test"].mean())
     return {rule: mean for rule, mean in means.items() if math.isfinite(mean)}
 
 
@@ -161,10 +161,7 @@ def one_per_rule(runs: pd.DataFrame) -> dict[str, str]:
     done = finished(runs)
     done = done.loc[(done["k"] == done["depth"]) | (done["start"] != "none")]
     own = [n for n in field_types() if n not in IRRELEVANT | {"seed", "rule", "credit_reduction"}]
-    chosen = {}
-    for rule in RULES.in_order(done["rule"])[:_MOST_COMPARED]:
-        rows = done.loc[done["rule"] == rule]
-        apart = sum((rows[name] != getattr(RunSpec, name)).astype(int) for name in own)
-        first = rows.assign(apart=apart).sort_values(["apart", "seed"], kind="stable").iloc[0]
-        chosen[rule] = str(first["run_id"])
-    return chosen
+    apart = sum((done[name] != getattr(RunSpec, name)).astype(int) for name in own)
+    nearest = done.assign(apart=apart).sort_values(["apart", "seed"], kind="stable")
+    first = nearest.drop_duplicates("rule").set_index("rule")["run_id"]
+    return {rule: str(first[rule]) for rule in RULES.in_order(done["rule"])[:_MOST_COMPARED]}
