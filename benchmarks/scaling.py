@@ -31,7 +31,7 @@ from benchmarks.common import hardware, seconds_of
 from credit.data import load
 from credit.data.batches import held_out, train_batches
 from credit.errors import CreditError
-from credit.figures.files import save
+from credit.figures.page import save
 from credit.spec import RunSpec
 from credit.sweep import planning
 from credit.sweep.networks import shape_of

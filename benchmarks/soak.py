@@ -33,7 +33,7 @@ import torch
 from benchmarks.common import hardware
 from benchmarks.soak_figure import draw
 from credit.errors import CreditError
-from credit.figures.files import save
+from credit.figures.page import save
 from credit.tracking.reader import connect
 
 SERIES = "time/epoch_seconds"

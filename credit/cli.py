@@ -1,4 +1,4 @@
-"""What all entry points share: reading their options, and ending with one line and a status."""
+"""Entry points: reading their options, and ending with one line and a status."""
 
 import argparse
 import contextlib
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # torch and MLflow take seconds to load, and --help needs nei
 
 TRUST = "rules from outside this package that may be imported although only the store names them"
 """Help of the option `trust_rules`."""
-
-
 PARENT_HELPS = {
     "parent": "id of the parent run; latest is the newest one of that kind",
     "kind": f"kind of parent run that latest means: {', '.join(KINDS)}",
@@ -79,7 +77,7 @@ def trusted(text: str) -> list[str]:
 def options(
     description: str | None, defaults: Mapping[str, str], helps: Mapping[str, str]
 ) -> dict[str, str]:
-    """The command line as one string per option of `defaults`.
+    """Return the command line as one string per option of `defaults`.
 
     Options are `--name value`, which is how MLflow passes parameters that a command does not name.
 
@@ -91,24 +89,22 @@ def options(
         _print_help(description, defaults, helps)
         sys.exit(0)
     given: dict[str, str] = {}
+    grammar = "every option is --name value, see --help"
     while words:
         word = words.pop(0)
         option, equals, value = word.partition("=")
         name = option.removeprefix("--")
         if name == option:
-            raise CreditError(f"unexpected argument {word!r}: {_GRAMMAR}")
+            raise CreditError(f"unexpected argument {word!r}: {grammar}")
         check_names([name], defaults, "option", "--help lists all")
         if not equals:  # a value may begin with one dash, as -0.1,0.1 and -inf do
             if not words or words[0].startswith("--"):
-                raise CreditError(f"{option} has no value: {_GRAMMAR}")
+                raise CreditError(f"{option} has no value: {grammar}")
             value = words.pop(0)
         if name in given:
             raise CreditError(f"{option} is given twice: give each option once")
         given[name] = value
     return {**defaults, **given}
-
-
-_GRAMMAR = "every option is --name value, see --help"
 
 
 _ENVIRONMENT = """environment:
@@ -150,7 +146,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         if error.result:
             print(error.result)
         line = " ".join(str(error).split())
-        print(f"credit: {line}", file=sys.stderr)
+        _say(line)
         _settle(refused=line)
         sys.exit(1)
     except Exception as error:
@@ -162,21 +158,19 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         if not isinstance(error, MlflowException | SQLAlchemyError):
             raise
         cause = shown((str(error).splitlines() or [type(error).__name__])[0])[:200]
-        print(
-            f"credit: the tracking store failed ({cause}); what is trained is kept on disk: "
-            "run the same command again",
-            file=sys.stderr,
-        )
+        kept = "what is trained is kept on disk: run the same command again"
+        _say(f"the tracking store failed ({cause}); {kept}")
         sys.exit(1)
     except (Stopped, KeyboardInterrupt) as stopped:
         name = str(stopped) or "SIGINT"
         with contextlib.suppress(OSError):  # a terminal that has hung up
-            print(
-                f"credit: stopped by {name}; run the same command again to go on from the last "
-                "checkpoint",
-                file=sys.stderr,
-            )
+            on = "run the same command again to go on from the last checkpoint"
+            _say(f"stopped by {name}; {on}")
         sys.exit(128 + signal.Signals[name])
+
+
+def _say(line: str) -> None:
+    print(f"credit: {line}", file=sys.stderr)
 
 
 def _settle(refused: str = "") -> None:
@@ -188,10 +182,9 @@ def _settle(refused: str = "") -> None:
 
 
 def spec_helps() -> dict[str, str]:
-    """Help texts of all RunSpec fields."""
+    """Return the help of every RunSpec field, with its choices."""
     helps = {}
     for knob in dataclasses.fields(RunSpec):
-        one_of = knob.metadata["one_of"]
-        choices = f": {', '.join(one_of)}" if one_of else ""
-        helps[knob.name] = knob.metadata["help"] + choices
+        choices = ", ".join(knob.metadata["one_of"])
+        helps[knob.name] = knob.metadata["help"] + (f": {choices}" if choices else "")
     return helps

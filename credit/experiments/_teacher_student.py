@@ -8,7 +8,7 @@ from credit.experiments._shared import QUICK_LEARNED
 from credit.lab import Check, Quantity
 from credit.lab import quantities as q
 from credit.lab.measure import Name, each, value
-from credit.lab.reported import AUTHORS, Reported
+from credit.lab.source import AUTHORS, Reported
 from credit.spec import RunSpec
 
 TEACHER = {

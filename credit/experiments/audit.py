@@ -21,7 +21,6 @@ from credit.experiments._shared import helps
 from credit.experiments.matched_controls import FROZEN, FULL, NONE, PENALTY, RANDOM, SHALLOW
 from credit.lab import Experiment, Frame, Options, Panel, Quantity, Undecided, Verdict
 from credit.lab import quantities as q
-from credit.lab.bottom_line import bottom_line
 from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
@@ -30,6 +29,7 @@ from credit.lab.measure import Found, Sample, gap, value
 from credit.lab.options import depth_of, distinct, fields, numbers
 from credit.lab.protocol import direction_quality, ladder_checks, reference_validity
 from credit.lab.source import Source
+from credit.lab.verdict import bottom_line
 from credit.networks.size import HELD_OUT
 from credit.spec import RunSpec
 

@@ -24,9 +24,9 @@ from credit.experiments._shared import POINTS, QUICK, helps, listed, product
 from credit.lab import AUTHORS, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.check import Check
-from credit.lab.curves import curves, over_seeds
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
+from credit.lab.layers import curves, over_seeds
 from credit.lab.looks import RULES
 from credit.lab.measure import gap, share
 from credit.lab.protocol import DEPTH_MARGIN, three_words

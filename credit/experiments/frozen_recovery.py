@@ -21,14 +21,12 @@ from credit.experiments._shared import QUICK_LEARNED, RELATIVE, STEP, helps, pro
 from credit.lab import AUTHORS, DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
 from credit.lab.check import All, Check
-from credit.lab.copied import beyond_copy
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_means
 from credit.lab.measure import each, gap, steps, value
 from credit.lab.options import PRESET, fields, items
-from credit.lab.protocol import POOR
-from credit.lab.reported import Reported
-from credit.lab.source import Source
+from credit.lab.protocol import POOR, beyond_copy
+from credit.lab.source import Reported, Source
 from credit.spec import RunSpec, check_field, field_types, format_value
 
 ARMS = Factor("arm", _shared.ARMS)

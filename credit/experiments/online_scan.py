@@ -24,10 +24,10 @@ from credit.experiments._staleness import SERIES, lost, moment, staleness_table,
 from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q
 from credit.lab.check import Check
-from credit.lab.copied import beyond_copy
 from credit.lab.experiment import Checks
 from credit.lab.measure import Found, Sample, each, value
 from credit.lab.options import numbers
+from credit.lab.protocol import beyond_copy
 from credit.lab.source import Source
 from credit.lab.table import cells, spread
 from credit.spec import RunSpec

@@ -11,8 +11,7 @@ import pandas as pd
 
 from credit.lab import Experiment, Factor, Frame, Panel, fields
 from credit.lab import quantities as q
-from credit.lab.curves import curves
-from credit.lab.layers import layer_table
+from credit.lab.layers import curves, layer_table
 from credit.lab.looks import RULES
 from credit.lab.source import Source
 from credit.spec import RunSpec

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from credit.figures import page, style
-from credit.figures.files import FORMATS, save
+from credit.figures.page import FORMATS, save
 from credit.figures.panel import curve, draw, y_axis
 from credit.figures.points import Cell, cells, not_valid
 from credit.lab.results import Results
@@ -30,9 +30,13 @@ def figure(results: Results) -> Figure | None:
         pairs = list(zip(places, row, strict=True))
         for index, (axes, cell) in enumerate(pairs):
             entries += draw(axes, cell, page.WIDTH / len(row) - 0.6)
-            if number == 0 or _title(cell) != _title(_at(rows[number - 1], index, row)):
-                page.say(axes, _title(cell))
-            if number + 1 < len(rows) and _same_x(cell, _at(rows[number + 1], index, row)):
+            above, below = (
+                other[0][index] if other and len(other[0]) == len(row) else None
+                for other in (rows[number - 1 : number], rows[number + 1 : number + 2])
+            )
+            if above is None or above.title != cell.title:
+                page.say(axes, cell.title)
+            if below and (below.panel.x, below.xs) == (cell.panel.x, cell.xs):
                 axes.set_xlabel("")
                 axes.tick_params(labelbottom=False)
         for _, group in groupby(pairs, key=lambda pair: (pair[1].panel.y.name, pair[1].scale)):
@@ -93,9 +97,9 @@ def legend(entries: Sequence[Line2D]) -> list[Line2D]:
     rules = [e for e in entries if e.get_gid() == "rule" and e.get_color() not in colors]
     found: dict[str, Line2D] = {}
     for line in (*rules, *lines):  # one with a line says more than one without
-        label = str(line.get_label())
-        if label not in found or line.get_linewidth() > found[label].get_linewidth():
-            found[label] = line
+        best = found.setdefault(str(line.get_label()), line)
+        if line.get_linewidth() > best.get_linewidth():
+            found[str(line.get_label())] = line
     return sorted(found.values(), key=lambda line: line.get_color() == style.GREY)
 
 
@@ -111,16 +115,3 @@ def in_rows(found: Sequence[Cell]) -> list[list[Cell]]:
                 rows.append([])
             rows[-1] += part
     return rows
-
-
-def _at(other: Sequence[Cell], index: int, row: Sequence[Cell]) -> Cell | None:
-    """Return the cell of another row that stands above or below."""
-    return other[index] if len(other) == len(row) else None
-
-
-def _title(cell: Cell | None) -> str:
-    return ": ".join(filter(None, (cell.facet, cell.panel.say))) if cell else ""
-
-
-def _same_x(cell: Cell, other: Cell | None) -> bool:
-    return other is not None and cell.panel.x == other.panel.x and cell.xs == other.xs

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
@@ -49,29 +50,38 @@ def draw(axes: Axes, cell: Cell, inches: float) -> list[Line2D]:
         for rule, some in own.groupby("rule", sort=False):
             look = looks(cell, labels, str(rule)) | ({} if lines and not mixed else _LOOSE)
             entries += _entries(cell, labels, str(rule), mixed, look)
-            x = [place(one, shift) for one in some["x"]]
-            mean = some["mean"].where((some["mean"] > 0) | (cell.scale != "log"))
-            bars = unit * some["sd"].where(some["n"] > 2)
-            if curve(cell):
-                ends = {"y1": unit * mean - bars, "y2": unit * mean + bars}
-                axes.fill_between(x, **ends, color=look["color"], alpha=0.2, linewidth=0)
-                bars, look["marker"] = None, ""
-            axes.errorbar(x, unit * mean, yerr=bars, **look)
-            axes.plot(x, unit * some["crossed"], "x", color=look["color"], zorder=4)
-            for one, values in zip(x, some["values"], strict=True):
-                if len(values) == 2 and panel.x != "epoch":
-                    dots = {"color": look["color"], "markersize": 3, "zorder": 5}
-                    axes.plot([one, one], unit * np.array(values), ".", **dots)
+            _draw(axes, cell, some, look, lambda x, s=shift: place(x, s))
+            right = [place(x, shift + _RIGHT) for x in some["x"]]
             if some["reported"].notna().any():
-                right = [place(one, shift + _RIGHT) for one in some["x"]]
-                theirs = style.hollow(str(rule))
-                bars = unit * some["reported_sd"]
-                axes.errorbar(right, unit * some["reported"], yerr=bars, **theirs)
+                means, sds = unit * some["reported"], unit * some["reported_sd"]
+                axes.errorbar(right, means, yerr=sds, **style.hollow(str(rule)))
     for x in points.loc[points["marked"], "x"].unique():
         style.shade(axes.axvspan, place(x, -0.36), place(x, 0.36))
     for index, means in enumerate(cell.beside):
         axes.plot([place(x, 0) for x in means.index], unit * means, **style.beside(index))
     return entries
+
+
+def _draw(
+    axes: Axes,
+    cell: Cell,
+    some: pd.DataFrame,
+    look: dict[str, Any],
+    place: Callable[[Any], float],
+) -> None:
+    """Draw the points of a series: bars from three seeds on, both dots of two, none of one."""
+    unit, x, color = cell.panel.y.scale, list(map(place, some["x"])), look["color"]
+    mean = unit * some["mean"].where((some["mean"] > 0) | (cell.scale != "log"))
+    bars = unit * some["sd"].where(some["n"] > 2)
+    if curve(cell):
+        axes.fill_between(x, mean - bars, mean + bars, color=color, alpha=0.2, linewidth=0)
+        bars, look = None, look | {"marker": ""}
+    axes.errorbar(x, mean, yerr=bars, **look)
+    axes.plot(x, unit * some["crossed"], "x", color=color, zorder=4)
+    for one, values in zip(x, some["values"], strict=True):
+        if len(values) == 2 and cell.panel.x != "epoch":
+            heights = unit * np.array(values)
+            axes.plot([one, one], heights, ".", color=color, markersize=3, zorder=5)
 
 
 def curve(cell: Cell) -> bool:
@@ -83,8 +93,8 @@ def looks(cell: Cell, labels: Sequence[Any], rule: str) -> dict[str, Any]:
     """Return the look of a series: of its rule; variants by its first factor and by the others."""
     if not labels:
         return style.look(rule)
-    frame = cell.frame
-    rivals = frame.factor(cell.by[0]).in_order(pick(frame.runs, {"rule": rule})[cell.by[0]])
+    first, frame = cell.by[0], cell.frame
+    rivals = frame.factor(first).in_order(pick(frame.runs, {"rule": rule})[first])
     variant, other = rivals.index(labels[0]), 0
     for name, label in zip(cell.by[1:], labels[1:], strict=True):
         known = [one for one in frame.labels(name) if one != ""]
@@ -103,34 +113,28 @@ def _entries(
     cell: Cell, labels: Sequence[Any], rule: str, mixed: bool, look: dict[str, Any]
 ) -> list[Line2D]:
     """Return the legend entries of a series: of its first label, and of the others in grey."""
-    full = {"fillstyle": "full"}
+    frame, full = cell.frame, {"fillstyle": "full"}
     if mixed or not labels:  # a point has the colour of its rule, and the filling of the series
-        found = [style.entry(fitted(cell.frame.short(rule)), **(look | full), gid="rule")]
+        found = [style.entry(fitted(frame.short(rule)), **(look | full), gid="rule")]
     else:
         plain = look | (full if labels[1:] and not _varied(cell) else {})
-        solid = {} if look["linestyle"] == "none" or not labels[1:] else {"linestyle": "-"}
+        if labels[1:] and look["linestyle"] != "none":
+            plain |= {"linestyle": "-"}
         if look["color"] != style.look(rule)["color"]:  # graded, whatever the rule
-            solid |= {"marker": "", "linewidth": 2}
-        text = fitted(cell.frame.factor(cell.by[0]).show(cell.frame.short(labels[0])))
-        found = [style.entry(text, **(plain | solid))]
-    names = list(zip(cell.by, labels, strict=True))[0 if mixed else 1 :]
-    text = " ".join(
-        cell.frame.factor(name).show(cell.frame.short(label))
-        for name, label in names
-        if label != ""
-    )
-    if text:
-        marker = {} if mixed or not _varied(cell) else {"marker": ""}
+            plain |= {"marker": "", "linewidth": 2}
+        found = [style.entry(fitted(frame.name({cell.by[0]: labels[0]})), **plain)]
+    rest = dict(list(zip(cell.by, labels, strict=True))[0 if mixed else 1 :])
+    if text := frame.name(rest):
         grey = {name: look[name] for name in ("linestyle", "linewidth", "fillstyle")}
-        found.append(style.entry(text, **(style.look("") | grey | marker)))
+        grey |= {"marker": ""} if _varied(cell) and not mixed else {}
+        found.append(style.entry(text, **(style.look("") | grey)))
     return found
 
 
 def _references(axes: Axes, cell: Cell) -> list[Line2D]:
     """Draw levels and band; return the legend entries of what is no run."""
     panel = cell.panel
-    for name, height in panel.levels.items():
-        height = height(cell.frame) if callable(height) else height
+    for name, height in _levels(cell):
         style.level(axes, panel.y.scale * height, name)
     if panel.band:
         style.shade(axes.axhspan, -panel.band * panel.y.scale, panel.band * panel.y.scale)
@@ -142,22 +146,23 @@ def _references(axes: Axes, cell: Cell) -> list[Line2D]:
 
 def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
     """Set ticks, limits and label of the x axis; return where a label stands on it."""
-    x, xs, size = cell.panel.x, cell.xs, {"fontsize": style.TEXT}
+    x, xs, scale, size = cell.panel.x, cell.xs, cell.panel.xscale, {"fontsize": style.TEXT}
     name = x if isinstance(x, str) else ""
     if isinstance(x, Quantity):
         axes.set_xlabel(axis_text(x), **size)
+        scale = "log" if x.log else "linear"
     elif name in style.AXES or (name and _numeric(xs)):
         axes.set_xlabel(style.AXES.get(name, name), **size)
-    scale = cell.panel.xscale
-    if isinstance(x, Quantity) or name in ("layer", "epoch"):
-        scale = "log" if isinstance(x, Quantity) and x.log else "linear"
+    if name in ("layer", "epoch"):
+        scale = "linear"
     if scale == "even":
         shown = cell.frame.factor(name).show if name and not _numeric(xs) else _short
-        axes.set_xticks(
-            range(len(xs)), [fitted(shown(cell.frame.short(one))) for one in xs], **size
-        )
+        words = [fitted(shown(cell.frame.short(one))) for one in xs]
+        axes.set_xticks(range(len(xs)), words, **size)
         axes.set_xlim(-0.55, max(len(xs), 1) - 0.45)
-        _slant(axes, inches)
+        if max(map(len, words), default=0) * 0.6 * style.TEXT / 72 > inches / max(len(xs), 1):
+            for text in axes.get_xticklabels():  # they would touch each other
+                text.set(rotation=40, ha="right", rotation_mode="anchor")
         return lambda label, shift: xs.index(label) + shift
     number, back = (np.log10, lambda u: 10.0**u) if scale == "log" else (float, float)
     low, high = float(number(min(xs))), float(number(max(xs)))
@@ -176,47 +181,41 @@ def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
     return lambda label, shift: back(number(label) + shift * unit)
 
 
-def _slant(axes: Axes, inches: float) -> None:
-    """Slant the names below an axis of so many inches if they would touch each other."""
-    texts = axes.get_xticklabels()
-    longest = max((len(text.get_text()) for text in texts), default=0)
-    if longest * 0.6 * style.TEXT / 72 > inches / max(len(texts), 1):
-        for text in texts:
-            text.set(rotation=40, ha="right", rotation_mode="anchor")
-
-
 def y_axis(group: Sequence[tuple[Axes, Cell]]) -> None:
     """Give axes that are compared the same scale and limits, and name the first one's."""
-    panel, scale = group[0][1].panel, group[0][1].scale
+    (first, cell), panel = group[0], group[0][1].panel
     values = panel.y.scale * np.concatenate([_heights(cell) for _, cell in group])
-    values = values[np.isfinite(values) & ((values > 0) | (scale != "log"))]
+    values = values[np.isfinite(values) & ((values > 0) | (cell.scale != "log"))]
     signed = bool(panel.band) or panel.y.axis.startswith(_SIGNED)
-    low, high = limits(values, scale == "log", signed)
+    low, high = limits(values, cell.scale == "log", signed)
     for axes, _ in group:
-        if scale == "symlog":
-            axes.set_yscale("symlog", linthresh=np.abs(values[values != 0]).min(initial=1.0))
-        elif scale == "log":
+        if cell.scale == "log":
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
         else:
             axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
             axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
         axes.set_ylim(low, high)
-        if scale != "log" and low < 0 < high:
+        if cell.scale != "log" and low < 0 < high:
             style.level(axes, 0, linestyle="-")
-        axes.tick_params(labelleft=axes is group[0][0])
-    group[0][0].set_ylabel(axis_text(panel.y), fontsize=style.TEXT)
+        axes.tick_params(labelleft=axes is first)
+    first.set_ylabel(axis_text(panel.y), fontsize=style.TEXT)
 
 
 def _heights(cell: Cell) -> np.ndarray:
     """Return every height that must be in sight."""
     points, panel = cell.points, cell.panel
     bars, theirs = points["sd"].where(points["n"] > 2).fillna(0), points["reported_sd"].fillna(0)
-    levels = [h(cell.frame) if callable(h) else h for h in panel.levels.values()]
-    pairs = [one for values in points["values"] if len(values) == 2 for one in values]
-    some = [points["mean"] - bars, points["mean"] + bars, points["crossed"], *cell.beside]
-    some += [points["reported"] - theirs, points["reported"] + theirs]
-    return np.concatenate([*some, levels, pairs, [panel.band] if panel.band else []]).astype(float)
+    found = [points["mean"] - bars, points["mean"] + bars, points["crossed"], *cell.beside]
+    found += [points["reported"] - theirs, points["reported"] + theirs]
+    found += [values for values in points["values"] if len(values) == 2]
+    found.append([h for _, h in _levels(cell)] + ([panel.band] if panel.band else []))
+    return np.concatenate(found).astype(float)
+
+
+def _levels(cell: Cell) -> list[tuple[str, float]]:
+    """Return the dotted heights of a panel, with their names."""
+    return [(n, h(cell.frame) if callable(h) else h) for n, h in cell.panel.levels.items()]
 
 
 def limits(values: np.ndarray, log: bool = False, zero: bool = False) -> tuple[float, float]:
@@ -227,11 +226,11 @@ def limits(values: np.ndarray, log: bool = False, zero: bool = False) -> tuple[f
     """
     low, high = float(values.min(initial=math.inf)), float(values.max(initial=-math.inf))
     if log:
-        ends = math.log10(low), math.log10(high)
-        room = 0.06 * (ends[1] - ends[0])
-        if ends[1] - ends[0] < 1:  # whole decades, so that two of them are named
-            return 10.0 ** math.floor(ends[0] - 0.05), 10.0 ** math.ceil(ends[1] + 0.05)
-        return 10 ** (ends[0] - room), 10 ** (ends[1] + room)
+        low, high = math.log10(low), math.log10(high)
+        if high - low < 1:  # whole decades, so that two of them are named
+            return 10.0 ** math.floor(low - 0.05), 10.0 ** math.ceil(high + 0.05)
+        room = 0.06 * (high - low)
+        return 10 ** (low - room), 10 ** (high + room)
     if zero or 0 < low < high / 3:
         low, high = min(low, 0.0), max(high, 0.0)
     room, size = 0.06 * (high - low), max(abs(low), abs(high))

@@ -9,15 +9,14 @@ import pandas as pd
 
 from credit.lab.departure import PUBLISHED
 from credit.lab.frame import Frame, one_configuration, pick
-from credit.lab.panel import Panel
+from credit.lab.layers import at_layer
+from credit.lab.looks import Panel
 from credit.lab.quantity import VALID, Quantity
 from credit.lab.results import Results
 from credit.lab.table import spread
 
-_COLUMNS = (
-    *("series", "rule", "x", "mean", "sd", "n", "values", "runs", "crossed"),
-    *("reported", "reported_sd", "marked"),
-)
+_COLUMNS = ("series", "rule", "x", "mean", "sd", "n", "values", "runs", "crossed")
+_COLUMNS += ("reported", "reported_sd", "marked")
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,13 @@ class Cell:
 
     @property
     def scale(self) -> str:
-        """linear, log or symlog."""
+        """linear or log."""
         return self.panel.scale or ("log" if self.panel.y.log else "linear")
+
+    @property
+    def title(self) -> str:
+        """The words above the panel."""
+        return ": ".join(filter(None, (self.facet, self.panel.say)))
 
 
 def cells(results: Results) -> list[Cell]:
@@ -51,24 +55,23 @@ def cells(results: Results) -> list[Cell]:
 
 
 def _parts(results: Results, panel: Panel) -> list[Cell]:
-    frame = results.frame
-    exact = {name: own for name, own in panel.where.items() if not callable(own)}
-    runs = pick(frame.done, exact)
-    for name in panel.where.keys() - exact.keys():
-        runs = runs.loc[runs[name].map(panel.where[name]).astype(bool)]
+    frame, runs = results.frame, results.frame.done
+    for name, asked in panel.where.items():
+        known = runs[name].map(asked) if callable(asked) else runs[name] == asked
+        runs = runs.loc[known.astype(bool)]
     column = _column(panel, runs)
-    for name in (column, panel.across):
-        runs = runs.loc[runs[name] != ""] if name else runs  # "" is no label: not varied there
-    by, fixed = panel.by, [name for name in (column, panel.across) if name]
+    fixed = [name for name in (column, panel.across) if name]
+    for name in fixed:  # "" is no label: not varied there
+        runs = runs.loc[runs[name] != ""]
+    by = panel.by
     for name in (factor.name for factor in frame.factors if factor.name not in panel.mark):
         named = [*by, *fixed]  # a factor that these leave open makes series, too
         known = runs.groupby(named)[name].nunique().max() if named else runs[name].nunique()
         by = (*by, name) if name not in named and known > 1 else by
-    labels = _present(frame, panel.across, runs) if panel.across else [None]
+    across = frame.factor(panel.across)
     parts = []
-    for label in labels:
+    for label in _present(frame, panel.across, runs) if panel.across else [""]:
         own = pick(runs, {panel.across: label}) if panel.across else runs
-        facet = frame.factor(panel.across).show(frame.short(label)) if panel.across else ""
         points = _points(results, panel, own, by)
         if panel.invalid:
             other = _points(results, replace(panel, y=panel.invalid), own, by)
@@ -77,7 +80,7 @@ def _parts(results: Results, panel: Panel) -> list[Cell]:
         means = tuple(one.groupby("x", sort=False)["mean"].mean() for one in beside)
         xs = _present(frame, column, own) if column else list(dict.fromkeys(points["x"]))
         xs = xs if column or isinstance(panel.x, Mapping) else sorted(xs)
-        parts.append(Cell(frame, panel, facet, by, points, means, xs))
+        parts.append(Cell(frame, panel, across.show(frame.short(label)), by, points, means, xs))
     return parts
 
 
@@ -89,8 +92,8 @@ def _points(
     names = [n for n in dict.fromkeys((*by, "rule", _column(panel, runs))) if n]
     ranks = [runs[n].map(_present(frame, n, runs).index).rename(n) for n in names]
     for _, group in runs.groupby(ranks):
-        labels = group.iloc[0]
         one_configuration(group)
+        labels = group.iloc[0]
         cell = {factor.name: labels[factor.name] for factor in frame.factors}
         marked = bool(panel.mark) and all(cell[n] == v for n, v in panel.mark.items())
         for x, values in _along(results, panel, group.sort_values("seed")):
@@ -104,28 +107,23 @@ def _points(
 
 def _along(results: Results, panel: Panel, runs: pd.DataFrame) -> Iterator[tuple[Any, pd.Series]]:
     """Yield each x of some runs with a quantity's values there, by seed."""
-    quantity = panel.y
+    depth = int(runs["depth"].max())
 
     def values(of: Quantity) -> pd.Series:  # it may compare runs with others: all are passed on
         return of.values(results.frame.done).loc[runs.index]
 
     if isinstance(panel.x, Quantity):
-        yield float(values(panel.x).mean()), values(quantity)
+        yield float(values(panel.x).mean()), values(panel.y)
     elif isinstance(panel.x, Mapping):
         yield from ((label, values(one)) for label, one in panel.x.items())
     elif panel.x == "layer":
-        stem = quantity.metric.partition("/")[0]
-        for layer in range(int(runs["depth"].max()) + 1):
-            yield layer, values(replace(quantity, metric=f"{stem}/h{layer:02d}", of=None))
+        yield from ((layer, values(at_layer(panel.y, layer))) for layer in range(depth + 1))
     elif panel.x == "epoch":
-        depth = int(runs["depth"].iloc[0])
-        metric = quantity.metric.format(L=f"{depth:02d}", M=f"{depth // 2:02d}")
-        logged = results.source.history(runs["run_id"], [metric])
+        logged = results.source.history(runs["run_id"], [panel.y.key(depth)])
         whole = logged.pivot_table(index="run_id", columns="step", values="value", aggfunc="last")
-        for step in whole:
-            yield int(step), whole[step].reindex(runs["run_id"])
+        yield from ((int(step), whole[step].reindex(runs["run_id"])) for step in whole)
     else:
-        yield runs[panel.x].iloc[0], values(quantity)
+        yield runs[panel.x].iloc[0], values(panel.y)
 
 
 def _column(panel: Panel, runs: pd.DataFrame) -> str:
@@ -140,9 +138,8 @@ def _reported(
 
     Runs that need not follow the recipe are comparable where all settings are the published ones.
     """
-    if not isinstance(panel.x, str) or panel.x == "epoch":
-        return math.nan, math.nan
-    for one in results.experiment.reported:
+    shown = isinstance(panel.x, str) and panel.x != "epoch"
+    for one in results.experiment.reported if shown else ():
         here = one.quantity.name == panel.y.name
         here &= ("layer" in one.factors) == (panel.x == "layer")
         if here and (one.recipe or results.settings == PUBLISHED):

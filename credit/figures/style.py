@@ -101,13 +101,6 @@ def shade(span: Callable[..., Any], low: float, high: float) -> None:
 def level(axes: Axes, height: float, name: str = "", linestyle: str = ":") -> None:
     """Draw a thin line across a panel, behind the points, and name it at the right."""
     axes.axhline(height, color=GREY, linewidth=0.6, linestyle=linestyle, zorder=1)
-    axes.annotate(
-        name,
-        (1, height),
-        xycoords=("axes fraction", "data"),
-        xytext=(2, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=SMALL,
-        color=GREY,
-    )
+    at: dict[str, Any] = {"xy": (1, height), "xycoords": ("axes fraction", "data")}
+    at |= {"xytext": (2, 0), "textcoords": "offset points", "va": "center"}
+    axes.annotate(name, **at, fontsize=SMALL, color=GREY)

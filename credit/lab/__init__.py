@@ -13,12 +13,12 @@ from credit.lab.check import All, Check
 from credit.lab.experiment import Experiment
 from credit.lab.factor import Factor
 from credit.lab.frame import Frame, Undecided
+from credit.lab.looks import Panel
 from credit.lab.measure import Found, Measure, Sample, course, each, gap, share, steps, value
 from credit.lab.options import Options, depth_of, distinct, fields, items, numbers, reals
-from credit.lab.panel import Panel
 from credit.lab.quantity import DIRECTION, Quantity
-from credit.lab.reported import AUTHORS, Reported
 from credit.lab.results import Results, results
+from credit.lab.source import AUTHORS, Reported
 from credit.lab.verdict import Verdict
 
 __all__ = [

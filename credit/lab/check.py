@@ -12,16 +12,46 @@ import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
 
-from credit.lab.bounds import Bound, Bounds
 from credit.lab.frame import Frame, Undecided
 from credit.lab.measure import Found, Measure, Sample
-from credit.lab.noise import within_noise
-from credit.lab.verdict import FAIL, PASS, UNDECIDED, UNDEFINED, Number, Verdict, cut, worst
+from credit.lab.verdict import FAIL, PASS, UNDECIDED, UNDEFINED, Verdict, cut, worst
 
+Bound = float | Callable[[Frame], float]
+CONFIDENCE = 0.95
+"""Of the two-sided t interval within which a bound is not told from a mean gain."""
+NOISE_OF_ONE = 0.01
+"""One run has no standard error: its gain is not told from a bound within 1 point of it."""
 _MANY = 3
 """From so many places on a reason names the worst alone."""
+
+
+class Bounds(NamedTuple):
+    """The bounds of a check on one experiment's runs."""
+
+    low: float
+    high: float
+
+    @property
+    def shown(self) -> float | None:
+        """The bound that a verdict names."""
+        return next((b for b in (self.high, self.low) if math.isfinite(b)), None)
+
+    def nearest(self, samples: Sequence[Sample], mean: bool) -> tuple[float, float]:
+        """Return margin and value of the number that is nearest to failing."""
+        own = [v for s in samples for v in ([s.mean] if mean else s.by_seed.values())]
+        return min((round(min(v - self.low, self.high - v), 12), v) for v in own)
+
+    def asked(self, sample: Sample, strict: bool) -> str:
+        """Return the bound in words."""
+        lower = math.isfinite(self.low)
+        if lower and self.low == -self.high:
+            return f"a size {'below' if strict else 'up to'} {sample.quantity.text(self.high)}"
+        bound = self.low if lower else self.high
+        words = ("at least", "more than") if lower else ("at most", "less than")
+        return f"{words[strict]} {sample.quantity.text(bound, sample.sign) if bound else '0'}"
 
 
 @dataclass(frozen=True)
@@ -77,49 +107,50 @@ class Check:
 
     def judge(self, frame: Frame) -> Verdict:
         """Return the verdict on the runs of a frame."""
-        bounds = Bounds.of(self.low, self.high, frame)
-        bound = bounds.shown
+        bounds = Bounds(*(b(frame) if callable(b) else b for b in (self.low, self.high)))
+        own = (self.claim, self.late, self.place)
+        none = Verdict(self.name, self.rule, UNDEFINED, None, bounds.shown, "", "", *own)
         for need in self.needs:
             if (first := need.judge(frame)).status != PASS:
+                label = "not applicable" * (first.status == FAIL)
                 why = f"{first.check} does not hold: {first.reason}"
-                return self._undefined(why, bound, "not applicable" * (first.status == FAIL))
+                return replace(none, reason=cut(why), label=label)
         try:
             found = self.measure(frame)
         except Undecided as why:
-            return self._undefined(str(why), bound)
-        own = self._decide(found, bounds, frame)
-        return self._joined(own, frame)
+            return replace(none, reason=cut(str(why)))
+        return self._joined(self._decide(found, bounds, none, frame), frame)
 
-    def _decide(self, found: Found, bounds: Bounds, frame: Frame) -> Verdict:
-        lost = {place: why for place, why in found.items() if isinstance(why, Undecided)}
+    def _decide(self, found: Found, bounds: Bounds, none: Verdict, frame: Frame) -> Verdict:
+        lost = [str(why) for why in found.values() if isinstance(why, Undecided)]
         known = {p: s for p, s in found.items() if not isinstance(s, Undecided)}
         judged = {p: bounds.nearest(samples, self.mean) for p, samples in known.items()}
         if not judged:
-            return self._undefined("; ".join(dict.fromkeys(map(str, lost.values()))), bounds.shown)
+            return replace(none, reason=cut("; ".join(dict.fromkeys(lost))))
         best = (max if self.anywhere else min)(judged, key=lambda place: judged[place][0])
         margin, value = judged[best]
         ok = margin > 0 if self.strict else margin >= 0
-        shown = known if len(known) < _MANY and not self.anywhere else {best: known[best]}
         if lost and ok != self.anywhere:
-            return self._undefined("; ".join(map(str, lost.values())), bounds.shown)
-        label = self._word(value)
-        note = self.note(frame) if self.note else ""
+            return replace(none, reason=cut("; ".join(lost)))
+        shown = known if len(known) < _MANY and not self.anywhere else {best: known[best]}
+        label, first = self._word(value), known[best][0]
         reason = self._reason(shown, value, label, bounds, len(known))
-        verdict = Verdict(
-            self.name,
-            self.rule,
-            PASS if ok else FAIL,
-            value if math.isfinite(value) else None,
-            bounds.shown,
-            cut("; ".join(filter(None, (reason, note)))),
-            label,
-            self.claim,
-            self.late,
-            self.place,
-            tuple(_numbers(known)),
-            known[best][0].quantity.text(value, known[best][0].sign),
+        note = self.note(frame) if self.note else ""
+        verdict = replace(
+            none,
+            status=PASS if ok else FAIL,
+            value=value if math.isfinite(value) else None,
+            reason=cut("; ".join(filter(None, (reason, note)))),
+            label=label,
+            numbers=tuple(
+                s.number(place)
+                for place, samples in known.items()
+                for s in samples
+                if math.isfinite(s.mean)
+            ),
+            shown=first.quantity.text(value, first.sign),
         )
-        if self.noise and within_noise(list(known[best][0].by_seed.values()), bounds.shown or 0.0):
+        if self.noise and within_noise(list(first.by_seed.values()), bounds.shown or 0.0):
             reason = cut(f"{UNDECIDED}, within the noise: {verdict.reason}")
             return replace(verdict, status=UNDEFINED, label=UNDECIDED, reason=reason)
         return verdict
@@ -138,16 +169,12 @@ class Check:
             own = replace(own, label=f"{own.label or own.status}, but {self.doubt.name}")
         return replace(own, numbers=(*own.numbers, *(n for o in others for n in o.numbers)))
 
-    def _undefined(self, why: str, bound: float | None, label: str = "") -> Verdict:
-        own = (label, self.claim, self.late, self.place)
-        return Verdict(self.name, self.rule, UNDEFINED, None, bound, cut(why), *own)
-
     def _word(self, value: float) -> str:
         if not self.words:
             return ""
-        starts = sorted(self.words.values())
-        start = starts[max(bisect.bisect_right(starts, value) - 1, 0)]
-        return next(word for word, own in self.words.items() if own == start)
+        words = sorted(self.words, key=self.words.__getitem__)
+        starts = [self.words[word] for word in words]
+        return words[max(bisect.bisect_right(starts, value) - 1, 0)]
 
     def _reason(
         self,
@@ -163,30 +190,30 @@ class Check:
             numbers = ", ".join(sample.text for sample in samples)
             parts.append(f"{place}: {numbers}" if place else numbers)
         seeds = max(sample.n for samples in shown.values() for sample in samples)
-        several = len(parts) > 1 or (None not in first.by_seed and seeds > 1 and not self.mean)
+        seeded = seeds > 1 and None not in first.by_seed  # a ratio of means has no seeds
+        several = len(parts) > 1 or (seeded and not self.mean)
         nearest = f" (nearest {first.quantity.text(value, first.sign)})" if several else ""
-        ratio = None in first.by_seed
-        who = ", " if ratio else " of the mean, " if self.mean else " of every seed, "
+        who = (" of the mean" if self.mean else " of every seed") if seeded else ""
         head = f"{label}: " if label else ""
-        asked = f"{bounds.asked(first, self.strict)} is asked"
-        asked += f"{who if seeds > 1 else ', '}n = {seeds}"
         if len(shown) < places:
             head += f"{'best' if self.anywhere else 'worst'} of {places}: "
+        asked = f"{bounds.asked(first, self.strict)} is asked{who}, n = {seeds}"
         return f"{head}{'; '.join(parts)}{nearest}; {asked}"
 
 
-def _numbers(found: Mapping[str, Sequence[Sample]]) -> list[Number]:
-    return [
-        Number(
-            place,
-            s.quantity.symbol,
-            s.mean,
-            {str(seed): v for seed, v in s.by_seed.items() if seed is not None},
-        )
-        for place, samples in found.items()
-        for s in samples
-        if math.isfinite(s.mean)
-    ]
+def within_noise(gains: Sequence[float], bound: float) -> bool:
+    """Return whether the gains of the seeds, each paired, leave open on which side their mean lies.
+
+    Args:
+        gains: one per seed, finite, at least one; fractions.
+    """
+    distance = abs(round(fmean(gains) - bound, 12))
+    if len(gains) == 1:
+        return distance <= NOISE_OF_ONE
+    from scipy.special import stdtrit  # here: half a second, and training comes first
+
+    quantile = float(stdtrit(len(gains) - 1, (1 + CONFIDENCE) / 2))
+    return distance < quantile * stdev(gains) / math.sqrt(len(gains))
 
 
 @dataclass(frozen=True)
@@ -203,15 +230,7 @@ class All:
     def judge(self, frame: Frame) -> Verdict:
         """Return the verdict: fail where one fails, undefined where one is, else pass."""
         own = [check.judge(frame) for check in self.checks]
-        reason = "; ".join(f"{verdict.check}: {verdict.status}" for verdict in own)
-        return Verdict(
-            self.name,
-            self.rule,
-            worst(verdict.status for verdict in own),
-            None,
-            self.threshold,
-            cut(reason),
-            "",
-            self.claim,
-            self.late,
-        )
+        reason = cut("; ".join(f"{verdict.check}: {verdict.status}" for verdict in own))
+        status = worst(verdict.status for verdict in own)
+        more = ("", self.claim, self.late)
+        return Verdict(self.name, self.rule, status, None, self.threshold, reason, *more)

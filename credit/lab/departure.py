@@ -4,7 +4,7 @@ The published preset is expanded with the same grid; every run is compared with 
 that is nearest to it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -64,40 +64,33 @@ def differences(
         return []
     wanted = pd.DataFrame([vars(spec) for spec in published])
     wanted = repeat(wanted) if repeat else wanted
-    wanted = wanted.assign(**{f.name: _labels(f, wanted) for f in frame.factors})
-    return [
-        *_missing(frame, wanted),
-        *_fields(frame, wanted),
-        *_seeds(frame, wanted),
-    ]
+    rows = wanted.to_dict("records")
+    wanted = wanted.assign(**{f.name: [f.label(row) for row in rows] for f in frame.factors})
+    return [*_missing(frame, wanted), *_fields(frame, wanted), *_seeds(frame, wanted)]
 
 
-def _labels(factor: Any, runs: pd.DataFrame) -> list[Any]:
-    return [factor.label(run) for run in runs.to_dict("records")]
-
-
-def _missing(frame: Frame, wanted: pd.DataFrame) -> list[Difference]:
-    """Return labels that no run has, then further cells that are not there."""
-    names, parts = [f.name for f in frame.factors], []
+def _missing(frame: Frame, wanted: pd.DataFrame) -> Iterator[Difference]:
+    """Yield labels that no run has, then further cells that are not there."""
     for factor in frame.factors:
         known = set(frame.done[factor.name])
         lost = [v for v in factor.in_order(wanted[factor.name]) if v not in known]
         if lost:
-            parts.append(f"without {', '.join(map(factor.show, lost))}")
+            yield Difference(f"without {', '.join(map(factor.show, lost))}", less=True)
             wanted = wanted.loc[~wanted[factor.name].isin(lost)]
-    there = set(frame.done[names].itertuples(index=False, name=None))
-    gone = [
-        c for c in dict.fromkeys(wanted[names].itertuples(index=False, name=None)) if c not in there
+    names = [f.name for f in frame.factors]
+    cells = [
+        dict.fromkeys(runs[names].itertuples(index=False, name=None))
+        for runs in (wanted, frame.done)
     ]
+    gone = [cell for cell in cells[0] if cell not in cells[1]]
     if gone:
         shown = [" ".join(f.show(v) for f, v in zip(frame.factors, c, strict=True)) for c in gone]
-        few = len(gone) <= 3
-        parts.append(f"without {', '.join(shown) if few else f'{len(gone)} of the cells'}")
-    return [Difference(part, less=True) for part in parts]
+        text = ", ".join(shown) if len(gone) <= 3 else f"{len(gone)} of the cells"
+        yield Difference(f"without {text}", less=True)
 
 
-def _fields(frame: Frame, wanted: pd.DataFrame) -> list[Difference]:
-    """Return the settings in which runs differ from the nearest published run of their rule."""
+def _fields(frame: Frame, wanted: pd.DataFrame) -> Iterator[Difference]:
+    """Yield the settings in which runs differ from the nearest published run of their rule."""
     said = frozenset().union(*(factor.fields for factor in frame.factors)) - {"rule"}
     names = [name for name in field_types() if name not in FREE | said]
     theirs = wanted[names].drop_duplicates().to_dict("records")
@@ -105,66 +98,49 @@ def _fields(frame: Frame, wanted: pd.DataFrame) -> list[Difference]:
     for run in frame.done[names].drop_duplicates().to_dict("records"):
         rivals = [own for own in theirs if own["rule"] == run["rule"]] or theirs
         apart = min((_apart(run, own) for own in rivals), key=len)
-        for name, pair in apart.items():
-            found.setdefault(name, set()).add(pair)
-    return [
-        _difference(name, sorted(found[name]), frame.done)
-        for name in field_types()
-        if name in found and name != "rule"
-    ]
+        for name in apart:
+            found.setdefault(name, set()).add((run[name], apart[name]))
+    for name in names:
+        if name in found and name != "rule":
+            yield _difference(name, sorted(found[name]), frame.done)
 
 
-def _apart(run: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    unread = set() if run["rule"] != other["rule"] else _unread(run["rule"])
-    return {
-        name: (run[name], value)
-        for name, value in other.items()
-        if run[name] != value and name not in unread and not _same_reduction(name, run, value)
-    }
-
-
-def _unread(rule: str) -> frozenset[str]:
-    """Return the knobs of learned rules that a rule does not read: they keep their default."""
+def _apart(run: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of another run in which it differs and that the rule reads."""
     from credit import rules  # here: it loads torch, and most experiments have no learned rule
 
-    return LEARNED_FIELDS - rules.knobs(rule)
-
-
-def _same_reduction(name: str, run: Mapping[str, Any], value: Any) -> bool:
-    """Return whether `published` stands for the reduction that the run has."""
-    from credit import rules
-
-    if name != "credit_reduction" or value != "published":
-        return False
-    if ":" in run["rule"]:  # a rule elsewhere, which is not loaded
-        return True
-    return run[name] == rules.get(run["rule"]).published_reduction
+    found = {name: value for name, value in other.items() if run[name] != value}
+    if run["rule"] == other["rule"]:  # knobs that the rule does not read keep their default
+        unread = LEARNED_FIELDS - rules.knobs(run["rule"]) if found else ()
+        found = {name: value for name, value in found.items() if name not in unread}
+    if found.get("credit_reduction") == "published":  # a rule elsewhere is not loaded
+        own = run["rule"]
+        if ":" in own or rules.get(own).published_reduction == run["credit_reduction"]:
+            del found["credit_reduction"]
+    return found
 
 
 def _difference(name: str, pairs: Sequence[tuple[Any, Any]], done: pd.DataFrame) -> Difference:
-    own = list(dict.fromkeys(value for value, _ in pairs))
-    theirs = list(dict.fromkeys(value for _, value in pairs))
-    shown = "/".join(map(format_value, own))
+    own, theirs = (list(dict.fromkeys(values)) for values in zip(*pairs, strict=True))
+    shown, asked = ("/".join(map(format_value, values)) for values in (own, theirs))
     if name == "dataset":
-        return Difference(f"{shown} for {'/'.join(theirs)}", less=True)
+        return Difference(f"{shown} for {asked}", less=True)
     if name in _SIZES:
-        text = f"{_SIZES[name]}{shown} for {'/'.join(map(str, theirs))}"
-        return Difference(text, less=min(own) < min(theirs))
+        return Difference(f"{_SIZES[name]}{shown} for {asked}", less=min(own) < min(theirs))
     if name == "epochs":
         less = min(own) < max(theirs)
         return Difference(f"{shown} {'of' if less else 'for'} {max(theirs)} epochs", less)
     if name == "train_samples":
-        cifar = set(done["dataset"]) == {"cifar10"}
-        return Difference(f"{shown} of {_CIFAR} samples" if cifar else f"{shown} samples", True)
+        of = f" of {_CIFAR}" if set(done["dataset"]) == {"cifar10"} else ""
+        return Difference(f"{shown}{of} samples", True)
     less = name in ("estimator_width", "estimator_depth") and min(own) < min(theirs)
-    return Difference(f"{name}={shown} for {'/'.join(map(format_value, theirs))}", less)
+    return Difference(f"{name}={shown} for {asked}", less)
 
 
-def _seeds(frame: Frame, wanted: pd.DataFrame) -> list[Difference]:
+def _seeds(frame: Frame, wanted: pd.DataFrame) -> Iterator[Difference]:
     names = [f.name for f in frame.factors]
-    asked = wanted["seed"].nunique()
     counts = frame.done.groupby(names, dropna=False)["seed"].nunique()
-    few, many = int(counts.min()), int(counts.max())
-    if few >= asked:
-        return []
-    return [Difference(f"{few if few == many else f'{few} to {many}'} of {asked} seeds", less=True)]
+    few, many, asked = int(counts.min()), int(counts.max()), wanted["seed"].nunique()
+    if few < asked:
+        shown = few if few == many else f"{few} to {many}"
+        yield Difference(f"{shown} of {asked} seeds", less=True)

@@ -8,18 +8,15 @@ import pandas as pd
 
 from credit.lab.check import All, Check
 from credit.lab.costs import KEYS, with_costs
-from credit.lab.departure import Difference, differences
 from credit.lab.factor import Factor
 from credit.lab.frame import Frame
+from credit.lab.looks import Panel
 from credit.lab.options import PRESET, Options, parent_params, settled
-from credit.lab.panel import Panel
 from credit.lab.quantity import ACCURACY, Quantity
-from credit.lab.reported import Reported
-from credit.lab.source import Source
+from credit.lab.source import Reported, Source
 from credit.spec import SETTLED_FIELDS, RunSpec, field_types
 
 Checks = Sequence[Check | All]
-OfParent = Callable[[Sequence[RunSpec]], tuple[Mapping[str, float], Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,9 @@ class Experiment:
     """The check whose outcomes are the answer, rule by rule."""
     answer: "Callable[[Any], str] | None" = None
     """Says from `Results` what came out, where that is more than the headline's outcomes."""
-    of_parent: OfParent | None = None
+    of_parent: (
+        Callable[[Sequence[RunSpec]], tuple[Mapping[str, float], Mapping[str, str]]] | None
+    ) = None
     """Measures what belongs to the parent run itself, before training: its metrics, and what the
     tracking store calls the data."""
     asked: Callable[[Frame], Options] | None = None
@@ -86,10 +85,9 @@ class Experiment:
 
     def defaults(self) -> dict[str, str]:
         """Return every option with its default; what is left to the preset is PRESET."""
-        own = dict.fromkeys(self.options, PRESET)
-        left = [n for n in field_types() if n not in SETTLED_FIELDS.union(self.fixed, own)]
+        left = [n for n in field_types() if n not in SETTLED_FIELDS.union(self.fixed, self.options)]
         preset = {"preset": "published"} if self.presets else {}
-        return {**preset, **own, **dict.fromkeys(left, PRESET)}
+        return {**preset, **dict.fromkeys([*self.options, *left], PRESET)}
 
     def settled(self, given: Options) -> dict[str, str]:
         """Return the options after the preset has filled in what was left to it."""
@@ -113,15 +111,5 @@ class Experiment:
         prepared = self.prepare(priced, source) if self.prepare else priced
         prepared = self.repeat(prepared) if self.repeat else prepared
         rows = prepared.to_dict("records")
-        labels = {f.name: [f.label(row) for row in rows] for f in self.factors}
-        return Frame(
-            prepared.assign(**labels), self.factors, self.places, self.having, parent or {}
-        )
-
-    def departures(self, frame: Frame) -> list[Difference]:
-        """Return how the runs differ from the published preset; [] where in nothing."""
-        if "published" not in self.presets:
-            return []
-        asked = self.asked(frame) if self.asked else {}
-        chosen = self.settled({"preset": "published", **asked})
-        return differences(frame, (self.complete or self.grid)(chosen), self.repeat)
+        labelled = prepared.assign(**{f.name: [f.label(r) for r in rows] for f in self.factors})
+        return Frame(labelled, self.factors, self.places, self.having, parent or {})

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from credit.errors import CreditError
+from credit.lab.options import items
 from credit.spec import check_names, field_types, format_value, parse_value
 
 Fields = Mapping[str, Any]
@@ -67,7 +68,8 @@ class Factor:
         if self.key:
             return sorted(known, key=self.key)
         first = [label for label in self.levels if label in known]
-        return [*first, *sorted(known.difference(first), key=_sortable)]
+        rest = known.difference(first)
+        return [*first, *sorted(rest, key=lambda x: (0, x) if _is_number(x) else (1, str(x)))]
 
     def show(self, label: Any) -> str:
         """Return a label in words; "" stands for what an arm does not have."""
@@ -81,19 +83,17 @@ class Factor:
         Raises:
             CreditError: one is not known, empty or named twice.
         """
-        from credit.lab.options import items
-
         named = items(option, text)
         check_names(named, self.levels, option.removesuffix("s"))
         return named
 
 
+def _is_number(label: Any) -> bool:
+    return isinstance(label, int | float)
+
+
 def _typed(name: str, value: Any) -> Any:
-    types = field_types()
+    text, types = format_value(value), field_types()
     if name not in types:
-        raise CreditError(f"{name}={format_value(value)} is no setting of a run")
-    return parse_value(name, types[name], format_value(value))
-
-
-def _sortable(label: Any) -> tuple[int, Any]:
-    return (0, label) if isinstance(label, int | float) else (1, str(label))
+        raise CreditError(f"{name}={text} is no setting of a run")
+    return parse_value(name, types[name], text)

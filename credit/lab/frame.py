@@ -46,12 +46,11 @@ class Frame:
     places: tuple[str, ...] = ()
     having: str = ACCURACY.metric
     parent: Mapping[str, float] = field(default_factory=dict)
-    done: pd.DataFrame = field(init=False)
-    """The finished runs; of two with the same settings the newer."""
 
-    def __post_init__(self) -> None:
-        labels = [factor.name for factor in self.factors]
-        object.__setattr__(self, "done", finished(self.runs, self.having, labels))
+    @cached_property
+    def done(self) -> pd.DataFrame:
+        """The finished runs; of two with the same settings the newer."""
+        return finished(self.runs, self.having, [factor.name for factor in self.factors])
 
     @property
     def main(self) -> str:
@@ -66,10 +65,12 @@ class Frame:
     @cached_property
     def names(self) -> dict[str, str]:
         """The shortest names by which people tell the rules of the runs apart, by full name."""
+        known = set(self.runs["rule"])
+        if not any(":" in rule for rule in known):
+            return {}
         from credit.rules.names import shortest  # here: it loads torch
 
-        known = set(self.runs["rule"])
-        return shortest(known) if any(":" in rule for rule in known) else {}
+        return shortest(known)
 
     def short(self, label: Any) -> Any:
         """Return a label as people read it: a rule by its shortest name, others as they are."""
@@ -103,20 +104,21 @@ class Frame:
         """Return a cell in words: "M4", or "fa k=4"."""
         if not isinstance(cell, Mapping):
             return str(cell)
-        known = {f.name: f for f in self.factors}
-        words = [
-            known[n].show(self.short(v)) if n in known else f"{n}={v}" for n, v in cell.items()
-        ]
-        return " ".join(filter(None, words))
+        return " ".join(filter(None, (self.factor(n).show(self.short(v)) for n, v in cell.items())))
 
     def place(self, place: Place) -> str:
         """Return a place in words: "256x4", or "L=4"; empty where there is one place only."""
-        known = {f.name: f for f in self.factors}
-        return " ".join(filter(None, (known[name].show(label) for name, label in place)))
+        return self.name(dict(place))
 
     def at(self, cell: "Cell | str", place: Place = ()) -> pd.DataFrame:
         """Return the runs of a cell at a place, of any status."""
         return pick(self.runs, {**dict(place), **self.cell(cell)})
+
+    def cells(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the labels that runs have together, by factor, each in its factor's order."""
+        orders = {name: self.labels(name) for name in names}
+        rows = self.runs[list(names)].drop_duplicates().to_dict("records")
+        return sorted(rows, key=lambda row: [orders[name].index(row[name]) for name in names])
 
     def where(self, cells: Iterable["Cell | str"]) -> list[Place]:
         """Return the places at which every one of some cells was run.
@@ -127,10 +129,8 @@ class Frame:
         cells = list(cells)
         fixed = {n for cell in cells for n in self.cell(cell)}
         free = [n for n in self.places if n not in fixed]
-        orders = {n: self.labels(n) for n in free}
-        rows = self.runs[free].drop_duplicates().itertuples(index=False) if free else [()]
-        places = [tuple(zip(free, row, strict=True)) for row in rows]
-        places.sort(key=lambda place: [orders[n].index(value) for n, value in place])
+        rows = self.cells(free) if free else [{}]
+        places = [tuple(row.items()) for row in rows]
         found = [p for p in places if all(len(self.at(cell, p)) for cell in cells)]
         if not found:
             lost = [c for c in cells if all(self.at(c, p).empty for p in places)]
@@ -153,13 +153,12 @@ class Frame:
         own = self.at(cell, place)
         one_configuration(own)
         done = own.loc[own.index.isin(self.done.index)].sort_values("seed")
-        seeds = done["seed"].astype(int)
-        failed = set(pick(own, {"status": "FAILED"})["seed"].astype(int)) - set(seeds)
+        failed = set(own.loc[own["status"] == "FAILED", "seed"]) - set(done["seed"])
         if failed:
             raise Undecided(f"{who} failed on seed {', '.join(map(str, sorted(failed)))}")
         if done.empty:
             raise Undecided(f"{who} has no finished run")
-        found = dict(zip(seeds, quantity.values(done), strict=True))
+        found = dict(zip(done["seed"].astype(int), quantity.values(done), strict=True))
         bad = [str(seed) for seed, value in found.items() if math.isnan(value)]
         if bad:
             raise Undecided(f"{quantity.symbol} of {who} is not valid on seed {', '.join(bad)}")
@@ -193,26 +192,21 @@ def pick(runs: pd.DataFrame, equal: Mapping[str, Any]) -> pd.DataFrame:
 def one_configuration(runs: pd.DataFrame, vary: Iterable[str] = ("seed",)) -> None:
     """Refuse runs that differ in more than `vary`: a mean over them would mean nothing.
 
-    What is a rule's own must agree within each rule only, if `vary` names the rule.
+    A rule's own settings must agree within each rule only, if `vary` names the rule.
 
     Raises:
         CreditError: they differ in another field.
     """
     free = {*vary, *IRRELEVANT}
     own = OWN if "rule" in free else frozenset()
-    for name in field_types():
-        if name not in free | own:
-            _one_value(runs, name, "")
+    asked = [(name, runs, "") for name in field_types() if name not in free | own]
     for rule, group in runs.groupby("rule") if own else ():
-        for name in sorted(own - free):
-            _one_value(group, name, f" of {rule}")
-
-
-def _one_value(runs: pd.DataFrame, name: str, whose: str) -> None:
-    values: Sequence[Any] = sorted(runs[name].unique().tolist())
-    if len(values) > 1:
-        shown = ", ".join(map(format_value, values))
-        raise CreditError(
-            f"runs{whose} differ in {name} ({shown}): read one experiment with runs(parent=...), "
-            f"""or add filter="params.{name} = '{format_value(values[0])}'\""""
-        )
+        asked += [(name, group, f" of {rule}") for name in sorted(own - free)]
+    for name, group, whose in asked:
+        values = sorted(group[name].unique().tolist())
+        if len(values) > 1:
+            shown = [format_value(value) for value in values]
+            raise CreditError(
+                f"runs{whose} differ in {name} ({', '.join(shown)}): read one experiment with "
+                f"""runs(parent=...), or add filter="params.{name} = '{shown[0]}'\""""
+            )

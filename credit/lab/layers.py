@@ -1,6 +1,6 @@
-"""The direction of the credit and the scale of what it is compared with, layer by layer."""
+"""Quantities along the hidden states of a network, and over its epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +8,7 @@ import pandas as pd
 
 from credit.lab.frame import Frame, finished, pick
 from credit.lab.quantity import Quantity
-from credit.lab.reported import Reported
-from credit.lab.source import Source
+from credit.lab.source import Reported, Source
 from credit.lab.table import cells, spread
 
 OK = "ok"
@@ -38,38 +37,34 @@ def layer_table(frame: Frame, source: Source, reported: Sequence[Reported] = ())
         CreditError: the diagnostics of a run are missing or no table.
     """
     rows = []
-    for labels in cells(frame):
-        done = pick(frame.done, labels).sort_values("seed")
-        if done.empty:
-            continue
+    for labels, done in _done(frame):
         layers = pd.concat([source.layers(run_id) for run_id in done["run_id"]])
         for layer, own in layers.groupby("layer"):
-            row = {**labels, "layer": int(layer), **_row(own)}  # pyright: ignore[reportArgumentType]
+            valid = own["alignment_mean"].where(own["status"] == OK)
+            row = {
+                **labels,
+                "layer": int(layer),  # pyright: ignore[reportArgumentType]
+                "alignment": valid.mean(),
+                "alignment_sd": valid.std(ddof=1),
+                "n": int(valid.count()),
+                "seeds": len(own),
+                "status": _status(own["status"]),
+                "raw_cosine": own["alignment_mean"].mean(),
+                **{name: own[name].median() for name in MEDIANS},
+                "reference_floor": own["reference_floor"].iloc[0],
+            }
             for one in reported:
                 row[f"reported_{one.quantity.name}"], _ = one.find(row, done)
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def with_raw(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Return the runs with a column raw/hNN per hidden state: RAW, which is no metric."""
-    own = {i: source.layers(run_id) for i, run_id in finished(runs)["run_id"].items()}
-    rows = {i: layers.set_index("layer")["alignment_mean"] for i, layers in own.items()}
-    return runs.join(pd.DataFrame(rows).T.rename(columns=lambda layer: f"raw/h{layer:02d}"))
-
-
-def _row(own: pd.DataFrame) -> dict[str, Any]:
-    valid = own["alignment_mean"].where(own["status"] == OK)
-    return {
-        "alignment": valid.mean(),
-        "alignment_sd": valid.std(ddof=1),
-        "n": int(valid.count()),
-        "seeds": len(own),
-        "status": _status(own["status"]),
-        "raw_cosine": own["alignment_mean"].mean(),
-        **{name: own[name].median() for name in MEDIANS},
-        "reference_floor": own["reference_floor"].iloc[0],
-    }
+def _done(frame: Frame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the labels of every cell with finished runs, and these by seed."""
+    for labels in cells(frame):
+        done = pick(frame.done, labels).sort_values("seed")
+        if len(done):
+            yield labels, done
 
 
 def _status(found: pd.Series) -> str:
@@ -77,6 +72,13 @@ def _status(found: pd.Series) -> str:
     bad = found.loc[found != OK].value_counts()
     shown = (f"{why} ({n} of {len(found)})" if n < len(found) else why for why, n in bad.items())
     return ", ".join(map(str, shown)) or OK
+
+
+def with_raw(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Return the runs with a column raw/hNN per hidden state: RAW, which is no metric."""
+    own = {i: source.layers(run_id) for i, run_id in finished(runs)["run_id"].items()}
+    rows = {i: layers.set_index("layer")["alignment_mean"] for i, layers in own.items()}
+    return runs.join(pd.DataFrame(rows).T.rename(columns=lambda layer: f"raw/h{layer:02d}"))
 
 
 def at_layer(quantity: Quantity, layer: int) -> Quantity:
@@ -91,11 +93,45 @@ def layer_means(frame: Frame, quantities: Sequence[Quantity]) -> pd.DataFrame:
         The factors, layer, n; of each quantity its mean, `_sd` and `_n`, as a table has them.
     """
     rows = []
-    for labels in cells(frame):
-        done = pick(frame.done, labels).sort_values("seed")
-        for layer in range(int(done["depth"].max()) + 1 if len(done) else 0):
+    for labels, done in _done(frame):
+        for layer in range(int(done["depth"].max()) + 1):
             row: dict[str, Any] = {**labels, "layer": layer, "n": len(done)}
             for quantity in quantities:
                 row |= spread(quantity, at_layer(quantity, layer).values(done))
             rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def curves(frame: Frame, source: Source, quantities: Sequence[Quantity]) -> pd.DataFrame:
+    """Return one row per finished run and epoch at which it logged one of the quantities.
+
+    Returns:
+        The factors, seed, epoch, and a column per quantity, nan at epochs without a valid value.
+    """
+    done = frame.done
+    keys = list(dict.fromkeys([*(factor.name for factor in frame.factors), "seed"]))
+    metrics = {q.key(depth) for q in quantities for depth in set(done["depth"])}
+    points = source.history(done["run_id"], sorted(metrics))
+    points = points.drop_duplicates(["run_id", "key", "step"], keep="last")
+    logged = points.pivot(index=["run_id", "step"], columns="key", values="value").reset_index()
+    who = done[list(dict.fromkeys(["run_id", "depth", *keys]))]
+    rows = who.merge(logged.rename(columns={"step": "epoch"}), on="run_id")
+    found = rows[[*keys, "epoch"]].assign(**{q.name: q.values(rows) for q in quantities})
+    return found.sort_values([*keys, "epoch"], ignore_index=True)
+
+
+def over_seeds(
+    courses: pd.DataFrame, factors: Sequence[str], quantities: Sequence[Quantity]
+) -> pd.DataFrame:
+    """Return one row per cell and epoch: each quantity as a table has it, and n, its runs.
+
+    Args:
+        courses: as of `curves`.
+    """
+    rows = []
+    for key, own in courses.groupby([*factors, "epoch"], sort=False):
+        row = dict(zip([*factors, "epoch"], key, strict=True))
+        for quantity in quantities:
+            row |= spread(quantity, own[quantity.name])
+        rows.append({**row, "n": len(own)})
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""What a check compares with its bound: five measures of cells, each by place and seed.
+"""Measures of cells that a check compares with its bound, five in all, each by place and seed.
 
 A measure is a function from a frame to numbers. An experiment may write one of its own.
 """
@@ -11,13 +11,16 @@ from typing import NamedTuple, TypeVar
 
 from credit.lab.frame import Cell, Frame, Place, Undecided
 from credit.lab.quantity import Quantity
+from credit.lab.verdict import Number
+
+BySeed = dict[int | None, float]
 
 
 class Sample(NamedTuple):
     """One number by seed."""
 
     quantity: Quantity
-    by_seed: dict[int | None, float]
+    by_seed: BySeed
     """A ratio of means has no seed: its key is None."""
     sign: str = ""
     """"+" where it is a difference."""
@@ -39,13 +42,16 @@ class Sample(NamedTuple):
         """Over seeds; rounded, because .42 - .40 is .02 and not 1.9999999999999962."""
         return round(fmean(self.by_seed.values()), 12)
 
+    def number(self, place: str) -> Number:
+        """Return the number as a verdict keeps it."""
+        seeds = {str(seed): v for seed, v in self.by_seed.items() if seed is not None}
+        return Number(place, self.quantity.symbol, self.mean, seeds)
+
 
 Found = Mapping[str, "Sequence[Sample] | Undecided"]
 """By place, in words: the samples there, or why there are none."""
 Measure = Callable[[Frame], Found]
 Name = Cell | str
-Course = tuple[Quantity, list[dict[int | None, float]]]
-"""A quantity along an order of cells, on the seeds that all have."""
 T = TypeVar("T")
 
 
@@ -66,20 +72,21 @@ def at_places(
     return found
 
 
+def _by_place(cells: Sequence[Name], judge: Callable[[Frame, Place], Sequence[Sample]]) -> Measure:
+    return lambda frame: at_places(frame, cells, lambda place: judge(frame, place))
+
+
 def value(cell: Name, quantities: Sequence[Quantity], size: bool = False) -> Measure:
     """Return a measure of a cell's own numbers; `size` drops the sign, seed by seed."""
 
-    def measure(frame: Frame) -> Found:
-        def judge(place: Place) -> list[Sample]:
-            known = _inner(quantities, frame, [cell], place)
-            found = [Sample(q, frame.sample(cell, q, place)) for q in known]
-            if not size:
-                return found
-            return [s._replace(by_seed={k: abs(v) for k, v in s.by_seed.items()}) for s in found]
+    def judge(frame: Frame, place: Place) -> list[Sample]:
+        found = []
+        for quantity in _inner(quantities, frame, [cell], place):
+            own = frame.sample(cell, quantity, place)
+            found.append(Sample(quantity, {k: abs(v) for k, v in own.items()} if size else own))
+        return found
 
-        return at_places(frame, [cell], judge)
-
-    return measure
+    return _by_place([cell], judge)
 
 
 def gap(
@@ -98,29 +105,28 @@ def gap(
         lowest: subtract the cell from the lowest of the others instead.
         size: drop the sign, seed by seed.
     """
-    rest = _cells(others) if others is not None else (cell,)
+    if others is None:
+        rest: Sequence[Name] = [cell]
+    else:
+        rest = [others] if isinstance(others, str | Mapping) else others
+    cells = [cell, *rest]
 
-    def measure(frame: Frame) -> Found:
-        def judge(place: Place) -> list[Sample]:
-            found = []
-            for quantity in _inner(quantities, frame, [cell, *rest], place):
-                own = frame.sample(cell, quantity, place)
-                pool = [frame.sample(other, less or quantity, place) for other in rest]
-                best = min if lowest else max
-                gaps = {
-                    seed: round(own[seed] - best(one[seed] for one in pool), 12)
-                    for seed in _shared([own, *pool], [cell, *rest], frame)
-                }
-                sign = -1 if lowest else 1
-                gaps = {seed: abs(v) if size else sign * v for seed, v in gaps.items()}
-                if less:
-                    quantity = replace(quantity, symbol=f"{quantity.symbol} − {less.symbol}")
-                found.append(Sample(quantity, gaps, "" if size else "+"))
-            return found
+    def judge(frame: Frame, place: Place) -> list[Sample]:
+        found = []
+        for quantity in _inner(quantities, frame, cells, place):
+            own = frame.sample(cell, quantity, place)
+            pool = [frame.sample(other, less or quantity, place) for other in rest]
+            gaps: BySeed = {}
+            for seed in _shared([own, *pool], cells, frame):
+                best = (min if lowest else max)(one[seed] for one in pool)
+                apart = round(best - own[seed] if lowest else own[seed] - best, 12)
+                gaps[seed] = abs(apart) if size else apart
+            if less:
+                quantity = replace(quantity, symbol=f"{quantity.symbol} − {less.symbol}")
+            found.append(Sample(quantity, gaps, "" if size else "+"))
+        return found
 
-        return at_places(frame, [cell, *rest], judge)
-
-    return measure
+    return _by_place(cells, judge)
 
 
 def each(cells: Sequence[Name], make: Callable[[Name], Measure]) -> Measure:
@@ -131,45 +137,54 @@ def each(cells: Sequence[Name], make: Callable[[Name], Measure]) -> Measure:
             raise Undecided("there is no such run")
         found: dict[str, Sequence[Sample] | Undecided] = {}
         for cell in cells:
-            name = frame.name(cell)
             try:
                 own = make(cell)(frame)
             except Undecided as why:
                 own = {"": why}
-            found |= {f"{name} {place}".strip(): samples for place, samples in own.items()}
+            found |= {f"{frame.name(cell)} {place}".strip(): s for place, s in own.items()}
         return found
 
     return measure
 
 
 def steps(cells: Sequence[Name], quantities: Sequence[Quantity]) -> Measure:
-    """Return a measure of the differences of neighbours along an order of cells."""
-
-    def measure(frame: Frame) -> Found:
-        found: dict[str, Sequence[Sample] | Undecided] = {}
-        names = [frame.name(cell) for cell in cells]
-        for place, courses in _courses(frame, cells, quantities).items():
-            if isinstance(courses, Undecided):
-                found[place] = courses
-                continue
-            for i, (before, after) in enumerate(itertools.pairwise(names)):
-                where = f"{place} {before} to {after}".strip()
-                found[where] = [Sample(q, _difference(own, i, i + 1), "+") for q, own in courses]
-        return found
-
-    return measure
+    """Return a measure of the differences of neighbours along an order of cells, each a place."""
+    return _trend(cells, quantities, [*itertools.pairwise(range(len(cells)))], "{} to {}")
 
 
 def course(cells: Sequence[Name], quantities: Sequence[Quantity]) -> Measure:
     """Return a measure of the last of an order of cells minus the first."""
+    return _trend(cells, quantities, [(0, -1)], "")
+
+
+def _trend(
+    cells: Sequence[Name],
+    quantities: Sequence[Quantity],
+    pairs: Sequence[tuple[int, int]],
+    called: str,
+) -> Measure:
+    """Return a measure of the second minus the first of pairs of cells, on the seeds of all."""
 
     def measure(frame: Frame) -> Found:
-        return {
-            place: courses
-            if isinstance(courses, Undecided)
-            else [Sample(q, _difference(own, 0, -1), "+") for q, own in courses]
-            for place, courses in _courses(frame, cells, quantities).items()
-        }
+        names = [frame.name(cell) for cell in cells]
+        if len(cells) < 2:
+            raise Undecided(f"{', '.join(names) or 'nothing'} alone shows no trend")
+
+        def judge(place: Place) -> dict[str, list[Sample]]:
+            found = {called.format(names[a], names[b]): [] for a, b in pairs}
+            for quantity in _inner(quantities, frame, cells, place):
+                own = [frame.sample(cell, quantity, place) for cell in cells]
+                seeds = _shared(own, cells, frame)
+                for samples, (a, b) in zip(found.values(), pairs, strict=True):
+                    apart: BySeed = {seed: round(own[b][seed] - own[a][seed], 12) for seed in seeds}
+                    samples.append(Sample(quantity, apart, "+"))
+            return found
+
+        found: dict[str, Sequence[Sample] | Undecided] = {}
+        for place, own in at_places(frame, cells, judge).items():
+            parts = {"": own} if isinstance(own, Undecided) else own
+            found |= {f"{place} {step}".strip(): samples for step, samples in parts.items()}
+        return found
 
     return measure
 
@@ -181,20 +196,25 @@ def share(part: Measure, whole: Measure, least: float, nothing: str = "") -> Mea
         nothing: said in place of a share that is not above 0.
     """
 
+    def ratio(one: Sample, total: Sample, place: str) -> Sample:
+        own = total.quantity
+        if total.mean < least:
+            where = f" at {place}" if place else ""
+            below = f"is below {own.text(least, total.sign)}"
+            raise Undecided(f"{total.text}{where} {below}: a share of it is no number")
+        named = ("share", "", f"share of {own.symbol}", "a ratio of means", ".2f")
+        apart: BySeed = {None: round(one.mean / total.mean, 12)}
+        return Sample(Quantity(*named, nothing=nothing), apart, "", one.n)
+
     def measure(frame: Frame) -> Found:
         wholes = whole(frame)
         found: dict[str, Sequence[Sample] | Undecided] = {}
         for place, samples in part(frame).items():
             totals = wholes.get(place, Undecided(f"nothing to share at {place}"))
-            if isinstance(samples, Undecided) or isinstance(totals, Undecided):
-                found[place] = samples if isinstance(samples, Undecided) else totals
-                continue
+            lost = [own for own in (samples, totals) if isinstance(own, Undecided)]
             try:
-                pairs = zip(samples, totals, strict=True)
-                ratios = [_ratio(sample, total, least, place) for sample, total in pairs]
-                found[place] = [
-                    one._replace(quantity=replace(one.quantity, nothing=nothing)) for one in ratios
-                ]
+                pairs = [] if lost else zip(samples, totals, strict=True)
+                found[place] = lost[0] if lost else [ratio(*pair, place) for pair in pairs]
             except Undecided as why:
                 found[place] = why
         return found
@@ -202,52 +222,12 @@ def share(part: Measure, whole: Measure, least: float, nothing: str = "") -> Mea
     return measure
 
 
-def _ratio(part: Sample, whole: Sample, least: float, place: str) -> Sample:
-    own = whole.quantity
-    if whole.mean < least:
-        where = f" at {place}" if place else ""
-        below = f"is below {own.text(least, whole.sign)}"
-        raise Undecided(f"{whole.text}{where} {below}: a share of it is no number")
-    quantity = Quantity("share", "", f"share of {own.symbol}", "a ratio of means", ".2f")
-    return Sample(quantity, {None: round(part.mean / whole.mean, 12)}, "", part.n)
-
-
-def _courses(
-    frame: Frame, cells: Sequence[Name], quantities: Sequence[Quantity]
-) -> dict[str, list[Course] | Undecided]:
-    """Return the values along an order of cells, by place."""
-    if len(cells) < 2:
-        raise Undecided(f"{', '.join(map(frame.name, cells)) or 'nothing'} alone shows no trend")
-
-    def judge(place: Place) -> list[Course]:
-        found = []
-        for quantity in _inner(quantities, frame, cells, place):
-            own = [frame.sample(cell, quantity, place) for cell in cells]
-            seeds = _shared(own, cells, frame)
-            found.append((quantity, [{seed: one[seed] for seed in seeds} for one in own]))
-        return found
-
-    return at_places(frame, cells, judge)
-
-
-def _difference(
-    course: Sequence[Mapping[int | None, float]], first: int, last: int
-) -> dict[int | None, float]:
-    return {seed: round(course[last][seed] - v, 12) for seed, v in course[first].items()}
-
-
-def _shared(samples: Sequence[dict[int, float]], cells: Sequence[Name], frame: Frame) -> list[int]:
-    seeds = sorted(set.intersection(*(set(own) for own in samples)))
+def _shared(samples: Sequence[BySeed], cells: Sequence[Name], frame: Frame) -> list[int | None]:
+    seeds = sorted(set.intersection(*map(set, samples)))
     if not seeds:
         names = ", ".join(dict.fromkeys(map(frame.name, cells)))
         raise Undecided(f"{names} have no finished seed in common")
     return seeds
-
-
-def _cells(others: Name | Sequence[Name]) -> tuple[Name, ...]:
-    if isinstance(others, str | Mapping):
-        return (others,)
-    return tuple(others)
 
 
 def _inner(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from credit.errors import CreditError
 from credit.spec import RunSpec, check_field, check_names, field_types, parse_value, same_value
@@ -52,7 +53,6 @@ def _refuse_unread(given: Options, chosen: Options) -> None:
     if given.get("alpha", PRESET) != PRESET and chosen.get("activation") != "phi":
         print("credit: alpha is of activation=phi: trained without it", file=sys.stderr)
     named = chosen.get("rules") or chosen.get("rule", PRESET)
-    own = chosen.get("rule_option", PRESET)
     default = RunSpec().to_params()
     asked = {
         option: value
@@ -61,10 +61,11 @@ def _refuse_unread(given: Options, chosen: Options) -> None:
     }
     if named == PRESET or not asked:
         return
-    from credit import rules
-    from credit.rules import options  # here: they load torch, and analyses need none
+    from credit import rules  # here: it loads torch, and analyses need none
+    from credit.rules import options
 
     known = {name: rules.get(name) for name in items("rules", named)}
+    own = chosen.get("rule_option", PRESET)
     if own not in (PRESET, options.NONE):
         options.check_taken(known, own)
     for option, value in asked.items():
@@ -96,15 +97,18 @@ def numbers(name: str, text: str, field: str = "") -> list[int]:
     Args:
         field: the RunSpec field whose bounds they must keep.
     """
-    values = [parse_value(name, int, part) for part in items(name, text)]
-    _refuse_twice(name, text, values)
-    return [check_field(field, value, name) for value in values] if field else values
+    return _parsed(name, text, field, int)
 
 
 def reals(name: str, text: str, field: str = "") -> list[float]:
     """Return a comma-separated list of numbers, each given once however it is written."""
-    values = [parse_value(name, float, part) for part in items(name, text)]
-    _refuse_twice(name, text, values)
+    return _parsed(name, text, field, float)
+
+
+def _parsed(name: str, text: str, field: str, kind: type) -> list[Any]:
+    values = [parse_value(name, kind, part) for part in items(name, text)]
+    if len(set(values)) < len(values):
+        raise CreditError(f"{name}={text!r} names a number twice: name each once")
     return [check_field(field, value, name) for value in values] if field else values
 
 
@@ -126,22 +130,18 @@ def parent_params(chosen: Options, specs: Sequence[RunSpec]) -> dict[str, str]:
     what was asked for.
     """
     default, runs = RunSpec().to_params(), [spec.to_params() for spec in specs]
-    lists = {"ks": ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))}
-
-    def shown(name: str, given: str) -> str:
-        if name not in default:
-            return lists.get(name, given)
-        found = {params[name] for params in runs}
-        return found.pop() if len(found) == 1 else default[name] if given == PRESET else given
-
-    return {name: shown(name, given) for name, given in chosen.items()}
+    found = dict(chosen)
+    if "ks" in found:
+        found["ks"] = ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))
+    for name in default.keys() & found.keys():
+        values = {params[name] for params in runs}
+        if len(values) == 1:
+            found[name] = values.pop()
+        elif found[name] == PRESET:
+            found[name] = default[name]
+    return found
 
 
 def distinct(specs: Iterable[RunSpec]) -> list[RunSpec]:
     """Return each run once, in the order of their first appearance."""
     return list({spec.spec_hash: spec for spec in specs}.values())
-
-
-def _refuse_twice(name: str, text: str, values: Sequence[float]) -> None:
-    if len(set(values)) < len(values):
-        raise CreditError(f"{name}={text!r} names a number twice: name each once")

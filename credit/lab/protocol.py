@@ -1,17 +1,25 @@
 """The audit protocol (arXiv:2606.21126) as checks: D1, D2, direction, D3, shape, oracle's share.
 
-Thresholds are fixed here, before any number is seen. Accuracies are fractions; a point is .01.
+Beside it stands a check of ours: Γ beyond that of a copy of the output's gradient. Thresholds are
+fixed here, before any number is seen. Accuracies are fractions; a point is .01.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from credit.lab.check import Check
-from credit.lab.frame import IRRELEVANT, Cell, Frame, finished, pick
-from credit.lab.measure import Found, Measure, Sample, gap, share, value
-from credit.lab.quantity import ACCURACY, GAMMA_MIDDLE, GRADIENT, GROWTH
+from credit.lab.frame import IRRELEVANT, Cell, Frame, Place, Undecided, finished, pick
+from credit.lab.measure import Found, Measure, Name, Sample, at_places, gap, share, value
+from credit.lab.quantity import (
+    ACCURACY,
+    COPY_INNER,
+    GAMMA_INNER,
+    GAMMA_MIDDLE,
+    GRADIENT,
+    GROWTH,
+)
 from credit.spec import field_types
 
 MAX_GROWTH = 50.0
@@ -22,6 +30,8 @@ POOR, MEDIOCRE = 0.05, 0.20
 """Direction quality by |cos|: below POOR poor, below MEDIOCRE mediocre, else reasonable."""
 DEPTH_MARGIN = 0.02
 """D3: least gain of the fully trained net over frozen blocks, 2 points."""
+COPY_MARGIN = POOR
+"""Γ above that of a copy: the bound below which the protocol speaks of no direction."""
 CEILINGS = ("bp", "oracle")
 """Rules with exact gradients: no share of the oracle's gain is asked of them."""
 
@@ -95,11 +105,7 @@ def oracle_share(rule: str, own: tuple[Cell, Cell], oracle: tuple[Cell, Cell]) -
 
 def direction_checks(rule: str, full: Cell) -> list[Check]:
     """Return D1, D2 and direction of a fully trained net."""
-    return [
-        scale_stability(rule, full),
-        reference_validity(rule, full),
-        direction_quality(rule, full),
-    ]
+    return [make(rule, full) for make in (scale_stability, reference_validity, direction_quality)]
 
 
 def ladder_checks(rule: str, ends: Callable[[str], tuple[Cell, Cell]]) -> list[Check]:
@@ -108,13 +114,53 @@ def ladder_checks(rule: str, ends: Callable[[str], tuple[Cell, Cell]]) -> list[C
     Args:
         ends: of a rule, the cell of the fully trained net and that of frozen blocks.
     """
-    found = [
-        *direction_checks(rule, ends(rule)[0]),
-        depth_utility(rule, ends(rule), ends("bp")),
-        shape(rule, *ends(rule)),
-    ]
-    if rule not in CEILINGS:
-        found.append(oracle_share(rule, ends(rule), ends("oracle")))
+    own = ends(rule)
+    found = [*direction_checks(rule, own[0]), depth_utility(rule, own, ends("bp"))]
+    found.append(shape(rule, *own))
+    return found if rule in CEILINGS else [*found, oracle_share(rule, own, ends("oracle"))]
+
+
+def beyond_copy(cell: Name, rule: str, who: str = "", cells: Sequence[Name] = ()) -> Check:
+    """Return the check that a rule finds more of the gradient than the skip path gives away.
+
+    Every local rule has g_L, the gradient at the output. Passed back unchanged it is the credit of
+    a network without blocks; where the blocks turn little it has a high Γ with nothing learned. It
+    is measured on the same samples in the same network as the rule (metrics `copy/...`). Γ must be
+    COPY_MARGIN above it on every seed, as means over 1 ≤ l < L: at h_L the copy is the gradient.
+
+    The check was added after first numbers had been seen; its margin was not chosen for it. Where
+    the copy is above 1 - COPY_MARGIN no rule can show the margin, and Γ decides nothing.
+
+    Args:
+        who: the arm's name in the check; by default that of the cell.
+        cells: one of these is enough; by default `cell` at every place.
+    """
+    many = tuple(cells) or (cell,)
+    measure, name = (lambda frame: _margins(frame, many)), f"{who or cell} > copy"
+    return Check(name, rule, measure, anywhere=bool(cells), late=True).above(COPY_MARGIN)
+
+
+def _margins(frame: Frame, cells: Sequence[Name]) -> Found:
+    found: dict[str, Sequence[Sample] | Undecided] = {}
+    asked = GAMMA_INNER.text(COPY_MARGIN, "+")
+
+    def room(cell: Name, place: Place) -> None:
+        most = max(frame.sample(cell, COPY_INNER, place).values())
+        if most > 1 - COPY_MARGIN:
+            shown = f"Γ of g_L passed back is {COPY_INNER.text(most)}"
+            raise Undecided(f"{shown}: it leaves no room for {asked}")
+
+    for cell in cells:
+        own = gap(cell, None, (GAMMA_INNER,), less=COPY_INNER)(frame)
+        rooms = at_places(frame, [cell], lambda place, c=cell: room(c, place))
+        for place, samples in own.items():
+            why = rooms[place]
+            if why and len(cells) > 1:
+                continue  # a cell that leaves no room can be none that is above
+            name = " ".join(filter(None, (frame.name(cell) if len(cells) > 1 else "", place)))
+            found[name] = why or samples
+    if not found:
+        raise Undecided(f"the copy leaves no room for {asked} anywhere")
     return found
 
 

@@ -6,6 +6,7 @@ One entry serves tables, figures, checks and the glossary of a report.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -45,15 +46,17 @@ class Quantity:
     """Whether it compares losses that differ by rounding alone where the reference is not valid, so
     that it is no number there."""
 
+    def key(self, depth: int) -> str:
+        """Return the metric of a run with so many blocks."""
+        return self.metric.format(L=f"{depth:02d}", M=f"{depth // 2:02d}")
+
     def values(self, runs: pd.DataFrame) -> pd.Series:
         """Return one value per run, nan where it was not measured or is not valid.
 
         Args:
             runs: as of `Reader.runs`: a row per run, a column per setting and metric.
         """
-        if runs.empty:
-            return pd.Series(dtype=float, index=runs.index)
-        found = self.of(runs) if self.of else _stored(runs, self.metric)
+        found = self.of(runs) if self.of else _mean(runs, lambda depth: [self.key(depth)])
         if self.judged and VALID in runs:
             found = found.where(runs[VALID] != 0)
         return found.astype(float)
@@ -88,41 +91,27 @@ def si(value: float) -> str:
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
-def _stored(runs: pd.DataFrame, metric: str) -> pd.Series:
-    """Return a metric's column; one whose name depends on the depth is taken depth by depth."""
-    if "{" not in metric:
-        return runs[metric] if metric in runs else pd.Series(math.nan, index=runs.index)
+def _mean(runs: pd.DataFrame, keys_of: Callable[[int], list[str]]) -> pd.Series:
+    """Return the mean over the metrics that a run of its depth has, where all of them are valid."""
     found = pd.Series(math.nan, index=runs.index)
     for depth in runs["depth"].unique():
-        own = metric.format(L=f"{depth:02d}", M=f"{depth // 2:02d}")
-        if own in runs:
-            rows = runs["depth"] == depth
-            found[rows] = runs.loc[rows, own].astype(float)
+        keys, rows = keys_of(depth), runs["depth"] == depth
+        if set(keys) <= set(runs):
+            found[rows] = runs.loc[rows, keys].astype(float).mean(axis=1, skipna=False)
     return found
 
 
 def _nudge(runs: pd.DataFrame) -> pd.Series:
-    """Return the mean over h_1 … h_L, a number only where all of them are valid."""
-    found = pd.Series(math.nan, index=runs.index)
-    for depth in runs["depth"].unique():
-        keys = [f"nudge/h{layer:02d}" for layer in range(1, depth + 1)]
-        if set(keys) <= set(runs):
-            rows = runs["depth"] == depth
-            found[rows] = runs.loc[rows, keys].mean(axis=1, skipna=False)
-    return found
+    return _mean(runs, lambda depth: [f"nudge/h{layer:02d}" for layer in range(1, depth + 1)])
 
 
 _FITS = ("estimator/directional", "estimator/gradient", "estimator/loss")
-"""What an estimator misses of its target, the nearest to the credit first: a rule logs the first
-of these that it has."""
+"""Shares that an estimator misses of its target, the nearest to the credit first: a rule logs the
+first of these that it has."""
 
 
 def _fit(runs: pd.DataFrame) -> pd.Series:
-    found = pd.Series(math.nan, index=runs.index)
-    for key in _FITS:
-        if key in runs:
-            found = found.fillna(runs[key].astype(float))
-    return found
+    return runs.reindex(columns=_FITS).astype(float).bfill(axis=1).iloc[:, 0]
 
 
 ACCURACY = Quantity(
@@ -206,42 +195,20 @@ GROWTH = Quantity(
     over="max",
     axis="factor per block",
 )
-HIDDEN = Quantity(
-    "hidden",
-    "hidden_norm/h{L}",
-    "‖h_L‖",
-    "median norm of h_L",
-    ".2g",
-    over="median",
-    log=True,
-    axis="median",
-)
+_NORM: dict[str, Any] = {"log": True, "axis": "median"}
+_MEDIAN: dict[str, Any] = {**_NORM, "over": "median"}
+HIDDEN = Quantity("hidden", "hidden_norm/h{L}", "‖h_L‖", "median norm of h_L", ".2g", **_MEDIAN)
 GRADIENT = Quantity(
-    "gradient",
-    "grad_norm/h{L}",
-    "‖g_L‖",
-    "median norm of g_L per sample",
-    ".3g",
-    log=True,
-    axis="median",
+    "gradient", "grad_norm/h{L}", "‖g_L‖", "median norm of g_L per sample", ".3g", **_NORM
 )
-CREDIT = Quantity(
-    "credit",
-    "credit_norm/h{L}",
-    "‖a_L‖",
-    "median norm of a_L",
-    ".2g",
-    over="median",
-    log=True,
-    axis="median",
-)
+CREDIT = Quantity("credit", "credit_norm/h{L}", "‖a_L‖", "median norm of a_L", ".2g", **_MEDIAN)
+_COUNT: dict[str, Any] = {"unit": "si", "over": "same"}
 FLOPS = Quantity(
     "flops",
     "cost/flops_per_step",
     "FLOP per step",
     "matrix products of network, credit and estimator in a training step on a batch",
-    unit="si",
-    over="same",
+    **_COUNT,
     log=True,
 )
 EVALUATIONS = Quantity(
@@ -257,8 +224,7 @@ ESTIMATOR_PARAMETERS = Quantity(
     "cost/estimator_parameters",
     "estimator parameters",
     "numbers trained beside the network",
-    unit="si",
-    over="same",
+    **_COUNT,
 )
 SECONDS = Quantity(
     "seconds",

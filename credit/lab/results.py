@@ -1,4 +1,4 @@
-"""What an experiment leaves on its parent run, computed from finished runs alone."""
+"""Results that an experiment leaves on its parent run, computed from finished runs alone."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from credit.lab import table as tables
-from credit.lab.departure import PUBLISHED, settings
+from credit.lab.departure import PUBLISHED, differences, settings
 from credit.lab.experiment import Experiment
 from credit.lab.frame import Frame, pick
 from credit.lab.source import Source
@@ -57,14 +57,20 @@ class Results:
     @cached_property
     def settings(self) -> str:
         """Differences from the published preset: "published", "REDUCED: ...", "" without one."""
-        if "published" not in self.experiment.presets:
+        own = self.experiment
+        if "published" not in own.presets:
             return ""
-        return settings(self.experiment.departures(self.frame))
+        asked = own.asked(self.frame) if own.asked else {}
+        published = (own.complete or own.grid)(own.settled({"preset": "published", **asked}))
+        return settings(differences(self.frame, published, own.repeat))
 
     @property
     def title(self) -> str:
         """One line: what was run, on what, for how long, how often."""
-        return f"{self.experiment.title}: {self.setup}; {tables.seeds_text(self.table)}"
+        n = tables.counted(self.table)
+        few = {"0": "no run has finished yet", "1": "n = 1 seed"}
+        seeds = few.get(n, f"mean ± sample sd over n = {n} seeds")
+        return f"{self.experiment.title}: {self.setup}; {seeds}"
 
     @property
     def setup(self) -> str:
@@ -84,21 +90,17 @@ class Results:
     @property
     def n(self) -> str:
         """Over how many seeds a number of the table is: "n = 3", or "n = 1 to 3"."""
-        counts = self.table.loc[self.table["n"] > 0, "n"] if len(self.table) else []
-        if not len(counts):
-            return "n = 0"
-        low, high = int(min(counts)), int(max(counts))
-        return f"n = {low}" if low == high else f"n = {low} to {high}"
+        return f"n = {tables.counted(self.table)}"
 
     @cached_property
     def sources(self) -> list[str]:
         """Where the reported values of the table come from; [] where none is shown."""
         cells = [(labels, pick(self.frame.runs, labels)) for labels in tables.cells(self.frame)]
-        shown = [
+        shown = (
             one.source
             for one in self.experiment.beside
             if any(not math.isnan(one.find(*cell)[0]) for cell in cells)
-        ]
+        )
         return list(dict.fromkeys(shown))
 
 

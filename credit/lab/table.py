@@ -9,7 +9,7 @@ import pandas as pd
 
 from credit.lab.frame import Frame, one_configuration, pick
 from credit.lab.quantity import Quantity
-from credit.lab.reported import Reported
+from credit.lab.source import Reported
 
 
 def long_table(
@@ -47,10 +47,7 @@ def long_table(
 
 def cells(frame: Frame) -> list[dict[str, Any]]:
     """Return the labels of every cell of the runs, by factor, in the factors' order."""
-    names = [factor.name for factor in frame.factors]
-    orders = {name: frame.labels(name) for name in names}
-    rows = frame.runs[names].drop_duplicates().to_dict("records")
-    return sorted(rows, key=lambda row: [orders[name].index(row[name]) for name in names])
+    return frame.cells([factor.name for factor in frame.factors])
 
 
 def spread(quantity: Quantity, values: pd.Series) -> dict[str, Any]:
@@ -58,8 +55,7 @@ def spread(quantity: Quantity, values: pd.Series) -> dict[str, Any]:
     name, own = quantity.name, values.astype(float)
     if quantity.over == "mean":
         return {name: own.mean(), f"{name}_sd": own.std(ddof=1), f"{name}_n": int(own.count())}
-    how = "mean" if quantity.over == "same" else quantity.over
-    return {name: float(own.agg(how))}
+    return {name: float(own.agg("mean" if quantity.over == "same" else quantity.over))}
 
 
 def shown_table(
@@ -72,21 +68,20 @@ def shown_table(
 
     A cell with fewer valid seeds than its row has runs says so: "(n=2)".
     """
-    found = {
-        factor.name: [
-            "" if pd.isna(v) else f"{v:g}" if isinstance(v, float) else str(frame.short(v))
-            for v in table[factor.name]
-        ]
-        for factor in frame.factors
-    }
-    rows = table.to_dict("records")
-    sources = {one.quantity.name: one for one in reported}
+
+    def label(value: Any) -> str:
+        if pd.isna(value):
+            return ""
+        return f"{value:g}" if isinstance(value, float) else str(frame.short(value))
+
+    found = {factor.name: [label(v) for v in table[factor.name]] for factor in frame.factors}
+    rows, known = table.to_dict("records"), {one.quantity.name for one in reported}
     for quantity in columns:
-        if table[quantity.name].isna().all():
-            continue
-        found[quantity.symbol] = [text(row, quantity) for row in rows]
-        if quantity.name in sources and table[f"reported_{quantity.name}"].notna().any():
-            found[f"{quantity.symbol} reported"] = [text(r, quantity, "reported_") for r in rows]
+        name, symbol = quantity.name, quantity.symbol
+        if table[name].notna().any():
+            found[symbol] = [text(row, quantity) for row in rows]
+            if name in known and table[f"reported_{name}"].notna().any():
+                found[f"{symbol} reported"] = [text(row, quantity, "reported_") for row in rows]
     return pd.DataFrame({**found, "n": table["n"].astype(str).tolist()})
 
 
@@ -113,41 +108,38 @@ def across(
         sign: before a label in a heading, as in "k=4".
     """
     name = quantity.name
-    labels = list(dict.fromkeys(table[factor]))
     same_n = table.loc[table["n"] > 0, "n"].nunique() <= 1
+
+    def ours(cell: Mapping[str, Any]) -> str:
+        return text(cell, quantity) + (f" (n={cell['n']})" if cell["n"] and not same_n else "")
+
+    def apart(cell: Mapping[str, Any]) -> str:
+        points = 100 * cell[f"difference_{name}"]
+        return "" if pd.isna(points) else f"{points:+.1f}"
+
+    lines = {"ours": ours}
+    if f"reported_{name}" in table and table[f"reported_{name}"].notna().any():
+        lines["reported"] = lambda cell: text(cell, quantity, "reported_")
+        lines["difference, points"] = apart
     found = []
     for key, own in table.groupby(list(rows), sort=False):
-        cells = {row[factor]: row for row in own.to_dict("records")}
-        head = dict(zip(rows, key, strict=True))
-        ours = {
-            f"{sign}{label}": text(cell, quantity)
-            + ("" if same_n or not cell["n"] else f" (n={cell['n']})")
-            for label, cell in cells.items()
-        }
-        found.append({**head, "values": "ours", **ours})
-        if f"reported_{name}" in own and own[f"reported_{name}"].notna().any():
-            theirs = {f"{sign}{x}": text(c, quantity, "reported_") for x, c in cells.items()}
-            apart = {x: c[f"difference_{name}"] for x, c in cells.items()}
-            points = {
-                f"{sign}{x}": "" if pd.isna(v) else f"{100 * v:+.1f}" for x, v in apart.items()
-            }
-            found.append({**head, "values": "reported", **theirs})
-            found.append({**head, "values": "difference, points", **points})
-    wide = pd.DataFrame(found, columns=[*rows, "values", *(f"{sign}{x}" for x in labels)]).fillna(
-        ""
-    )
-    return wide if (wide["values"] != "ours").any() else wide.drop(columns="values")
+        head, cells = dict(zip(rows, key, strict=True)), own.to_dict("records")
+        known = len(lines) > 1 and own[f"reported_{name}"].notna().any()
+        for line in lines if known else ["ours"]:
+            values = {f"{sign}{cell[factor]}": lines[line](cell) for cell in cells}
+            found.append({**head, "values": line, **values})
+    heads = [f"{sign}{label}" for label in table[factor].unique()]
+    wide = pd.DataFrame(found, columns=[*rows, "values", *heads]).fillna("")
+    return wide if len(lines) > 1 else wide.drop(columns="values")
 
 
-def seeds_text(table: pd.DataFrame) -> str:
-    """Return of what a cell is a mean: "mean ± sample sd over n = 3 seeds"."""
-    counts = table.loc[table["n"] > 0, "n"]
-    if counts.empty:
-        return "no run has finished yet"
-    low, high = int(counts.min()), int(counts.max())
-    if high == 1:
-        return "n = 1 seed"
-    return f"mean ± sample sd over n = {low if low == high else f'{low} to {high}'} seeds"
+def counted(table: pd.DataFrame) -> str:
+    """Return how many runs the cells of a table have: "3", or "1 to 3"; "0" where none has one."""
+    counts = table.loc[table["n"] > 0, "n"] if len(table) else []
+    if not len(counts):
+        return "0"
+    low, high = int(min(counts)), int(max(counts))
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -159,30 +151,24 @@ def markdown(table: pd.DataFrame) -> str:
 
 def terminal(table: pd.DataFrame) -> str:
     """Return a table of strings for a terminal; a label that repeats in its column is left out."""
-    lines = [list(map(str, table.columns)), *table.astype(str).to_numpy().tolist()]
+    lines = [list(map(str, table.columns)), *table.map(str).to_numpy().tolist()]
     for this, above in zip(lines[:1:-1], lines[-2:0:-1], strict=True):
         if this[0] == above[0]:
             this[0] = ""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = [not any(map(_is_number, column[1:])) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if start else cell.rjust(width)
-            for cell, width, start in zip(line, widths, left, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    columns = []
+    for column in zip(*lines, strict=True):
+        width, right = max(map(len, column)), any(map(_is_number, column[1:]))
+        columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in column])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def html_table(table: pd.DataFrame) -> str:
     """Return a table of strings in HTML, numbers aligned to the right."""
     head = "".join(f"<th>{html.escape(str(name))}</th>" for name in table.columns)
     rows = []
-    for row in table.itertuples(index=False):
-        own = "".join(
-            f"<td{' class=n' if _is_number(str(v)) else ''}>{html.escape(str(v))}</td>" for v in row
-        )
-        rows.append(f"<tr>{own}</tr>")
+    for row in table.map(str).itertuples(index=False):
+        own = (f"<td{' class=n' if _is_number(v) else ''}>{html.escape(v)}</td>" for v in row)
+        rows.append(f"<tr>{''.join(own)}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 

@@ -1,8 +1,8 @@
-"""The outcome of a check, with its numbers by place and seed."""
+"""The outcome of a check, with its numbers by place and seed, and the bottom line of an audit."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 PASS, FAIL, UNDEFINED = "pass", "fail", "undefined"
 UNDECIDED = "undecided"
@@ -13,7 +13,7 @@ LONGEST = 160
 
 @dataclass(frozen=True)
 class Number:
-    """What a check compares with its bound at one place."""
+    """A number that a check compares with its bound."""
 
     place: str
     """Where, in words: "256x4"; empty where there is one place only."""
@@ -70,3 +70,54 @@ def cut(reason: str) -> str:
     if len(line) <= LONGEST:
         return line
     return line[: LONGEST - 2].rsplit(" ", 1)[0].rstrip(";:,") + " …"
+
+
+FAILED = {
+    "D3": "training all blocks gains too little over none",
+    "beyond a copy": "it does not exceed a copy of the output's gradient",
+    "k=L > shallow": "a shallow network does as well",
+    "D3 together": "its gain depends on what trained the embedding",
+    "random labels": "it is not at chance on random labels",
+    "D1": "its scale is not stable",
+    "direction": "its credit has no direction",
+    "calibration": "the bench fails its own calibration",
+}
+"""Reasons against depth, by the check that failed. Each of them vetoes."""
+SHALLOWER = "a shallow network does better"
+NEEDED = ("D3", "beyond a copy", "k=L > shallow")
+"""Without these there is no evidence, only an open question."""
+
+
+class BottomLine(NamedTuple):
+    """`status` is pass, fail or undefined; `sentence` says so in words, with the reasons."""
+
+    status: str
+    sentence: str
+
+
+def bottom_line(verdicts: Iterable[Verdict]) -> BottomLine:
+    """Judge by its checks whether one rule trains depth; checks without a say are ignored.
+
+    A gain alone is no evidence: a credit that knows nothing but the gradient at the output can gain
+    as much. So one failed control is enough for "no evidence", whatever else passes.
+    """
+    found = {verdict.check: verdict for verdict in verdicts}
+    against = [
+        SHALLOWER if (check, found[check].label) == ("k=L > shallow", "shallower") else said
+        for check, said in FAILED.items()
+        if check in found and found[check].status == FAIL
+    ]
+    if against:
+        return BottomLine(FAIL, f"no evidence that it trains depth: {'; '.join(against)}")
+    missing = [
+        f"{check} {found[check].label or found[check].status if check in found else 'was not run'}"
+        for check in NEEDED
+        if check not in found or found[check].status != PASS
+    ]
+    if missing:
+        return BottomLine(UNDEFINED, f"undecided whether it trains depth: {'; '.join(missing)}")
+    return BottomLine(
+        PASS,
+        "evidence that it trains depth: it gains by all blocks, exceeds a copy of the output's "
+        "gradient and beats a shallow network",
+    )

@@ -46,18 +46,11 @@ def publish(store: Store, parent_id: str) -> str:
     log_json(store, parent_id, [verdict.row for verdict in found.verdicts], "verdicts.json")
     report = _report(store, reader, parent_id, found)
     charts = show(store, parent_id, found, isinstance(report, str), experiments.KINDS)
-    lines = [
-        *text(found),
-        "",
-        *(
-            [f"figure  {place(store, reader, parent_id, 'figure.png')}"]
-            if drawn is not None
-            else []
-        ),
-        *([charts] if charts else []),
-        f"run     {parent_id}",
-        f"UI      {store.ui_command}",
-    ]
+    lines = [*text(found), ""]
+    if drawn is not None:
+        lines.append(f"figure  {place(store, reader, parent_id, 'figure.png')}")
+    lines += [charts] if charts else []
+    lines += [f"run     {parent_id}", f"UI      {store.ui_command}"]
     if isinstance(report, NoReport):
         report.result = "\n".join(lines)
         raise report
@@ -83,8 +76,8 @@ def read(reader: Reader, parent_id: str) -> Results:
         asked = {name: known[name] for name in experiment.defaults() if name in known}
         specs = experiment.grid(experiment.settled(asked))
         runs = untrained.read_back(specs, experiment.columns, reader, parent_id)
-        return results(experiment, runs, reader, parent.data.metrics)
-    runs = reader.runs(parent=parent_id)
+    else:
+        runs = reader.runs(parent=parent_id)
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: nothing to report")
     return results(experiment, runs, reader, parent.data.metrics)
@@ -99,13 +92,9 @@ def text(found: Results) -> list[str]:
 
 def verdict_lines(verdicts: list[Verdict], frame: Frame) -> list[str]:
     """Return one line per verdict: rule, check, status, reason."""
-    rules = [frame.short(verdict.rule) for verdict in verdicts]
-    who = max(map(len, rules))
-    what = max(len(verdict.check) for verdict in verdicts)
-    return [
-        f"{rule:<{who}}  {v.check:<{what}}  {v.status:<9}  {v.reason}"
-        for rule, v in zip(rules, verdicts, strict=True)
-    ]
+    rows = [(frame.short(v.rule), v.check, f"{v.status:<9}", v.reason) for v in verdicts]
+    who, what = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return [f"{rule:<{who}}  {check:<{what}}  {rest}  {why}" for rule, check, rest, why in rows]
 
 
 def _report(store: Store, reader: Reader, parent_id: str, found: Results) -> str | NoReport:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from credit.figures.files import save
+from credit.figures.page import save
 
 _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -17,7 +17,7 @@ _DROPPED = ("metadata", "style")
 
 
 def inline(figure: Figure, label: str, prefix: str) -> Markup:
-    """The figure as an `svg` element, safe to put into HTML as it is.
+    """Return the figure as an `svg` element, safe to put into HTML as it is.
 
     matplotlib's XML is parsed and written anew: what is text in it stays text.
 
@@ -29,30 +29,25 @@ def inline(figure: Figure, label: str, prefix: str) -> Markup:
         (file,) = save(figure, Path(folder) / "figure", ("svg",))
         root = ElementTree.fromstring(_NO_XML.sub(" ", file.read_text(encoding="utf-8")))
     elements = list(root.iter())
-    used = {name for element in elements for name in _references(element)}
-    for element in elements:
+    values = [value for element in elements for value in element.attrib.values()]
+    links = [element.get(_LINK, "") for element in elements]
+    used = {name for value in values for name in _REFERENCE.findall(value)}
+    used |= {link[1:] for link in links if link.startswith("#")}
+    for element, link in zip(elements, links, strict=True):
         for child in list(element):
             if child.tag.rpartition("}")[2] in _DROPPED:
                 element.remove(child)
+        element.tag = element.tag.removeprefix(_SVG)
         own = element.attrib.pop("id", None)
         if own in used:
             element.set("id", f"{prefix}{own}")
-        if link := element.attrib.pop(_LINK, ""):
+        if element.attrib.pop(_LINK, ""):
             element.set("href", f"#{prefix}{link[1:]}" if link.startswith("#") else link)
-        for name, value in list(element.attrib.items()):
+        for name, value in element.attrib.items():
             element.set(name, _REFERENCE.sub(rf"url(#{prefix}\1)", value))
-    for element in elements:
-        element.tag = element.tag.removeprefix(_SVG)
     for name in ("width", "height"):  # the page's width decides
         root.attrib.pop(name, None)
     root.set("role", "img")
     root.set("aria-label", label)
     root.set("style", "stroke-linejoin:round;stroke-linecap:butt")  # of the style that was removed
     return Markup(ElementTree.tostring(root, encoding="unicode"))
-
-
-def _references(element: ElementTree.Element) -> list[str]:
-    """Ids that an element refers to."""
-    found = [name for value in element.attrib.values() for name in _REFERENCE.findall(value)]
-    link = element.get(_LINK, "")
-    return [*found, link[1:]] if link.startswith("#") else found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
-from credit.figures.files import save
+from credit.figures.page import save
 from credit.tracking.store import Store, repeated_if_taken
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 
 from credit.experiments.audit import EXPERIMENT, KNOWN, answer_of, checks_of, subject
-from credit.lab.bottom_line import SHALLOWER, bottom_line
-from credit.lab.noise import within_noise
-from credit.lab.verdict import Verdict
+from credit.lab.check import within_noise
+from credit.lab.verdict import SHALLOWER, Verdict, bottom_line
 from credit.tracking.reader import connect
 from tests.lab.made import made
 

@@ -11,10 +11,9 @@ from credit.errors import CreditError
 from credit.experiments import frozen_init
 from credit.lab import Factor, Frame, results
 from credit.lab.costs import with_costs
-from credit.lab.curves import curves, over_seeds
-from credit.lab.layers import layer_table
+from credit.lab.layers import curves, layer_table, over_seeds
 from credit.lab.quantity import ACCURACY, GRADIENT
-from credit.lab.reported import Reported
+from credit.lab.source import Reported
 from credit.lab.untrained import as_runs, over_networks, read_back
 from credit.tracking.exported import Export
 
