@@ -105,15 +105,10 @@ class Meanwhile:
         self.done = True
 
 
-def workers(name: str) -> list[psutil.Process]:
-    """Processes below this one that train, by a word of their command line."""
-    below = psutil.Process().children(recursive=True)
-    return [p for p in below if p.is_running() and name in " ".join(p.cmdline())]
-
-
 def kill_one_worker() -> None:
-    """The one that has used most of a CPU."""
-    found = workers("forkserver")
+    """A worker is a child of the process that forks them."""
+    here = psutil.Process()
+    found = [p for p in here.children(recursive=True) if p.ppid() != here.pid]
     max(found, key=lambda p: sum(p.cpu_times()[:2])).kill()
 
 
