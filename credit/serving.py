@@ -50,9 +50,6 @@ class Classifier:
 
     Args:
         path: a run's `weights.safetensors`.
-
-    Raises:
-        CreditError: the file is something else, or its network takes no images.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,9 +81,6 @@ class Classifier:
         Returns:
             `class`: int64 (N,), where the logits are largest; `probabilities`: float32
             (N, classes), their softmax.
-
-        Raises:
-            CreditError: the images have another type or size.
         """
         images = np.ascontiguousarray(images)
         if images.dtype != np.uint8 or images.shape[1:2] != (self._channels,) or images.ndim != 4:

@@ -367,11 +367,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def check_field(name: str, value: Any, called: str) -> Any:
-    """A value for the field `name` as its own type, which the user gave as the option `called`.
-
-    Raises:
-        CreditError: it has the wrong type or range; the message names the option.
-    """
+    """A value for the field `name` as its own type, which the user gave as the option `called`."""
     return _checked(RunSpec.__dataclass_fields__[name], value, called)
 
 

@@ -51,9 +51,6 @@ def train_batches(
 
     Yields:
         x of `dtype` and y int64: (N, D) and (N,) with one seed, (S, N, D) and (S, N) with several.
-
-    Raises:
-        CreditError: no seed, or a batch size below 1.
     """
     if not seeds:
         raise CreditError("seeds is empty: pass at least one seed")
@@ -133,9 +130,6 @@ def held_out(
         n: how many; 0, or more than there are, means all of them.
         generator: None takes the first n in file order; a CPU generator draws n without
             replacement instead.
-
-    Raises:
-        CreditError: n is negative.
     """
     if n < 0:
         raise CreditError(f"n={n} held-out samples is negative: pass 0 for all of them")

@@ -126,9 +126,6 @@ def fallback(name: str, root: Path | None = None) -> Fallback:
     """`name` if it is on disk or can be downloaded now (it then is), else `digits`.
 
     Telling the user is the caller's job.
-
-    Raises:
-        CreditError: as `load`, except for data that cannot be had.
     """
     check_names([name], NAMES, "dataset")
     if name in _DOWNLOADED:
@@ -144,9 +141,6 @@ def data_root(root: Path | None = None) -> Path:
 
     That is, beside the MLproject file or in the current directory. Else the user's cache: a
     checkout may be one that `mlflow run <git URL>` throws away.
-
-    Raises:
-        CreditError: CREDIT_DATA is set and is not an existing directory.
     """
     if root is not None:
         return Path(root)

@@ -38,10 +38,6 @@ def audit_run(run_id: str, trusted: Collection[str] = ()) -> str:
 
     Args:
         trusted: rules from outside this package whose code may be imported.
-
-    Raises:
-        CreditError: there is no such run or nothing to measure of it, or its rule's code is another
-            by now.
     """
     reader = connect()
     spec = finished_network(reader, run_id)

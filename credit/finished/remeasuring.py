@@ -22,11 +22,7 @@ LAST = "checkpoint/last.safetensors"
 
 
 def chosen(text: str) -> list[str]:
-    """A comma-separated list of measurements; `all` is the empty list.
-
-    Raises:
-        CreditError: there is none of that name.
-    """
+    """A comma-separated list of measurements; `all` is the empty list."""
     names = [] if text == "all" else items("measurements", text)
     check_names(names, measures.available(), "measurement")
     return names
@@ -47,10 +43,6 @@ def remeasure(
 
     Yields:
         one line per run that was measured.
-
-    Raises:
-        CreditError: no such parent; or, after all other runs, the first that could not be measured
-            and why (no checkpoint, or a rule whose code is another by now), and how many more.
     """
     runs = reader.runs(parent=parent_id)
     if runs.empty:

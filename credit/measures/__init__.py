@@ -54,9 +54,6 @@ def measure(
 
     Returns:
         one Report per run, in order.
-
-    Raises:
-        CreditError: the credits are not L+1 tensors of the shape of the hidden states.
     """
     runs = params["embed.weight"].shape[0]
     if not len(seeds) == len(exact_at_output) == runs:

@@ -64,11 +64,7 @@ def get(name: str) -> Rule:
 
 
 def knobs(name: str) -> frozenset[str]:
-    """Return the RunSpec fields that a rule reads; of a rule elsewhere, which is not loaded, all.
-
-    Raises:
-        CreditError: no such rule.
-    """
+    """Return the RunSpec fields that a rule reads; all for one elsewhere, which is not loaded."""
     if ":" in name:
         return LEARNED_FIELDS
     rule = get(name)
@@ -87,9 +83,6 @@ def refuse_untrusted(name: str, trusted: Collection[str], what: str) -> None:
         name: what the store names.
         trusted: what the user names.
         what: the run, for the message.
-
-    Raises:
-        CreditError: it would be imported unasked.
     """
     if ":" in name and name not in trusted:
         raise CreditError(
@@ -99,9 +92,5 @@ def refuse_untrusted(name: str, trusted: Collection[str], what: str) -> None:
 
 
 def of(spec: RunSpec) -> Rule:
-    """The rule of a run, with the run's knobs.
-
-    Raises:
-        CreditError: as `get`.
-    """
+    """The rule of a run, with the run's knobs."""
     return get(spec.rule).configured(spec)

@@ -17,11 +17,7 @@ _KINDS = {kind.__name__: kind for kind in (int, float, bool, str)}
 
 
 def knobs(rule: Any) -> set[str]:
-    """Return the names of the RunSpec fields that a rule reads.
-
-    Raises:
-        CreditError: a class from outside gives one of them another default, which no run has.
-    """
+    """Return the names of the RunSpec fields that a rule reads."""
     names: set[str] = set()
     for kind in type(rule).__mro__:
         if kind.__module__.partition(".")[0] != "credit" or not dataclasses.is_dataclass(kind):
@@ -47,11 +43,7 @@ def reads(rule: Any, option: str) -> bool:
 
 
 def own(rule: Any) -> dict[str, dataclasses.Field]:
-    """Return the fields that are the rule's own, by name.
-
-    Raises:
-        CreditError: the rule is a dataclass that is not frozen, or as `knobs`.
-    """
+    """Return the fields that are the rule's own, by name."""
     if not dataclasses.is_dataclass(type(rule)):
         return {}
     if not rule.__dataclass_params__.frozen:
@@ -65,9 +57,6 @@ def given(rule: Any, text: str) -> dict[str, Any]:
 
     Args:
         text: `name=value`, comma-separated, or "none".
-
-    Raises:
-        CreditError: a field is unknown, named twice, of another type, or of a type without options.
     """
     declared, values = own(rule), {}
     for part in [] if text == NONE else text.split(","):
@@ -84,11 +73,7 @@ def given(rule: Any, text: str) -> dict[str, Any]:
 
 
 def canonical(rule: Any, text: str) -> str:
-    """Return `text` in its one form: sorted, without what is the default; "none" if all is.
-
-    Raises:
-        CreditError: as `given`.
-    """
+    """Return `text` in its one form: sorted, without what is the default; "none" if all is."""
     changed = {n: v for n, v in given(rule, text).items() if v != getattr(rule, n)}
     return ",".join(f"{name}={format_value(changed[name])}" for name in sorted(changed)) or NONE
 
@@ -98,9 +83,6 @@ def check_taken(rules_of: Mapping[str, Any], text: str) -> None:
 
     Args:
         rules_of: the rules of an experiment, by name.
-
-    Raises:
-        CreditError: none of the rules has fields of its own.
     """
     if text != NONE and not any(map(own, rules_of.values())):
         raise CreditError(

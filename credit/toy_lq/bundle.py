@@ -164,9 +164,6 @@ def measure(bundle: Bundle) -> list[Report]:
     with the costate at h_l: what passing it back unchanged would reach; and `ceiling/hNN`, the
     largest cosine within reach of a gradient that passes through LayerNorm(h_l), as it has no
     component along h_l - mean(h_l) nor along the vector of ones.
-
-    Raises:
-        CreditError: the rule's credits are not L+1 tensors of the shape of the hidden states.
     """
     spec, group = bundle.specs[0], bundle.group
     draws = bundle.draws(spec.measure_samples, "held_out")

@@ -81,12 +81,7 @@ def run(plan: sweep.Sweep, store: Store) -> sweep.Outcome:
 
 
 def check(spec: RunSpec) -> None:
-    """Refuse a run that makes no sense here.
-
-    Raises:
-        CreditError: it names another dataset, no trajectories, too narrow a state or an arithmetic
-            that is a network's.
-    """
+    """Refuse a run that makes no sense here."""
     if spec.dataset != "toy_lq":
         raise CreditError(f"dataset={spec.dataset}: this experiment makes its own, pass toy_lq")
     if spec.train_samples < 1:

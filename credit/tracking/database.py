@@ -17,11 +17,7 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def refuse_other_files(path: Path) -> None:
-    """Refuse what is there and is no SQLite database, and leave nothing beside it.
-
-    Raises:
-        CreditError: it is another file, or not a file.
-    """
+    """Refuse what is there and is no SQLite database, and leave nothing beside it."""
     try:
         if not path.exists():
             return
@@ -58,11 +54,7 @@ def first_writer(path: Path) -> Iterator[None]:
 
 
 def _hold(lock: IO[str]) -> None:
-    """Take the lock; say so where that takes long.
-
-    Raises:
-        CreditError: another process has it for LOCK_SECONDS.
-    """
+    """Take the lock; say so where that takes long."""
     began, told = time.monotonic(), False
     while (waited := time.monotonic() - began) < LOCK_SECONDS:
         try:

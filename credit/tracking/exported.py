@@ -70,21 +70,13 @@ class Export:
         return own.sort_values(order, ignore_index=True)
 
     def layers(self, run_id: str) -> pd.DataFrame:
-        """Return a run's table of layers: of `layers.parquet`, or of a file of its own.
-
-        Raises:
-            CreditError: the export does not have it, or it is no table.
-        """
+        """Return a run's table of layers: of `layers.parquet`, or of a file of its own."""
         if run_id in self._layers:
             return self._layers[run_id]
         return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:
-        """Return the path of an artifact of a run.
-
-        Raises:
-            CreditError: the export does not have it.
-        """
+        """Return the path of an artifact of a run."""
         found = self.folder / "artifacts" / run_id / path
         if not found.exists():
             raise CreditError(f"run {run_id} has no artifact {path!r} in {self.folder}")

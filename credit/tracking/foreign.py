@@ -70,11 +70,7 @@ def is_name(key: str) -> bool:
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
-    """The records of an export's `runs.json`.
-
-    Raises:
-        CreditError: it cannot be read, has another schema or is not what `export` writes.
-    """
+    """The records of an export's `runs.json`."""
     try:
         require_file(path)
         document = json.loads(path.read_text())
@@ -140,11 +136,7 @@ def _check(record: dict[str, Any], path: Path) -> None:
 
 
 def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
-    """Run id -> its values, from an export's `metrics.parquet`.
-
-    Raises:
-        CreditError: it is not such a file, or has values of other runs or under impossible names.
-    """
+    """Run id -> its values, from an export's `metrics.parquet`."""
     try:
         frame = _parquet(path, list(COLUMNS)).astype(COLUMNS)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
@@ -159,12 +151,7 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
 
 
 def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
-    """Run id -> its table of layers, from an export's `layers.parquet`; {} without this file.
-
-    Raises:
-        CreditError: it is not such a file, or has tables of other runs or more than numbers and
-            short words.
-    """
+    """Run id -> its table of layers, from an export's `layers.parquet`; {} without this file."""
     if not path.exists() and not path.is_symlink():  # exports of older versions have none
         return {}
     frame = _parquet(path)
@@ -207,11 +194,7 @@ def _by_run(frame: pd.DataFrame, path: Path, run_ids: Collection[str]) -> dict[s
 
 
 def check_artifacts(folder: Path, run_ids: Collection[str]) -> None:
-    """See that the runs' artifacts below `folder` are small files of text, and no links.
-
-    Raises:
-        CreditError: one is something else; it names it.
-    """
+    """See that the runs' artifacts below `folder` are small files of text, and no links."""
     root = folder / ARTIFACTS
     for run_id in run_ids:
         for path in (root, root / run_id, *_below(root / run_id)):
@@ -240,11 +223,7 @@ def _is_small_text(path: Path) -> bool:
 
 
 def require_file(path: Path) -> None:
-    """See that it is a file: of a pipe, reading would never end.
-
-    Raises:
-        CreditError: it is something else.
-    """
+    """See that it is a file: of a pipe, reading would never end."""
     if path.is_symlink():
         raise CreditError(f"{path} is a link, which no export has: delete it")
     if path.exists() and not path.is_file():

@@ -61,11 +61,7 @@ class Journal:
             return self._elsewhere | self._keys.keys()
 
     def append(self, step: int, timestamp: int, metrics: dict[str, float]) -> int:
-        """Write the values not yet logged at this step; return how many those are.
-
-        Raises:
-            CreditError: the line cannot be written.
-        """
+        """Write the values not yet logged at this step; return how many those are."""
         with self._lock:
             if step in self._elsewhere:
                 return 0

@@ -75,12 +75,7 @@ class Imported(NamedTuple):
 
 
 def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
-    """Write runs and their parents to `folder`; return it. An older export there is replaced.
-
-    Raises:
-        CreditError: a run does not exist or names itself or its files like a path elsewhere, or
-            `folder` holds something else.
-    """
+    """Write runs and their parents to `folder`; return it. An older export there is replaced."""
     folder = Path(folder)
     for path in (folder / name for name in (RUNS, METRICS, LAYERS, ARTIFACTS)):
         if path.is_symlink():
@@ -138,10 +133,6 @@ def import_into(store: Store, folder: Path | str) -> Imported:
     """Recreate exported runs in the store's experiment; those it already has are skipped.
 
     Interrupted, it can simply be repeated. Imported finished runs count as finished in a sweep.
-
-    Raises:
-        CreditError: the folder is not a whole export, or one of another schema. Nothing is then
-            created.
     """
     folder = Path(folder)
     records = read_runs(folder / RUNS)

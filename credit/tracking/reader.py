@@ -41,9 +41,6 @@ def connect(uri: str | None = None, experiment: str | None = None) -> "Reader":
         experiment: read only this one; default MLFLOW_EXPERIMENT_NAME, else all of them. A name is
             no default under `mlflow run` (MLFLOW_RUN_ID) and beside MLFLOW_EXPERIMENT_ID, which
             `open_store` lets go before it.
-
-    Raises:
-        CreditError: the store does not answer or does not exist yet, or has no such experiment.
     """
     uri = uri or tracking_uri()
     path = sqlite_path(uri)
@@ -126,11 +123,7 @@ class Reader:
         )
 
     def newest(self, kind: str) -> str:
-        """Return the id of the newest parent run of a kind.
-
-        Raises:
-            CreditError: the store has none.
-        """
+        """Return the id of the newest parent run of a kind."""
         found = self.parents(kind)
         if found.empty:
             raise CreditError(f"the tracking store has no {kind!r} experiment: run one first")
@@ -146,11 +139,7 @@ class Reader:
         return list(dict.fromkeys([*named, *marked]))
 
     def run(self, run_id: str) -> Run:
-        """MLflow's own record of a run.
-
-        Raises:
-            CreditError: the store does not have it.
-        """
+        """MLflow's own record of a run."""
         try:
             return self.client.get_run(run_id)
         except MlflowException as error:
@@ -167,11 +156,7 @@ class Reader:
         return history(self.uri, self.client, run_ids, keys)
 
     def layers(self, run_id: str) -> pd.DataFrame:
-        """Return a run's table of layers: their status, direction, norms and calibration.
-
-        Raises:
-            CreditError: it is missing, or no table.
-        """
+        """Return a run's table of layers: their status, direction, norms and calibration."""
         return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:

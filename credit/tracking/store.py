@@ -100,10 +100,6 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
 
     Under `mlflow run` (MLFLOW_RUN_ID) the experiment is that of its run; otherwise
     MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `experiment`.
-
-    Raises:
-        CreditError: the store does not answer or cannot be written, or the run or experiment
-            that the environment names is not there or cannot be used.
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
@@ -173,11 +169,7 @@ def shown(uri: str) -> str:
 
 
 def _refuse_unencoded(uri: str) -> None:
-    """Refuse a URI whose password would be taken for a part of the host or the path.
-
-    Raises:
-        CreditError: it would; the message has nothing of it.
-    """
+    """Refuse a URI whose password would be taken for a part of the host or the path."""
     try:
         url = urlsplit(uri) if is_http(uri) else make_url(uri)
     except (ArgumentError, ValueError):

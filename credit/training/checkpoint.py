@@ -45,10 +45,6 @@ def save_stack(stack: Stack, epoch: int, path: Path) -> None:
     """Everything the stack needs to go on after `epoch` finished epochs, in one atomic write.
 
     The file that stood at `path` before is kept as `path.previous.safetensors`, until the next one.
-
-    Raises:
-        CreditError: the file could not be written (disk full, no permission). What stood at `path`
-            before is still whole.
     """
     tensors = {f"param/{name}": p for name, p in stack.params.items()}
     for name, (first, second) in stack.moments.items():
@@ -229,11 +225,7 @@ def verify(path: Path) -> None:
 
 
 def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
-    """The spec and the network's parameters of a run, from its `weights.safetensors`.
-
-    Raises:
-        CreditError: not such a file.
-    """
+    """The spec and the network's parameters of a run, from its `weights.safetensors`."""
     header = read_header(path)
     verify(path)
     with safe_open(path, framework="pt") as file:
@@ -243,11 +235,7 @@ def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
 
 
 def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
-    """Set every run of the stack to its row of a checkpoint. All must be at one step.
-
-    Raises:
-        CreditError: a tensor is missing or has another shape or type, or a file is damaged.
-    """
+    """Set every run of the stack to its row of a checkpoint. All must be at one step."""
     for header, _ in sources:
         verify(header.path)
     steps = {header.optimizer_steps for header, _ in sources}

@@ -157,11 +157,7 @@ class Group:
 
 
 def check_alike(rule: str, states: Sequence[State]) -> None:
-    """Refuse states that cannot be stacked over runs.
-
-    Raises:
-        CreditError: an entry is no dense tensor, or its type or shape differs between runs.
-    """
+    """Refuse states that cannot be stacked over runs."""
     if not isinstance(states[0], dict):
         raise CreditError(
             f"init of rule {rule!r} returns a {type(states[0]).__name__}: return a dictionary of "

@@ -26,11 +26,7 @@ _DRAWN = "draw random numbers in init(spec, shape, generator), from the generato
 
 @contextlib.contextmanager
 def guarded(name: str, rule: Rule) -> Iterator[None]:
-    """See that the global random generators and the rule's attributes stay as they are.
-
-    Raises:
-        CreditError: one has changed.
-    """
+    """See that the global random generators and the rule's attributes stay as they are."""
     generators, attributes = _generators(), _attributes(rule)
     yield
     for which, state in _generators().items():
@@ -49,11 +45,7 @@ def guarded(name: str, rule: Rule) -> Iterator[None]:
 
 
 def check_init(spec: RunSpec, shape: Shape) -> None:
-    """See that the rule's state follows from its generator, and has one layout for all seeds.
-
-    Raises:
-        CreditError: it does not.
-    """
+    """See that the rule's state follows from its generator, and has one layout for all seeds."""
     rule = rules.of(spec)
     with guarded(spec.rule, rule):
         seeds = (spec.seed, spec.seed, spec.seed + 1)
@@ -73,9 +65,6 @@ def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Tr
 
     Returns:
         what `credit` returns.
-
-    Raises:
-        CreditError: they differ in a bit, or something else has changed.
     """
     results = []
     given = tree_leaves((state, trace))

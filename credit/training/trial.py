@@ -31,11 +31,7 @@ _BASES = (base.__file__, learned.__file__)
 
 
 def check_states(specs: Sequence[RunSpec], shape_of: Callable[[RunSpec], Shape]) -> None:
-    """See that the rules can say what state they carry. It takes no memory.
-
-    Raises:
-        CreditError: one cannot.
-    """
+    """See that the rules can say what state they carry. It takes no memory."""
     for spec in _to_try(specs):
         with _blamed(spec.rule):
             state_sizes(spec, shape_of(spec))
@@ -48,9 +44,6 @@ def check_credits(
 
     Args:
         finite: inf and nan are an error, too, and not for training to find out.
-
-    Raises:
-        CreditError: a method is missing or fails, or what it returns is no credit.
     """
     for spec in _to_try(specs):
         if (shape := shape_of(spec)).d_in:  # else it is no network
