@@ -80,7 +80,7 @@ class Probe:
         h (n, d) or (m, n, d) -> (n,) or (m, n), float64.
         """
         self.pause()
-        params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k[:6] != "embed."}
+        params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k not in resmlp.EMBED}
         logits = resmlp.tail(params, h.flatten(0, -2), layer)
         return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)
 

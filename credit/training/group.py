@@ -15,6 +15,7 @@ from credit.errors import CreditError
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
+from credit.training.optimizer import adamw, set_steps
 
 UNBRAKED_EPS = 1e-15
 """Below this credit_eps, a credit can be so small that its squares underflow in float32."""
@@ -71,9 +72,7 @@ class Group:
 
     def set_optimizer_steps(self, steps: int) -> None:
         """Continue AdamW's bias correction after `steps` steps of the network."""
-        if self._optimizer:
-            for state in self._optimizer.state.values():
-                state["step"].fill_(float(-(-steps // self._every)))
+        set_steps(self._optimizer, -(-steps // self._every) if self._every else 0)
 
     # ---------------------------------------------------------------- learning
 
@@ -141,15 +140,11 @@ class Group:
 
     def _init_optimizer(self, lr: float) -> torch.optim.AdamW:
         """AdamW over all runs' estimators, its moments entries of the state."""
-        on_gpu = self.device.type == "cuda"
         views = [self.state[name] for name in self._trained]
-        optimizer = torch.optim.AdamW(views, lr=lr, fused=True, capturable=on_gpu)
-        for name, view in zip(self._trained, views, strict=True):
-            first, second = torch.zeros_like(view), torch.zeros_like(view)
+        moments = [(torch.zeros_like(view), torch.zeros_like(view)) for view in views]
+        for name, (first, second) in zip(self._trained, moments, strict=True):
             self.state |= {f"moment1/{name}": first, f"moment2/{name}": second}
-            count = torch.tensor(0.0, device=self.device)
-            optimizer.state[view] = {"step": count, "exp_avg": first, "exp_avg_sq": second}
-        return optimizer
+        return adamw(views, moments, lr=lr)
 
     def _moved(self, draw: Tensor) -> Tensor:
         """A draw on the group's device: float32 in the run's precision, other types as they are."""

@@ -177,7 +177,13 @@ class Stack:
             credits
             for rows, lane in zip(self.bounds, self.lanes, strict=True)
             for _, credits in lane.credits(
-                run.rows(rows), labels[rows], error[rows], grad_out[rows], [g[rows] for g in grads]
+                lane.traces(
+                    run.rows(rows),
+                    labels[rows],
+                    error[rows],
+                    grad_out[rows],
+                    [g[rows] for g in grads],
+                )
             )
         ]
         return [torch.cat(parts).to(self.dtype) for parts in zip(*groups, strict=True)]

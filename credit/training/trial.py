@@ -68,7 +68,7 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     grads = resmlp.hidden_gradients(stack.params, run, error)
     (lane,) = stack.lanes
     (group,) = lane.groups
-    seen = lane.trace(group, run, y.expand(1, -1), error, grads[-1], grads, stack.params)
+    (seen,) = lane.traces(run, y.expand(1, -1), error, grads[-1], grads)
     with _blamed(spec.rule):
         one = tree_map(lambda tensor: tensor[0], seen)
         credits = purity.check_calls(spec, group.rule, shape, stack.rule_state(0), one)
@@ -76,7 +76,7 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     if finite:
         _check_finite(spec.rule, credits)
     with _blamed(spec.rule), purity.guarded(spec.rule, group.rule):
-        list(lane.credits(run, y.expand(1, -1), error, grads[-1], grads))  # lifted by vmap
+        list(lane.credits([seen]))  # lifted by vmap
         stack.set_phase(0, spec.epochs)
         stack.step(x, y)
 
