@@ -15,13 +15,16 @@ from credit.errors import CreditError
 from credit.measures.base import Options, Probe, Report
 from credit.networks import resmlp
 
-__all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure"]
+__all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure", "take"]
 
 CreditOf = Callable[[resmlp.Forward, Tensor, Tensor, list[Tensor]], list[Tensor]]
 """(forward, error (R, n, C), grad_out (R, n, d), hidden_grads) -> a_0 .. a_L, each (R, n, d)."""
 
 
-def available() -> dict[str, Callable[[Probe], list[Report]]]:
+Measurement = Callable[[Probe], list[Report]]
+
+
+def available() -> dict[str, Measurement]:
     """Every measurement by module name, in alphabetical order."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
@@ -66,19 +69,26 @@ def measure(
         error = resmlp.output_error(run.logits, y)
         grads = resmlp.hidden_gradients(params, run, error)
     credits = [a.detach() for a in credit_of(run, error, grads[-1], grads)]
-    shapes = [tuple(a.shape) for a in credits]
-    if shapes != [tuple(h.shape) for h in run.hiddens]:
-        raise CreditError(
-            f"credits of shapes {shapes}: a rule must return {len(run.hiddens)} tensors (N, d), "
-            f"here {tuple(run.hiddens[0].shape)} for the stack"
-        )
     exact = tuple(exact_at_output)
     probe = Probe(params, y, run.hiddens, grads, credits, options, tuple(seeds), exact, pause=pause)
     del run  # the block traces are the larger part of the memory
-    with torch.no_grad():
-        chosen = [take for name, take in available().items() if not only or name in only]
-        parts = [measurement(probe) for measurement in chosen]
-    return [_merged([part[i] for part in parts]) for i in range(runs)]
+    return take(probe, only)
+
+
+@torch.no_grad()
+def take(
+    probe: Probe, only: Collection[str] = (), more: Sequence[Measurement] = ()
+) -> list[Report]:
+    """Return what is measured of every run of a probe: `only` some things, or all, and `more`."""
+    shapes = [tuple(a.shape) for a in probe.credits]
+    if shapes != [tuple(h.shape) for h in probe.hiddens]:
+        raise CreditError(
+            f"credits of shapes {shapes}: a rule must return {len(probe.hiddens)} tensors (N, d), "
+            f"here {tuple(probe.hiddens[0].shape)} for the stack"
+        )
+    chosen = [measured for name, measured in available().items() if not only or name in only]
+    parts = [measured(probe) for measured in (*chosen, *more)]
+    return [_merged([part[run] for part in parts]) for run in range(probe.runs)]
 
 
 def _merged(parts: list[Report]) -> Report:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from credit.measures import validity, vectors
-from credit.measures.base import CONTROLS, Options, Probe, Report, layer_name
+from credit.measures.base import CONTROLS, Options, Probe, Report
 from credit.randomness import generator
 
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**25}
@@ -40,9 +40,7 @@ def measure(probe: Probe) -> list[Report]:
     for run in range(probe.runs):
         report = Report(layers=[row[run] for row in rows])
         values = [row["rho"] if row["rho_status"] == validity.OK else None for row in report.layers]
-        for layer, value in enumerate(values):
-            report.add(f"rho/{layer_name(layer)}", value)
-        report.add_means("rho", values)
+        report.add_layers("rho", values)
         reports.append(report)
     return reports
 

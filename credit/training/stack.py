@@ -7,7 +7,7 @@ Shape legend: R runs, N batch, d width, C classes, L depth, S distinct seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from credit.training import products
 from credit.training.group import Group
 from credit.training.lane import Lane
 from credit.training.steppers import lanes_for, stepper
+from credit.training.trainable import Tally
 
 
 def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
@@ -39,18 +40,6 @@ def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
     turns = {key: 1 - 2 * (i % 2) for i, key in enumerate(sorted({rank(spec) for spec in specs}))}
     return sorted(specs, key=lambda s: (*rank(s), turns[rank(s)] * s.k, s.spec_hash))
-
-
-@dataclass
-class Tally:
-    """What the steps of an epoch under way have added up to. A checkpoint holds it."""
-
-    loss: Tensor  # (R,), sum of sample losses
-    correct: Tensor  # (R,), samples classified correctly
-    steps: int = 0
-    seconds: float = 0.0
-    whole: bool = True
-    """A checkpoint now would hold all that the epoch needs to go on."""
 
 
 class Stack:
