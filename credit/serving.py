@@ -72,14 +72,10 @@ class Classifier:
             ) from error
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Classify raw images.
-
-        Args:
-            images: uint8 (N, C, H, W), as the dataset has them; a dataset of vectors has them as
-                (N, 1, 1, D).
+        """Classify raw images, uint8 (N, C, H, W), as the dataset has them; vectors (N, 1, 1, D).
 
         Returns:
-            `class`: int64 (N,), where the logits are largest; `probabilities`: float32
+            `class`, int64 (N,), where the logits are largest; `probabilities`, float32
             (N, classes), their softmax.
         """
         images = np.ascontiguousarray(images)

@@ -34,7 +34,7 @@ DIGITS_TRAIN = 1437
 
 
 class Facts(NamedTuple):
-    """What preprocessing needs to know of a dataset; see `Dataset`."""
+    """Fields of a `Dataset` that preprocessing needs."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -67,9 +67,7 @@ def load(
     """Load a dataset onto `device`, downloading it if it is missing.
 
     Args:
-        name: one of `NAMES`.
-        device: where the tensors live.
-        root: the data directory. Default: see `data_root`.
+        root: the data directory; by default that of `data_root`.
         train_samples: keep the first n training samples; 0 keeps all.
         labels_seed: permute the labels of those, in this seed's way; the test set stays.
 
@@ -100,18 +98,9 @@ def load(
         order = torch.randperm(count, generator=generator(labels_seed, "labels"))
         tensors[1] = tensors[1][order]
         source += ", training labels permuted"
-    facts = FACTS[name]
-    return Dataset(
-        name,
-        *(tensor.to(device) for tensor in tensors),
-        classes=10,
-        mean=facts.mean,
-        std=facts.std,
-        pad=facts.pad,
-        flip=facts.flip,
-        digest=_digest(tensors),
-        source=source,
-    )
+    held = [tensor.to(device) for tensor in tensors]
+    digest = _digest(tensors)
+    return Dataset(name, *held, classes=10, **FACTS[name]._asdict(), digest=digest, source=source)
 
 
 class Fallback(NamedTuple):
@@ -144,8 +133,7 @@ def data_root(root: Path | None = None) -> Path:
     """
     if root is not None:
         return Path(root)
-    configured = os.environ.get("CREDIT_DATA")
-    if configured:
+    if configured := os.environ.get("CREDIT_DATA"):
         path = Path(configured).expanduser()
         if not path.is_dir():
             raise CreditError(

@@ -1,6 +1,7 @@
 """Finished runs, measured again from their checkpoints; those without a model get it."""
 
 from collections.abc import Collection, Iterator
+from functools import cache
 
 from credit import measures, rules
 from credit.data import Dataset, load
@@ -37,27 +38,22 @@ def remeasure(
 ) -> Iterator[str]:
     """Measure a parent's finished runs on the CPU and log what they lack: metrics, the model.
 
+    Yields one line per run. What kept runs from being measured is raised after all others.
+
     Args:
         names: measurements to take, of `chosen`; none is all.
         trusted: rules from outside this package whose code may be imported.
-
-    Yields:
-        one line per run that was measured.
     """
     runs = reader.runs(parent=parent_id)
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: pass the id of a parent run")
-    datasets: dict[tuple[str, int, int | None], Dataset] = {}
-    lost: list[CreditError] = []
+    loaded, lost = cache(load), []
     for row in runs.loc[runs["status"] == "FINISHED"].to_dict("records"):
         spec = RunSpec(**{name: row[name] for name in field_types()}).replace(device="cpu")
-        key = (spec.dataset, spec.train_samples, labels_seed(spec))
         try:
             rules.refuse_untrusted(spec.rule, trusted, f"run {row['run_id']}")  # before any data
-            if key not in datasets:
-                name, samples, labels = key
-                datasets[key] = load(name, train_samples=samples, labels_seed=labels)
-            data = datasets[key]
+            samples, labels = spec.train_samples, labels_seed(spec)
+            data = loaded(spec.dataset, train_samples=samples, labels_seed=labels)
             stack, header = restored(reader, row["run_id"], spec, data, trusted)
         except CreditError as error:
             lost.append(error)

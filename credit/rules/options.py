@@ -6,7 +6,7 @@ what the run's `rule_option` says, as in `k=32,beta=0.5`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from credit.errors import CreditError
@@ -53,11 +53,7 @@ def own(rule: Any) -> dict[str, dataclasses.Field]:
 
 
 def given(rule: Any, text: str) -> dict[str, Any]:
-    """Return the rule's own fields that `text` sets, as their own types.
-
-    Args:
-        text: `name=value`, comma-separated, or "none".
-    """
+    """Return the rule's own fields that `text` sets, `name=value,...` or "none", as their types."""
     declared, values = own(rule), {}
     for part in [] if text == NONE else text.split(","):
         name, equals, value = (word.strip() for word in part.partition("="))
@@ -79,20 +75,12 @@ def canonical(rule: Any, text: str) -> str:
 
 
 def check_taken(rules_of: Mapping[str, Any], text: str) -> None:
-    """See that options, if any are given, are of some rule.
-
-    Args:
-        rules_of: the rules of an experiment, by name.
-    """
+    """Refuse options where none of an experiment's rules, by name, has fields of its own."""
     if text != NONE and not any(map(own, rules_of.values())):
         raise CreditError(
             f"rule_option={text}, but no rule here has fields of its own "
-            f"({_listed(rules_of)}): leave it out, or name a rule that has"
+            f"({', '.join(rules_of) or 'no rule is named'}): leave it out, or name a rule that has"
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "no rule is named"
 
 
 def _kind(rule: Any, field: dataclasses.Field) -> type:

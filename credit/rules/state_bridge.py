@@ -11,14 +11,7 @@ from torch import Tensor
 
 from credit.rules import estimator
 from credit.rules.base import Look, Shape, State, Trace
-from credit.rules.learned import (
-    NOTHING,
-    LearnedRule,
-    part_of,
-    permutation,
-    relative_error,
-    rms,
-)
+from credit.rules.learned import NOTHING, LearnedRule, part_of, relative_error, rms
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class StateBridge(LearnedRule):
         return shape.width
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
-        return {"order": permutation(samples, generator)}
+        return {"order": torch.randperm(samples, generator=generator)}
 
     def loss(
         self, params: State, trace: Trace, noise: State, state: State
@@ -58,7 +51,7 @@ class StateBridge(LearnedRule):
         h, t, s = self.every(params, trace)
 
         def loss(h: Tensor) -> Tensor:
-            end = self.unit(trace.hiddens[-1]) * self.predicted(params, h, t, s)
+            end = self.unit(trace.hiddens[-1]) * estimator.apply(params, h, t, s)
             return trace.output_losses(end.flatten(0, 1), trace.labels.repeat(len(h))).sum()
 
         return list(torch.func.grad(loss)(h).unbind(0))
@@ -66,10 +59,6 @@ class StateBridge(LearnedRule):
     def unit(self, last: Tensor) -> Tensor | float:
         """What the estimator's output is measured in, from h_L (N, d)."""
         return rms(last).clamp(min=NOTHING) if self.estimator_relative else 1.0
-
-    def predicted(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """G(h, t, s) in its unit, as `estimator.apply`."""
-        return estimator.apply(params, h, t, s)
 
 
 RULE = StateBridge()

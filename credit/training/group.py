@@ -24,14 +24,7 @@ TRAINED = "estimator/"
 
 
 class Group:
-    """Runs with equal configured rules.
-
-    Args:
-        specs: the runs.
-        rows: where they are in their lane.
-        shape: the network's dimensions.
-        device, dtype: of their states.
-    """
+    """Runs with equal configured rules; `rows` is where they are in their lane."""
 
     def __init__(
         self,
@@ -154,17 +147,14 @@ class Group:
 def check_alike(rule: str, states: Sequence[State]) -> None:
     """Refuse states that cannot be stacked over runs."""
     if not isinstance(states[0], dict):
-        raise CreditError(
-            f"init of rule {rule!r} returns a {type(states[0]).__name__}: return a dictionary of "
-            "tensors"
-        )
+        kind = type(states[0]).__name__
+        raise CreditError(f"init of rule {rule!r} returns a {kind}: return a dictionary of tensors")
     for state in states:
         for name, value in state.items():
             if not isinstance(value, Tensor):
-                kind = type(value).__name__
                 raise CreditError(
-                    f"state {name!r} of rule {rule!r} is a {kind}: make it a tensor, "
-                    "or a constant of the rule's file"
+                    f"state {name!r} of rule {rule!r} is a {type(value).__name__}: make it a "
+                    "tensor, or a constant of the rule's file"
                 )
             if value.layout != torch.strided or value.is_quantized or value.is_nested:
                 raise CreditError(
@@ -172,13 +162,13 @@ def check_alike(rule: str, states: Sequence[State]) -> None:
                     "stacked over runs: make it a dense tensor"
                 )
         kinds = [{n: (v.dtype, tuple(v.shape)) for n, v in s.items()} for s in (states[0], state)]
-        if kinds[0] != kinds[1]:
-            name = next(n for n in {**state, **states[0]} if kinds[0].get(n) != kinds[1].get(n))
-            found = " and ".join(str(kind.get(name, "missing")) for kind in kinds)
-            raise CreditError(
-                f"state {name!r} of rule {rule!r} differs in type or shape between runs ({found}) "
-                "and cannot be stacked: let both follow from shape alone"
-            )
+        for name in {**state, **states[0]}:
+            one, other = (kind.get(name, "missing") for kind in kinds)
+            if one != other:
+                raise CreditError(
+                    f"state {name!r} of rule {rule!r} differs in type or shape between runs "
+                    f"({one} and {other}) and cannot be stacked: let both follow from shape alone"
+                )
 
 
 def _stacked(states: list[Tensor]) -> Tensor:

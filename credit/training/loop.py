@@ -97,15 +97,15 @@ def train(
                 metrics |= costs(stack.specs[row], stack.shape)
             if stale:
                 metrics |= stale.metrics[row]
-            failure = ""
+            failure, report = "", reports.get(row)
             if not math.isfinite(metrics["loss/train"]):
                 alive.discard(row)
                 where = stack.non_finite(row) or "all parameters are finite"
                 failure = f"non-finite training loss in epoch {epoch + 1}: {where}"
-            report = None if failure else reports.get(row)
-            if report is not None:
+                report = None
+            if report:
                 metrics |= report.metrics
-            layers = report.layers if report is not None else []
+            layers = report.layers if report else []
             records.append(EpochRecord(row, epoch + 1, metrics, layers, failure))
         yield records
         if not alive:

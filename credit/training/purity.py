@@ -6,7 +6,7 @@ It gives the same numbers only if the rule's methods are functions of what they 
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,13 +58,9 @@ def check_init(spec: RunSpec, shape: Shape) -> None:
 
 
 def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace) -> Any:
-    """Call the rule's methods on one run, twice and once on a new object: all must agree.
+    """Return the credit of one run, of which `state` and `trace` have no run dimension.
 
-    Args:
-        state, trace: of one run, without a leading run dimension.
-
-    Returns:
-        what `credit` returns.
+    The rule's methods are called twice, and once on a new object: all must agree, bit for bit.
     """
     results = []
     given = tree_leaves((state, trace))
@@ -72,7 +68,7 @@ def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Tr
     for called in (rule, rule, rules.of(spec)):
         shown = dict(state)
         with guarded(spec.rule, called):
-            results.append({n: call() for n, call in _calls(spec, called, shape, shown, trace)})
+            results.append(dict(_calls(spec, called, shape, shown, trace)))
         if not all(map(torch.equal, before, given)):
             raise CreditError(
                 f"rule {spec.rule!r} changes in place what credit is shown, its state or the "
@@ -95,17 +91,16 @@ def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Tr
 
 def _calls(
     spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace
-) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The methods that training calls, by name, in its order."""
+) -> Iterator[tuple[str, Any]]:
+    """The results of the methods that training calls, by name, in its order."""
     if rule.learned:
-        samples = len(trace.labels)
-        noise = rule.noise(shape, samples, generator(spec.seed, "trial"))
-        yield "noise", lambda: noise
-        yield "gradients", lambda: rule.gradients(state, trace, noise)
-        yield "refreshed", lambda: rule.refreshed(state)
+        noise = rule.noise(shape, len(trace.labels), generator(spec.seed, "trial"))
+        yield "noise", noise
+        yield "gradients", rule.gradients(state, trace, noise)
+        yield "refreshed", rule.refreshed(state)
     if rule.warm(0, spec.epochs):
-        yield "warmup_credit", lambda: rule.warmup_credit(state, trace)
-    yield "credit", lambda: rule.credit(state, trace)
+        yield "warmup_credit", rule.warmup_credit(state, trace)
+    yield "credit", rule.credit(state, trace)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -119,16 +114,16 @@ def _same(one: Any, other: Any) -> bool:
     return True
 
 
-def _generators() -> Mapping[str, object]:
+def _generators() -> dict[str, object]:
     """The states of all global random generators."""
     found: dict[str, object] = {
-        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "torch's global generator": torch.get_rng_state().tolist(),
         "numpy's global generator": _contents(np.random.get_state()),
         "Python's random": random.getstate(),
     }
     if torch.cuda.is_initialized():
         states = torch.cuda.get_rng_state_all()
-        found["torch's global generator of the GPU"] = [s.numpy().tobytes() for s in states]
+        found["torch's global generator of the GPU"] = [s.tolist() for s in states]
     return found
 
 

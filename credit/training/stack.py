@@ -56,10 +56,9 @@ class Stack:
     ) -> None:
         first = specs[0]
         assert "published" not in {s.credit_reduction for s in specs}, "specs are not resolved"
-        assert all(spec.stack_key == first.stack_key for spec in specs), (
-            "specs of unequal stack_key"
-        )
+        assert len({spec.stack_key for spec in specs}) == 1, "specs of unequal stack_key"
         self.specs = list(specs)
+        self.size = len(self.specs)  # R
         self.shape = shape
         self.device = torch.device(first.device)
         self.dtype = products.PRECISIONS[first.precision].states
@@ -75,25 +74,20 @@ class Stack:
         self.lanes = [self._lane(rows) for rows in self.bounds]
         self._step = stepper(self.lanes, self.device)
 
-    @property
-    def size(self) -> int:
-        """R."""
-        return len(self.specs)
-
     def _init_params(self, starts: Mapping[str, Params]) -> Params:
         found = {}
         for spec in self.specs:  # of one stack_key: one kind of network
-            if spec.start in starts:
-                found[spec.seed, spec.start] = {
-                    name: p.to(self.dtype) for name, p in starts[spec.start].items()
-                }
-                continue
-            found[spec.seed, spec.start] = resmlp.init(
-                *self.shape,
-                generator(spec.seed, "init"),
-                self.dtype,
-                alpha=None if spec.activation == "gelu" else spec.alpha,
-                terminal_norm=spec.terminal_norm,
+            start = starts.get(spec.start)
+            found[spec.seed, spec.start] = (
+                {name: p.to(self.dtype) for name, p in start.items()}
+                if start
+                else resmlp.init(
+                    *self.shape,
+                    generator(spec.seed, "init"),
+                    self.dtype,
+                    alpha=None if spec.activation == "gelu" else spec.alpha,
+                    terminal_norm=spec.terminal_norm,
+                )
             )
         params = resmlp.stack([found[spec.seed, spec.start] for spec in self.specs])
         if resmlp.ALPHA in params:
@@ -108,10 +102,8 @@ class Stack:
 
     def begin_epoch(self) -> None:
         """Count losses and hits from nothing."""
-        loss, correct = torch.zeros(
-            2, len(self.specs), dtype=torch.float64, device=self.device
-        ).unbind()
-        self.tally = Tally(loss, correct)
+        sums = torch.zeros(2, self.size, dtype=torch.float64, device=self.device)
+        self.tally = Tally(sums[0], sums[1])
 
     def set_optimizer_steps(self, steps: int) -> None:
         """Continue AdamW's bias correction from `steps`."""
@@ -153,10 +145,8 @@ class Stack:
 
     def non_finite(self, row: int) -> str:
         """Which parameter of a run is not finite; empty if all are."""
-        for name, parameter in self.params.items():
-            if not parameter[row].isfinite().all():
-                return f"{name} is not finite"
-        return ""
+        bad = (name for name, p in self.params.items() if not p[row].isfinite().all())
+        return next((f"{name} is not finite" for name in bad), "")
 
     def measured_credits(
         self, run: Forward, labels: Tensor, error: Tensor, grad_out: Tensor, grads: list[Tensor]
