@@ -175,9 +175,8 @@ def _refuse_unencoded(uri: str) -> None:
     except (ArgumentError, ValueError):
         parts = [uri.partition("@")[2]]
     else:
-        parts = (
-            [url.path] if isinstance(url, SplitResult) else [url.host, url.host and url.database]
-        )
+        http = isinstance(url, SplitResult)
+        parts = [url.path] if http else [url.host, url.host and url.database]
     if any("@" in (part or "") for part in parts):
         raise CreditError(
             f"the user name or password of the store at {shown(uri)} holds a bare @ or /: "
@@ -186,21 +185,18 @@ def _refuse_unencoded(uri: str) -> None:
 
 
 def _experiment_id(client: MlflowClient, uri: str, name: str, root: str | None) -> str:
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        try:
+    run_id, given = os.environ.get("MLFLOW_RUN_ID"), os.environ.get("MLFLOW_EXPERIMENT_ID")
+    try:
+        if run_id:
             return client.get_run(run_id).info.experiment_id
-        except MlflowException as error:
-            raise CreditError(
-                f"run {run_id} of MLFLOW_RUN_ID is not in {shown(uri)}: "
-                "set an absolute MLFLOW_TRACKING_URI, or unset MLFLOW_RUN_ID"
-            ) from error
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        try:
+        if given:
             return _alive(client.get_experiment(given), given)
-        except MlflowException as error:
-            raise CreditError(
-                f"MLFLOW_EXPERIMENT_ID={given} is not in {shown(uri)}: unset it"
-            ) from error
+    except MlflowException as error:
+        named, remedy = f"MLFLOW_EXPERIMENT_ID={given}", "unset it"
+        if run_id:
+            named = f"run {run_id} of MLFLOW_RUN_ID"
+            remedy = "set an absolute MLFLOW_TRACKING_URI, or unset MLFLOW_RUN_ID"
+        raise CreditError(f"{named} is not in {shown(uri)}: {remedy}") from error
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
     found = client.get_experiment_by_name(name)
     if found is None:
