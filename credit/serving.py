@@ -46,11 +46,7 @@ def sample_of(data: Dataset) -> Sample:
 
 
 class Classifier:
-    """A network with the preprocessing that it was tested with, on the CPU.
-
-    Args:
-        path: a run's `weights.safetensors`.
-    """
+    """A run's network, of `weights.safetensors`, with the preprocessing of its test, on the CPU."""
 
     def __init__(self, path: Path) -> None:
         self.spec, mapped = checkpoint.network_of(path)

@@ -16,8 +16,7 @@ def check_names(
 ) -> None:
     """Raise a CreditError with a suggestion for the first of `given` that is not in `known`.
 
-    Args:
-        listed: where all of `known` are to be found, in place of the list itself.
+    `listed` says where all of `known` are to be found, in place of the list itself.
     """
     known = list(known)
     for name in given:

@@ -116,14 +116,9 @@ def normalise(images_uint8: Tensor, data: Dataset, dtype: torch.dtype) -> Tensor
 def held_out(
     data: Dataset, dtype: torch.dtype, n: int = 0, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Normalised test inputs (n, D) and their labels (n,).
+    """Normalised test inputs (n, D) and their labels (n,): the first n, or n drawn by `generator`.
 
-    Args:
-        data: the dataset.
-        dtype: of the inputs.
-        n: how many; 0, or more than there are, means all of them.
-        generator: None takes the first n in file order; a CPU generator draws n without
-            replacement instead.
+    0, or more than there are, means all of them.
     """
     if n < 0:
         raise CreditError(f"n={n} held-out samples is negative: pass 0 for all of them")

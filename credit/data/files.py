@@ -105,7 +105,6 @@ def ensure(name: str, root: Path) -> None:
     """Have the files of `name` under `root`, intact; download what is missing.
 
     Raises:
-        CreditError: a file that is there is corrupt or cannot be read.
         DataUnavailable: a file is missing and cannot be downloaded.
     """
     wanted = layout(name)

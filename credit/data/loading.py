@@ -72,8 +72,6 @@ def load(
         labels_seed: permute the labels of those, in this seed's way; the test set stays.
 
     Raises:
-        CreditError: unknown name, or one of `ELSEWHERE`; a data directory that is not one, a
-            corrupt file, or more training samples than there are.
         DataUnavailable: the files are missing and cannot be downloaded.
     """
     if name in ELSEWHERE:

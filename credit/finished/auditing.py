@@ -33,11 +33,7 @@ MEASURING = {
 
 
 def audit_run(run_id: str, trusted: Collection[str] = ()) -> str:
-    """Return the audit of a finished run as text.
-
-    Args:
-        trusted: rules from outside this package whose code may be imported.
-    """
+    """Return the audit of a finished run as text; code of `trusted` rules may be imported."""
     reader = connect()
     spec = finished_network(reader, run_id)
     rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")  # before any data

@@ -38,11 +38,8 @@ def remeasure(
 ) -> Iterator[str]:
     """Measure a parent's finished runs on the CPU and log what they lack: metrics, the model.
 
-    Yields one line per run. What kept runs from being measured is raised after all others.
-
-    Args:
-        names: measurements to take, of `chosen`; none is all.
-        trusted: rules from outside this package whose code may be imported.
+    Yields one line per run. What kept runs from being measured is raised after all others. `names`
+    are measurements, of `chosen`; code of `trusted` rules may be imported.
     """
     runs = reader.runs(parent=parent_id)
     if runs.empty:
@@ -83,8 +80,7 @@ def restored(
     """A finished run as it was after its last step, from its checkpoint.
 
     Raises:
-        CreditError: it has none, or one that is not whole, or its rule's code is another by now, or
-            is from outside this package and not in `trusted`.
+        CreditError: it has no whole one, or its rule's code is another by now, or not trusted.
     """
     rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")
     rules.get(spec.rule)

@@ -78,11 +78,7 @@ def trained_whole(run_id: str) -> RunSpec:
 
 
 def on_network_of(run_id: str, given: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """Return the options of frozen recovery with what the network of a finished run settles.
-
-    Args:
-        names: the options that are the network's own.
-    """
+    """Return the options of frozen recovery, with those of `names` as a run's network has them."""
     start = trained_whole(run_id)
     own = start.to_params()
     settles = {name: own[name] for name in names}

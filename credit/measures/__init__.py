@@ -42,21 +42,15 @@ def measure(
     only: Collection[str] = (),
     pause: Callable[[], None] = lambda: None,
 ) -> list[Report]:
-    """Measure every run of a stack.
+    """Measure every run of a stack: one Report each.
 
     Args:
         params: stacked parameters, (R, ...).
-        x: inputs shared by all runs, (n, D).
-        y: labels, (n,).
+        x, y: inputs (n, D) and labels (n,), shared by all runs.
         credit_of: the credit that each run's own rule assigns, from per-sample, unreduced errors.
-        options: step lengths and floors.
-        seeds: seed of each run; names its random directions.
-        exact_at_output: whether a run's rule is exact at h_L by construction.
+        seeds: of each run; they name its random directions.
         only: names of the measurements to take; none is all.
         pause: called between measurements; what it raises ends them.
-
-    Returns:
-        one Report per run, in order.
     """
     runs = params["embed.weight"].shape[0]
     if not len(seeds) == len(exact_at_output) == runs:

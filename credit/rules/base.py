@@ -144,12 +144,10 @@ class Rule:
     def gradients(
         self, state: State, trace: Trace, noise: State
     ) -> tuple[State, dict[str, Tensor]]:
-        """How a `learned` rule learns: the loss gradient of every state entry `estimator/...`.
+        """How a `learned` rule learns: the loss gradient of every entry `estimator/...`, by name.
 
-        Taken before `credit` of the same step; AdamW with `estimator_lr` does the rest. Pure.
-
-        Returns:
-            the gradients, by the entries' names, and scalars to log as `estimator/...`.
+        And scalars to log as `estimator/...`. Taken before `credit` of the same step; AdamW with
+        `estimator_lr` does the rest. Pure.
         """
         raise NotImplementedError
 

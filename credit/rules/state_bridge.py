@@ -51,7 +51,7 @@ class StateBridge(LearnedRule):
         h, t, s = self.every(params, trace)
 
         def loss(h: Tensor) -> Tensor:
-            end = self.unit(trace.hiddens[-1]) * estimator.apply(params, h, t, s)
+            end = self.unit(trace.hiddens[-1]) * self.predicted(params, h, t, s)
             return trace.output_losses(end.flatten(0, 1), trace.labels.repeat(len(h))).sum()
 
         return list(torch.func.grad(loss)(h).unbind(0))
@@ -59,6 +59,10 @@ class StateBridge(LearnedRule):
     def unit(self, last: Tensor) -> Tensor | float:
         """What the estimator's output is measured in, from h_L (N, d)."""
         return rms(last).clamp(min=NOTHING) if self.estimator_relative else 1.0
+
+    def predicted(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """G(h, t, s) in its unit, as `estimator.apply`."""
+        return estimator.apply(params, h, t, s)
 
 
 RULE = StateBridge()

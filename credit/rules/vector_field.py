@@ -64,12 +64,12 @@ class VectorField(LearnedRule):
             slopes = self.slopes(trace, rows, noise["directions"])
             if self.shuffle:
                 slopes = slopes[:, noise["shuffle"]]
-        found = estimator.apply(params, rows.h, rows.t, s[rows.samples])
+        found = self.field(params, rows.h, rows.t, s[rows.samples])
         unit, wanted = self.unit(trace), self.scale(trace.hiddens[-1]) * trace.grad_out
         along = relative_error((noise["directions"] * found).sum(-1), slopes.detach() / unit)
         last = trace.hiddens[-1]
         end = estimator.time_features(trace.depth, last)[-1:]
-        terminal = relative_error(estimator.apply(params, last, end, s), wanted / unit)
+        terminal = relative_error(self.field(params, last, end, s), wanted / unit)
         loss = along + self.terminal_weight * terminal
         return loss, {"loss": loss, "directional": along, "terminal": terminal}
 
@@ -106,8 +106,12 @@ class VectorField(LearnedRule):
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
         params = part_of(state, "estimator")
         h, t, s = self.every(params, trace)
-        found = estimator.apply(params, h, t, s) * self.unit(trace) / self.scale(h)
+        found = self.field(params, h, t, s) * self.unit(trace) / self.scale(h)
         return list(found.unbind(0))
+
+    def field(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """A(h, t, s) in its unit, as `estimator.apply`."""
+        return estimator.apply(params, h, t, s)
 
     def costs(self, shape: Shape) -> Costs:
         """Count as every learned rule does, and the states that travel forward.

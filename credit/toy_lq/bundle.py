@@ -28,8 +28,7 @@ PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
 class Bundle:
     """Runs with equal configured rules: a `Trainable` without a network.
 
-    Args:
-        specs: the runs; each seed has a system, trajectories and an estimator of its own.
+    Each seed has a system, trajectories and an estimator of its own.
     """
 
     def __init__(self, specs: Sequence[RunSpec]) -> None:
@@ -51,15 +50,12 @@ class Bundle:
         self.group = Group(specs, slice(0, len(specs)), self.shape, self.device, self.dtype)
 
     def group_of(self, row: int) -> tuple[Group, int]:
-        """The group of run `row`, and its place there."""
         return self.group, row
 
     def rule_state(self, row: int) -> State:
-        """Views of what the rule of run `row` carries."""
         return {name: value[row] for name, value in self.group.state.items()}
 
     def set_optimizer_steps(self, steps: int) -> None:
-        """Continue after `steps` steps."""
         self.optimizer_steps = steps
         self.group.set_optimizer_steps(steps)
 
@@ -134,17 +130,14 @@ def train(
         records = []
         for row in sorted(alive):
             metrics = {f"estimator/{name}": value for name, value in learned[row].items()}
-            failure = ""
+            failure, report = "", reports[row] if reports else Report()
             if not all(map(math.isfinite, metrics.values())):
                 alive.discard(row)
                 where = bundle.non_finite(row) or "all parameters are finite"
                 failure = f"non-finite estimator loss in epoch {epoch + 1}: {where}"
-            metrics["time/epoch_seconds"] = seconds
-            layers = []
-            if reports and not failure:
-                metrics |= reports[row].metrics
-                layers = reports[row].layers
-            records.append(EpochRecord(row, epoch + 1, metrics, layers, failure))
+                report = Report()
+            metrics |= {"time/epoch_seconds": seconds, **report.metrics}
+            records.append(EpochRecord(row, epoch + 1, metrics, report.layers, failure))
         yield records
         if not alive:
             return

@@ -91,11 +91,7 @@ def draw_batch(
 
 
 def trace(system: System, draws: Draws, exact: bool = False) -> LQTrace:
-    """Roll a batch out. All arguments may have a leading run dimension, as has then the result.
-
-    Args:
-        exact: show the exact costates.
-    """
+    """Roll a batch out, perhaps with a leading run dimension; `exact` shows the exact costates."""
     hiddens = [draws.starts]
     for noise in draws.process.unbind(-3):
         hiddens.append(hiddens[-1] @ system.dynamics.mT + noise)

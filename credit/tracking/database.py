@@ -64,11 +64,7 @@ def _held(path: str) -> AcquireReturnProxy:
 
 
 def make(path: Path, fill: Callable[[str], object]) -> None:
-    """Make the database's tables if it has none, in another file first: all of them or none.
-
-    Args:
-        fill: makes the tables of the database at a URI.
-    """
+    """Make the database's tables by `fill`, if it has none: all or none, in another file first."""
     if path.exists() and path.stat().st_size:
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

@@ -29,7 +29,6 @@ class Export:
         return [r["run_id"] for r in sorted(own, key=lambda r: r["start"] or 0, reverse=True)]
 
     def children(self, parent: str) -> list[str]:
-        """Return the ids of the runs that a parent uses."""
         named = json.loads(self.artifact(parent, CHILDREN_FILE).read_text())["runs"]
         nested = [r["run_id"] for r in self._records.values() if r["parent_id"] == parent]
         return [i for i in dict.fromkeys([*map(str, named), *nested]) if i in self._records]
@@ -40,7 +39,6 @@ class Export:
         return table(sorted(found, key=lambda row: (row.start or 0, row.run_id)))
 
     def history(self, run_ids: Iterable[str], keys: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return every logged value: run_id, key, step, value, timestamp, in that order."""
         own = self._metrics.loc[self._metrics["run_id"].isin(list(run_ids))]
         own = own if keys is None else own.loc[own["key"].isin(list(keys))]
         return own.sort_values(["run_id", "key", "step", "timestamp"], ignore_index=True)
@@ -52,7 +50,6 @@ class Export:
         return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:
-        """Return the path of an artifact of a run."""
         found = self.folder / foreign.ARTIFACTS / run_id / path
         if not found.exists():
             raise CreditError(f"run {run_id} has no artifact {path!r} in {self.folder}")

@@ -74,8 +74,7 @@ def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:
 def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]]) -> None:
     """Say on the experiment's page what it is, what came out and how it is read.
 
-    Args:
-        answers: as of `answered`; as many as there is room for, with how many more there are.
+    There stand as many of the `answered` as there is room for, and how many more there are.
     """
     overview = view_link(store, OVERVIEW)
     room = _LONGEST - len(_EXPERIMENT.format(overview=overview, rows=_HEAD))

@@ -67,12 +67,9 @@ class Reader:
     def runs(
         self, kind: str | None = None, parent: str | None = None, filter: str = ""
     ) -> pd.DataFrame:
-        """One row per child run.
+        """One row per child run: those that a parent uses, or any of a kind ("ladder"), or all.
 
-        Args:
-            kind: only runs that a parent of this kind uses ("ladder").
-            parent: only runs that this parent uses.
-            filter: further clauses in MLflow's filter language, such as "params.rule = 'dfa'".
+        `filter` has further clauses in MLflow's language, such as "params.rule = 'dfa'".
 
         Returns:
             Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, started and
@@ -88,9 +85,8 @@ class Reader:
     def parents(self, kind: str | None = None) -> pd.DataFrame:
         """One row per parent run, newest first.
 
-        Returns:
-            Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
-            dictionary of strings: the options as the runs have them.
+        Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
+        dictionary of strings: the options as the runs have them.
         """
         kept = self._parents(kind)
         return pd.DataFrame(
@@ -129,11 +125,7 @@ class Reader:
             ) from error
 
     def history(self, run_ids: Iterable[str], keys: Sequence[str] | None = None) -> pd.DataFrame:
-        """Every logged value of some runs: run_id, key, step, value, timestamp (ms), in that order.
-
-        Args:
-            keys: only these metrics, by exact name; None for all.
-        """
+        """Every logged value, of `keys` or all: run_id, key, step, value, timestamp (ms)."""
         return history(self.uri, self.client, run_ids, keys)
 
     def layers(self, run_id: str) -> pd.DataFrame:

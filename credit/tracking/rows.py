@@ -52,11 +52,9 @@ def select(
     ids: Collection[str] | None = None,
     filter: str = "",
 ) -> list[Row]:
-    """The live runs of some experiments that carry `tags`, newest first.
+    """The live runs of some experiments that carry `tags`, of `ids` or all, newest first.
 
-    Args:
-        ids: only these; None for all.
-        filter: further clauses in MLflow's language, which only the client can answer.
+    `filter` has further clauses in MLflow's language, which only the client can answer.
     """
     allowed = {key: [value] if isinstance(value, str) else [*value] for key, value in tags.items()}
     parts = [None] if ids is None else list(chunks(sorted(ids)))

@@ -111,11 +111,8 @@ def save_runs_view(
 ) -> None:
     """Save the view of a parent's child runs: useful columns, charts in sections by question.
 
-    Args:
-        fields: parameters that tell the runs apart.
-        across: the one that accuracy is drawn against, empty if none.
-        depth: the last hidden state's number, whose norms are shown.
-        metrics: those that the runs have.
+    `fields` are parameters that tell the runs apart, `across` is one that accuracy is drawn against
+    or empty, `depth` the last hidden state's number, whose norms are shown.
     """
     ((member, yes),) = member_tag(parent_id).items()
     first = "accuracy/test" if "accuracy/test" in metrics else "alignment/deep"
@@ -129,11 +126,7 @@ def save_runs_view(
 
 
 def save_overview(store: Store, accuracies: Sequence[str]) -> None:
-    """Save the view of all parents that have an answer, newest first.
-
-    Args:
-        accuracies: metrics of the parents, by rule; the first few are shown.
-    """
+    """Save the view of all parents that have an answer, newest first, with some `accuracies`."""
     columns = [_column("metrics", name) for name in accuracies[:_MOST]]
     columns += [_column("tags", ANSWER)]
     columns += [_column("metrics", f"checks/{end}") for end in ("passed", "failed", "undefined")]

@@ -180,10 +180,8 @@ def find(
 ) -> tuple[dict[str, tuple[Header, int]], list[CreditError]]:
     """The newest whole checkpoint of every run in `folder`, as (header, row), by spec hash.
 
-    And why files there are none, for each that is not readable or is damaged.
-
-    Args:
-        wanted: spec hashes of the runs that are looked for; None is all.
+    And why files there are none, for each that is not readable or is damaged. `wanted` are the spec
+    hashes that are looked for; None is all.
     """
     headers, bad = [], []
     for path in sorted(folder.glob("*.safetensors")):

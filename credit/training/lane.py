@@ -39,9 +39,7 @@ class Lane:
 
     Args:
         specs: the runs, each rule's beside each other, rules that read exact gradients first.
-        shape: the network's dimensions.
-        params: their rows of the stack's parameters, (R, ...).
-        moments: AdamW's first and second moments of the same parameters.
+        params, moments: their rows of the stack's tensors, (R, ...).
         seeds: the stack's seeds, in the order of its batches.
     """
 
@@ -117,7 +115,6 @@ class Lane:
         return optimizer
 
     def set_optimizer_steps(self, steps: int) -> None:
-        """Continue AdamW's bias correction from `steps`."""
         set_steps(self.optimizer, steps)
         for group in self.groups:
             group.set_optimizer_steps(steps)
@@ -142,16 +139,13 @@ class Lane:
         self.phase = tuple((group.warm, group.learns) for group in self.groups)
 
     def noise(self, samples: int, step: int) -> list[State]:
-        """`Group.noise` of every group."""
         return [group.noise(samples, step) for group in self.groups]
 
     def count_updates(self) -> None:
-        """Say that a step is done."""
         for group in self.groups:
             group.count_update()
 
     def take_metrics(self) -> list[dict[str, float]]:
-        """`Group.take_metrics` of every run."""
         return [metrics for group in self.groups for metrics in group.take_metrics()]
 
     # ---------------------------------------------------------------- credit
@@ -169,8 +163,7 @@ class Lane:
 
         Args:
             labels: (R, N).
-            error: loss gradient at the logits, (R, N, C).
-            grad_out: the same at h_L, (R, N, d).
+            error, grad_out: loss gradient at the logits, (R, N, C), and at h_L, (R, N, d).
             hidden_grads: the same at h_0 .. h_L, for at least the runs of `self.exact`.
             params: as the step multiplies with them; None is the parameters as they are.
         """
@@ -243,9 +236,7 @@ class Lane:
         """One batch through every run: forward, learning rules, credit, gradients, clipping, AdamW.
 
         Args:
-            x: (N, D) shared by all runs, or (S, N, D), one per seed of the stack.
-            y: (N,) or (S, N).
-            noise: of `noise`.
+            x, y: (N, D) and (N,), shared by all runs, or (S, N, D) and (S, N), by seed.
 
         Returns:
             Per run, from the logits before the update: sum of sample losses (R,), correct (R,).

@@ -43,12 +43,9 @@ def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
 
 class Stack:
-    """Parameters, optimizer and rule states of R runs.
+    """Parameters, optimizer and rule states of R runs of one `stack_key`, as `arrange` has them.
 
-    Args:
-        specs: runs with equal `stack_key`, in the order of `arrange`.
-        shape: the network's dimensions.
-        starts: parameters of one run each, by the spec hash that `RunSpec.start` names.
+    `starts` has parameters of one run each, by the spec hash that `RunSpec.start` names.
     """
 
     def __init__(
@@ -106,13 +103,11 @@ class Stack:
         self.tally = Tally(sums[0], sums[1])
 
     def set_optimizer_steps(self, steps: int) -> None:
-        """Continue AdamW's bias correction from `steps`."""
         self.optimizer_steps = steps
         for lane in self.lanes:
             lane.set_optimizer_steps(steps)
 
     def set_lr(self, lr: float) -> None:
-        """Learning rate of the coming steps."""
         for lane in self.lanes:
             lane.set_lr(lr)
 
@@ -122,7 +117,6 @@ class Stack:
             lane.set_phase(epoch, epochs, self.optimizer_steps)
 
     def take_metrics(self) -> list[dict[str, float]]:
-        """`Lane.take_metrics` of all runs."""
         return [metrics for lane in self.lanes for metrics in lane.take_metrics()]
 
     def rule_state(self, row: int) -> State:

@@ -42,8 +42,7 @@ def check_credits(
 ) -> None:
     """Let each rule assign credit in a network as its runs begin, and take a step with it.
 
-    Args:
-        finite: inf and nan are an error, too, and not for training to find out.
+    If `finite`, inf and nan are an error, too, and not for training to find out.
     """
     for spec in _to_try(specs):
         if (shape := shape_of(spec)).d_in:  # else it is no network
