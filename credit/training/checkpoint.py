@@ -192,12 +192,9 @@ def find(
                 bad.append(error)
     found: dict[str, tuple[Header, int]] = {}
     for header in sorted(headers, key=lambda header: header.done, reverse=True):
-        hashes = [spec.spec_hash for spec in header.specs]
-        fresh = {
-            key: (header, row)
-            for row, key in enumerate(hashes)
-            if key not in found and (wanted is None or key in wanted)
-        }
+        keys = ((spec.spec_hash, row) for row, spec in enumerate(header.specs))
+        sought = ((key, row) for key, row in keys if wanted is None or key in wanted)
+        fresh = {key: (header, row) for key, row in sought if key not in found}
         try:
             if fresh:
                 verify(header.path)
