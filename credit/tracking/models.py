@@ -49,7 +49,9 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
     run = client.get_run(run_id)
     try:
         model = _found(store, run)
-    except _NoModels:
+    except MlflowException as error:
+        if error.error_code != NO_MODELS:
+            raise
         _log.warning("run %s gets no model: its tracking server is older than MLflow 3", run_id)
         return
     if model is None:
@@ -80,24 +82,17 @@ def has_network(store: Store, run_id: str) -> bool:
     """Whether the run has its model, and all of it; also where its server can hold none."""
     try:
         model = _found(store, store.client.get_run(run_id))
-    except _NoModels:
+    except MlflowException as error:
+        if error.error_code != NO_MODELS:
+            raise
         return True
     return model is not None and model.status == LoggedModelStatus.READY
-
-
-class _NoModels(Exception):
-    """The tracking server is older than MLflow 3."""
 
 
 def _found(store: Store, run: Run) -> LoggedModel | None:
     """The model of a run, whether or not it is whole."""
     of_run = f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'"
-    try:
-        found = store.client.search_logged_models([run.info.experiment_id], of_run, max_results=1)
-    except MlflowException as error:
-        if error.error_code == NO_MODELS:
-            raise _NoModels from error
-        raise
+    found = store.client.search_logged_models([run.info.experiment_id], of_run, max_results=1)
     return found[0] if found else None
 
 
