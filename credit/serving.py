@@ -46,14 +46,7 @@ def sample_of(data: Dataset) -> Sample:
 
 
 class Classifier:
-    """A network with the preprocessing that it was tested with, on the CPU.
-
-    Args:
-        path: a run's `weights.safetensors`.
-
-    Raises:
-        CreditError: the file is something else, or its network takes no images.
-    """
+    """A run's network, of `weights.safetensors`, with the preprocessing of its test, on the CPU."""
 
     def __init__(self, path: Path) -> None:
         self.spec, mapped = checkpoint.network_of(path)
@@ -75,18 +68,11 @@ class Classifier:
             ) from error
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Classify raw images.
-
-        Args:
-            images: uint8 (N, C, H, W), as the dataset has them; a dataset of vectors has them as
-                (N, 1, 1, D).
+        """Classify raw images, uint8 (N, C, H, W), as the dataset has them; vectors (N, 1, 1, D).
 
         Returns:
-            `class`: int64 (N,), where the logits are largest; `probabilities`: float32
+            `class`, int64 (N,), where the logits are largest; `probabilities`, float32
             (N, classes), their softmax.
-
-        Raises:
-            CreditError: the images have another type or size.
         """
         images = np.ascontiguousarray(images)
         if images.dtype != np.uint8 or images.shape[1:2] != (self._channels,) or images.ndim != 4:

@@ -5,48 +5,36 @@ Unknown keys and impossible values are errors before any compute is spent.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from credit.errors import CreditError
+from credit.values import LARGEST as LARGEST
+from credit.values import check_names, format_value, parse_value
+from credit.values import same_value as same_value
 
 SCHEMA = "1"
 """Version of the tracking contract (parameters, metric names, checkpoints); tag `credit.schema`."""
-
-
-LARGEST = 2**63 - 1
-"""No whole number is larger: tables, and generators of random numbers, hold 64 bits."""
 
 
 def _knob(
     default: Any,
     help: str,
     at_least: float | None = None,
-    one_of: tuple = (),
     at_most: float | None = None,
+    one_of: tuple = (),
     short: str | None = None,
 ) -> Any:
     """Declare a field of RunSpec.
 
-    Args:
-        short: of a knob of rules that learn, what a run's name shows before its value.
+    `short` is what a run's name shows before the value: of knobs of rules that learn.
     """
-    return field(
-        default=default,
-        metadata={
-            "help": help,
-            "at_least": at_least,
-            "at_most": at_most,
-            "one_of": tuple(one_of),
-            "short": short,
-        },
-    )
+    allowed = {"at_least": at_least, "at_most": at_most, "one_of": one_of}
+    return field(default=default, metadata={"help": help, "short": short, **allowed})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +54,11 @@ class RunSpec:
     k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
     seed: int = _knob(42, "names every random stream of the run", at_least=0)
     width: int = _knob(256, "units per hidden state, d", at_least=1)
-    depth: int = _knob(4, "residual blocks, L", at_least=1, at_most=1000)
+    depth: int = _knob(4, "residual blocks, L", 1, 1000)
     activation: str = _knob(
         "gelu", "of the blocks; phi is (1-alpha) z + alpha tanh(z)", one_of=("gelu", "phi")
     )
-    alpha: float = _knob(1.0, "share of tanh in activation=phi", at_least=0, at_most=1)
+    alpha: float = _knob(1.0, "share of tanh in activation=phi", 0, 1)
     terminal_norm: bool = _knob(True, "LayerNorm between h_L and the output layer")
     epochs: int = _knob(100, "passes over the training set", at_least=1)
     batch_size: int = _knob(128, "samples per step; the last short batch is kept", at_least=1)
@@ -91,74 +79,34 @@ class RunSpec:
         short="",
     )
     warmup_ratio: float = _knob(
-        0.05,
-        "share of epochs, in whole ones, that train on dfa's credit first",
-        at_least=0,
-        at_most=1,
-        short="warm",
+        0.05, "share of epochs, in whole ones, that train on dfa's credit first", 0, 1, short="warm"
     )
     tgw: float = _knob(1.0, "weight of terminal gradient matching", at_least=0, short="tgw")
     tau: float = _knob(0.1, "temperature of the bridge's soft minimum", at_least=1e-6, short="τ")
     sigma: float = _knob(0.1, "noise of the bridge's draws", at_least=0, short="σ")
-    sigma_relative: bool = _knob(
-        False, "sigma relative to the rms of the state it is added to", short="σrel"
-    )
+    sigma_relative: bool = _knob(False, "sigma relative to the rms of the state", short="σrel")
     draws: int = _knob(8, "noisy successors per sample of the bridge", at_least=1, short="draws")
-    ema: float = _knob(
-        0.995,
-        "decay of the averaged copy that makes bridge targets",
-        at_least=0,
-        at_most=1,
-        short="ema",
-    )
-    field_directions: int = _knob(
-        4, "M, directions per sample of the vector field", at_least=1, short="M"
-    )
+    ema: float = _knob(0.995, "decay of the copy that makes bridge targets", 0, 1, short="ema")
+    field_directions: int = _knob(4, "M, the field's directions per sample", 1, short="M")
     field_eps: float = _knob(0.01, "step along each of them", at_least=1e-6, short="step")
     one_sided: bool = _knob(False, "forward instead of central differences", short="one-sided")
-    terminal_weight: float = _knob(
-        1.0, "weight of the vector field's terminal term", at_least=0, short="terminal"
-    )
-    shuffle: bool = _knob(
-        False, "control: permute the vector field's targets in the batch", short="shuffle"
-    )
-    estimator_width: int = _knob(
-        256, "units of the estimator's hidden layers", at_least=1, short="width"
-    )
-    estimator_depth: int = _knob(
-        3,
-        "layers of the estimator, the output among them",
-        at_least=2,
-        at_most=1000,
-        short="layers",
-    )
-    estimator_lr: float = _knob(
-        1e-3, "AdamW learning rate of the estimator", at_least=0, short="elr"
-    )
-    estimator_every: int = _knob(
-        1, "steps between two updates of the estimator", at_least=1, short="every"
-    )
-    estimator_layers: int = _knob(
-        1,
-        "layers at which a step shows each sample to the estimator; 0 is all",
-        at_least=0,
-        short="shown",
-    )
+    terminal_weight: float = _knob(1.0, "weight of the field's terminal term", 0, short="terminal")
+    shuffle: bool = _knob(False, "control: permute the field's targets", short="shuffle")
+    estimator_width: int = _knob(256, "units of the estimator's layers", 1, short="width")
+    estimator_depth: int = _knob(3, "layers, the output among them", 2, 1000, short="layers")
+    estimator_lr: float = _knob(1e-3, "AdamW learning rate of the estimator", 0, short="elr")
+    estimator_every: int = _knob(1, "steps between its updates", at_least=1, short="every")
+    estimator_layers: int = _knob(1, "layers a step shows it per sample; 0: all", 0, short="shown")
     estimator_relative: bool = _knob(
         False,
         "outputs of the estimator in units of the batch (rms of h_L, or of the gradient there), "
         "and field_eps relative to the norm of h_l",
         short="rel",
     )
-    start: str = _knob(
-        "none", "spec hash of a finished run whose network this one starts from; none draws it"
-    )
+    start: str = _knob("none", "spec hash of a finished run to start from; none draws the network")
     embed_trains: bool = _knob(True, "the embedding trains; false keeps it as it starts")
     head_trains: bool = _knob(True, "the output layer and its LayerNorm train")
-    random_labels: bool = _knob(
-        False,
-        "control: training labels permuted by seed, so that there is nothing to learn but them",
-    )
+    random_labels: bool = _knob(False, "control: training labels permuted, as the seed says")
     augment: bool = _knob(True, "random crop and flip of training images")
     train_samples: int = _knob(0, "use the first n training samples; 0 uses all", at_least=0)
     measure_every: int = _knob(10, "epochs between diagnostics; always at the last", at_least=1)
@@ -262,45 +210,14 @@ LEARNED_FIELDS = frozenset(
 """Knobs of rules that learn their credit. A rule reads those that it declares; the others stay at
 their default, so that no run claims a setting that changed nothing."""
 
-MEMBER_FIELDS = LEARNED_FIELDS | {
-    "rule",
-    "k",
-    "seed",
-    "penalty",
-    "credit_eps",
-    "credit_reduction",
-    "alpha",
-    "start",
-    "rule_code",
-    "rule_option",
-}
+MEMBER_FIELDS = LEARNED_FIELDS.union(
+    ("rule", "rule_code", "rule_option", "k", "seed", "penalty"),
+    ("credit_eps", "credit_reduction", "alpha", "start"),
+)
 """Fields in which the runs of one stack may differ; in all others they must agree."""
 
 SETTLED_FIELDS = frozenset({"rule_code"})
 """Fields that no option sets: `sweep.resolve` does."""
-
-
-def check_names(
-    given: Iterable[str], known: Iterable[str], what: str, listed: str | None = None
-) -> None:
-    """Raise a CreditError with a suggestion for the first of `given` that is not in `known`.
-
-    Args:
-        listed: where all of `known` are to be found, in place of the list itself.
-    """
-    known = list(known)
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean {close[0]!r}? " if close else ""
-            choices = listed or f"choose from {', '.join(known)}"
-            if guess and len(known) > _FEW:
-                raise CreditError(f"unknown {what} {name!r}: {guess.strip()}")
-            raise CreditError(f"unknown {what} {name!r}: {guess}{choices}")
-
-
-_FEW = 10
-"""Names that fit beside a guess at what was meant."""
 
 
 def warmup_epochs(ratio: float, epochs: int) -> int:
@@ -308,70 +225,8 @@ def warmup_epochs(ratio: float, epochs: int) -> int:
     return round(ratio * epochs)
 
 
-def format_value(value: Any) -> str:
-    """The one string form of a field: `true` or `false`, the shortest exact form of a float."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def parse_value(name: str, kind: type, value: Any) -> Any:
-    """`value`, perhaps a string, as the Python type `kind`.
-
-    Raises:
-        CreditError: it is not one; the message names the parameter.
-    """
-    what, remedy = _KINDS[kind]
-    wrong = CreditError(f"{name}={value!r} is not {what}: {remedy}")
-    if kind is bool:
-        if str(value).lower() not in ("true", "false"):
-            raise wrong
-        return str(value).lower() == "true"
-    if kind is str:
-        if not isinstance(value, str) or not value:
-            raise wrong
-        return value
-    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
-        raise wrong
-    try:
-        parsed = kind(value)
-    except (TypeError, ValueError, OverflowError):
-        raise wrong from None
-    if kind is int and abs(parsed) > LARGEST:
-        raise CreditError(f"{name}={str(value)[:40]} is too large: pass at most {LARGEST}")
-    if kind is float and not math.isfinite(parsed):
-        raise CreditError(f"{name}={str(value).strip()} is not finite: pass a finite number")
-    return parsed + 0  # -0.0 becomes 0.0: one value, one hash
-
-
-_KINDS = {
-    int: ("a whole number", "pass one, such as 4"),
-    float: ("a number", "pass one, such as 0.01"),
-    bool: ("true or false", "pass one of these"),
-    str: ("a name", "pass one, or leave it out"),
-}
-
-
-def same_value(one: str, other: str) -> bool:
-    """Return whether two strings mean the same: `1e-3` and `0.001`, or `True,1` and `true,1`."""
-    ones, others = one.split(","), other.split(",")
-    return len(ones) == len(others) and all(map(_same, ones, others))
-
-
-def _same(one: str, other: str) -> bool:
-    one, other = one.strip(), other.strip()
-    if one.lower() == other.lower():
-        return True
-    try:
-        return float(one) == float(other)
-    except ValueError:
-        return False
-
-
 def check_field(name: str, value: Any, called: str) -> Any:
-    """A value for the field `name` as its own type, which the user gave as the option `called`.
-
-    Raises:
-        CreditError: it has the wrong type or range; the message names the option.
-    """
+    """A value for the field `name` as its own type, which the user gave as the option `called`."""
     return _checked(RunSpec.__dataclass_fields__[name], value, called)
 
 

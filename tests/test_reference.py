@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit.networks import resmlp
+from credit.networks import arithmetic, resmlp
 from tests import reference
 from tests.reference import LOCAL_RULES, Recipe, ResMLP
 
@@ -418,7 +418,7 @@ def test_a_block_of_a_linear_network_is_linear_in_its_standardised_state():
     constant = resmlp.block_forward(free, 0, h[:1]).out
     first, second = (resmlp.block_forward(params, 0, row[None]).out for row in h)
     at_between = resmlp.block_forward(params, 0, between).out - constant
-    spread = (between.square().mean() - between.mean().square() + resmlp.LN_EPS).sqrt()
+    spread = (between.square().mean() - between.mean().square() + arithmetic.LN_EPS).sqrt()
     close(at_between * spread, 0.3 * (first - constant) + 0.7 * (second - constant))
 
 

@@ -43,17 +43,11 @@ def train_batches(
     augment: bool,
     dtype: torch.dtype,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of training batches. The last short batch is kept.
+    """One epoch: x of `dtype`, (N, D) or, of several seeds, (S, N, D), with y int64, as deep.
 
-    A seed's batches depend on nothing but the dataset, the seed, the epoch and the arguments: not
-    on the seeds beside it. Every yielded tensor is new memory, so it may be kept. Nothing waits for
-    the device: draws are made on the CPU and moved once per epoch.
-
-    Yields:
-        x of `dtype` and y int64: (N, D) and (N,) with one seed, (S, N, D) and (S, N) with several.
-
-    Raises:
-        CreditError: no seed, or a batch size below 1.
+    The last short batch is kept. A seed's batches do not depend on the seeds beside it. Every
+    yielded tensor is new memory. Nothing waits for the device: draws are made on the CPU and moved
+    once per epoch.
     """
     if not seeds:
         raise CreditError("seeds is empty: pass at least one seed")
@@ -74,12 +68,9 @@ def _batches(
     images, places = data.train_images, orders
     if augment:
         images = data.crops
-        places = torch.stack(
-            [
-                _positions(data, augmentation(data, seed, epoch))[indices]
-                for seed, indices in zip(seeds, orders, strict=True)
-            ]
-        )
+        draws = (augmentation(data, seed, epoch) for seed in seeds)
+        crops = torch.stack([_positions(data, drawn) for drawn in draws])
+        places = crops.gather(1, orders)
     # batch after batch, and seed after seed within a batch: each step is then one slice
     per_step = zip(places.split(batch_size, 1), orders.split(batch_size, 1), strict=True)
     flat = torch.cat([torch.stack([p.flatten(), o.flatten()]) for p, o in per_step], dim=1)
@@ -125,17 +116,9 @@ def normalise(images_uint8: Tensor, data: Dataset, dtype: torch.dtype) -> Tensor
 def held_out(
     data: Dataset, dtype: torch.dtype, n: int = 0, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Normalised test inputs (n, D) and their labels (n,).
+    """Normalised test inputs (n, D) and their labels (n,): the first n, or n drawn by `generator`.
 
-    Args:
-        data: the dataset.
-        dtype: of the inputs.
-        n: how many; 0, or more than there are, means all of them.
-        generator: None takes the first n in file order; a CPU generator draws n without
-            replacement instead.
-
-    Raises:
-        CreditError: n is negative.
+    0, or more than there are, means all of them.
     """
     if n < 0:
         raise CreditError(f"n={n} held-out samples is negative: pass 0 for all of them")

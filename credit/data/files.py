@@ -80,13 +80,10 @@ def _idx_intact(path: Path, md5: str) -> bool:
 
     count = 60_000 if path.name.startswith("train") else 10_000
     images = "images" in path.name
-    header = (
-        struct.pack(">4I", 0x803, count, 28, 28) if images else struct.pack(">2I", 0x801, count)
-    )
+    magic, sizes = (0x803, [28, 28]) if images else (0x801, [])
+    header = struct.pack(f">{2 + len(sizes)}I", magic, count, *sizes)
     content = path.read_bytes()
-    if not content.startswith(header) or len(content) != len(header) + count * (
-        784 if images else 1
-    ):
+    if not content.startswith(header) or len(content) != len(header) + count * 28 ** len(sizes):
         return False
     if not images and max(content[len(header) :]) > 9:
         return False
@@ -108,7 +105,6 @@ def ensure(name: str, root: Path) -> None:
     """Have the files of `name` under `root`, intact; download what is missing.
 
     Raises:
-        CreditError: a file that is there is corrupt or cannot be read.
         DataUnavailable: a file is missing and cannot be downloaded.
     """
     wanted = layout(name)

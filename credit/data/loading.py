@@ -34,7 +34,7 @@ DIGITS_TRAIN = 1437
 
 
 class Facts(NamedTuple):
-    """What preprocessing needs to know of a dataset; see `Dataset`."""
+    """Fields of a `Dataset` that preprocessing needs."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -67,15 +67,11 @@ def load(
     """Load a dataset onto `device`, downloading it if it is missing.
 
     Args:
-        name: one of `NAMES`.
-        device: where the tensors live.
-        root: the data directory. Default: see `data_root`.
+        root: the data directory; by default that of `data_root`.
         train_samples: keep the first n training samples; 0 keeps all.
         labels_seed: permute the labels of those, in this seed's way; the test set stays.
 
     Raises:
-        CreditError: unknown name, or one of `ELSEWHERE`; a data directory that is not one, a
-            corrupt file, or more training samples than there are.
         DataUnavailable: the files are missing and cannot be downloaded.
     """
     if name in ELSEWHERE:
@@ -100,18 +96,9 @@ def load(
         order = torch.randperm(count, generator=generator(labels_seed, "labels"))
         tensors[1] = tensors[1][order]
         source += ", training labels permuted"
-    facts = FACTS[name]
-    return Dataset(
-        name,
-        *(tensor.to(device) for tensor in tensors),
-        classes=10,
-        mean=facts.mean,
-        std=facts.std,
-        pad=facts.pad,
-        flip=facts.flip,
-        digest=_digest(tensors),
-        source=source,
-    )
+    held = [tensor.to(device) for tensor in tensors]
+    digest = _digest(tensors)
+    return Dataset(name, *held, classes=10, **FACTS[name]._asdict(), digest=digest, source=source)
 
 
 class Fallback(NamedTuple):
@@ -126,9 +113,6 @@ def fallback(name: str, root: Path | None = None) -> Fallback:
     """`name` if it is on disk or can be downloaded now (it then is), else `digits`.
 
     Telling the user is the caller's job.
-
-    Raises:
-        CreditError: as `load`, except for data that cannot be had.
     """
     check_names([name], NAMES, "dataset")
     if name in _DOWNLOADED:
@@ -144,14 +128,10 @@ def data_root(root: Path | None = None) -> Path:
 
     That is, beside the MLproject file or in the current directory. Else the user's cache: a
     checkout may be one that `mlflow run <git URL>` throws away.
-
-    Raises:
-        CreditError: CREDIT_DATA is set and is not an existing directory.
     """
     if root is not None:
         return Path(root)
-    configured = os.environ.get("CREDIT_DATA")
-    if configured:
+    if configured := os.environ.get("CREDIT_DATA"):
         path = Path(configured).expanduser()
         if not path.is_dir():
             raise CreditError(

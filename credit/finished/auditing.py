@@ -6,7 +6,6 @@ of its rule. Nothing is trained or logged.
 
 from collections.abc import Collection, Mapping
 
-import numpy as np
 import pandas as pd
 
 from credit import rules
@@ -34,15 +33,7 @@ MEASURING = {
 
 
 def audit_run(run_id: str, trusted: Collection[str] = ()) -> str:
-    """Return the audit of a finished run as text.
-
-    Args:
-        trusted: rules from outside this package whose code may be imported.
-
-    Raises:
-        CreditError: there is no such run or nothing to measure of it, or its rule's code is another
-            by now.
-    """
+    """Return the audit of a finished run as text; code of `trusted` rules may be imported."""
     reader = connect()
     spec = finished_network(reader, run_id)
     rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")  # before any data
@@ -53,25 +44,16 @@ def audit_run(run_id: str, trusted: Collection[str] = ()) -> str:
     runs = siblings(reader.runs(), spec, run_id)
     identity, _ = audit.untrained_identity([here])
     known = calibration(report, spec.depth)
-    measured = with_measured(runs, run_id, {**report.metrics, **known})
-    frame = audit.EXPERIMENT.frame(measured, reader, identity)
+    for name, value in {**report.metrics, **known}.items():  # in place of what the run has logged
+        runs.loc[runs["run_id"] == run_id, name] = value
+    frame = audit.EXPERIMENT.frame(runs, reader, identity)
     verdicts = [check.judge(frame) for check in audit.checks_of(spec.rule, frame)]
     shown = table.shown_table(
         table.long_table(frame, audit.EXPERIMENT.columns), frame, audit.EXPERIMENT.columns
     )
-    return "\n".join(
-        [
-            "",
-            audit.answer_of(spec.rule, verdicts),
-            "",
-            *verdict_lines(verdicts, frame),
-            "",
-            agreement(report.metrics, reader.run(run_id).data.metrics),
-            *missing(spec, runs),
-            "",
-            table.terminal(shown),
-        ]
-    )
+    agreed = agreement(report.metrics, reader.run(run_id).data.metrics)
+    judged = [audit.answer_of(spec.rule, verdicts), "", *verdict_lines(verdicts, frame)]
+    return "\n".join(["", *judged, "", agreed, *missing(spec, runs), "", table.terminal(shown)])
 
 
 def siblings(runs: pd.DataFrame, spec: RunSpec, run_id: str) -> pd.DataFrame:
@@ -84,22 +66,13 @@ def siblings(runs: pd.DataFrame, spec: RunSpec, run_id: str) -> pd.DataFrame:
     others = done.loc[done["rule"].isin(audit.BESIDE) & (done["rule"] != spec.rule)]
     others = pick(others, {"width": spec.width, "depth": spec.depth})
     found = pd.concat([own, others])
-    controls = [control_of(run) for run in found.to_dict("records")]
-    rungs = [name in ORDER or name.startswith("k=") for name in controls]
-    keep = [
-        rung and (run["rule"] == spec.rule or name.startswith("k=") or name == FROZEN)
-        for rung, name, run in zip(rungs, controls, found.to_dict("records"), strict=True)
-    ]
-    return found.loc[np.array(keep) | (found["run_id"] == run_id)].reset_index(drop=True)
 
+    def kept(run: dict) -> bool:
+        control = control_of(run)
+        beside = control.startswith("k=") or control == FROZEN
+        return run["run_id"] == run_id or beside or (control in ORDER and run["rule"] == spec.rule)
 
-def with_measured(runs: pd.DataFrame, run_id: str, measured: Mapping[str, float]) -> pd.DataFrame:
-    """Return the runs with what was measured now in place of what the run has logged."""
-    found = runs.copy()
-    row = found["run_id"] == run_id
-    for name, value in measured.items():
-        found.loc[row, name] = value
-    return found
+    return found.loc[[*map(kept, found.to_dict("records"))]].reset_index(drop=True)
 
 
 def calibration(report: Report, depth: int) -> dict[str, float]:

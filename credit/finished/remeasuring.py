@@ -1,6 +1,7 @@
 """Finished runs, measured again from their checkpoints; those without a model get it."""
 
 from collections.abc import Collection, Iterator
+from functools import cache
 
 from credit import measures, rules
 from credit.data import Dataset, load
@@ -22,11 +23,7 @@ LAST = "checkpoint/last.safetensors"
 
 
 def chosen(text: str) -> list[str]:
-    """A comma-separated list of measurements; `all` is the empty list.
-
-    Raises:
-        CreditError: there is none of that name.
-    """
+    """A comma-separated list of measurements; `all` is the empty list."""
     names = [] if text == "all" else items("measurements", text)
     check_names(names, measures.available(), "measurement")
     return names
@@ -41,31 +38,19 @@ def remeasure(
 ) -> Iterator[str]:
     """Measure a parent's finished runs on the CPU and log what they lack: metrics, the model.
 
-    Args:
-        names: measurements to take, of `chosen`; none is all.
-        trusted: rules from outside this package whose code may be imported.
-
-    Yields:
-        one line per run that was measured.
-
-    Raises:
-        CreditError: no such parent; or, after all other runs, the first that could not be measured
-            and why (no checkpoint, or a rule whose code is another by now), and how many more.
+    Yields one line per run. What kept runs from being measured is raised after all others. `names`
+    are measurements, of `chosen`; code of `trusted` rules may be imported.
     """
     runs = reader.runs(parent=parent_id)
     if runs.empty:
         raise CreditError(f"run {parent_id} has no child runs: pass the id of a parent run")
-    datasets: dict[tuple[str, int, int | None], Dataset] = {}
-    lost: list[CreditError] = []
+    loaded, lost = cache(load), []
     for row in runs.loc[runs["status"] == "FINISHED"].to_dict("records"):
         spec = RunSpec(**{name: row[name] for name in field_types()}).replace(device="cpu")
-        key = (spec.dataset, spec.train_samples, labels_seed(spec))
         try:
             rules.refuse_untrusted(spec.rule, trusted, f"run {row['run_id']}")  # before any data
-            if key not in datasets:
-                name, samples, labels = key
-                datasets[key] = load(name, train_samples=samples, labels_seed=labels)
-            data = datasets[key]
+            samples, labels = spec.train_samples, labels_seed(spec)
+            data = loaded(spec.dataset, train_samples=samples, labels_seed=labels)
             stack, header = restored(reader, row["run_id"], spec, data, trusted)
         except CreditError as error:
             lost.append(error)
@@ -95,8 +80,7 @@ def restored(
     """A finished run as it was after its last step, from its checkpoint.
 
     Raises:
-        CreditError: it has none, or one that is not whole, or its rule's code is another by now, or
-            is from outside this package and not in `trusted`.
+        CreditError: it has no whole one, or its rule's code is another by now, or not trusted.
     """
     rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")
     rules.get(spec.rule)

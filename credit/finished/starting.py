@@ -18,12 +18,7 @@ SAME = ("dataset", "width", "depth", "activation", "terminal_norm")
 
 
 def networks(specs: Sequence[RunSpec], store: Store) -> dict[str, Params]:
-    """The networks that the specs' `start` names, by spec hash.
-
-    Raises:
-        CreditError: no finished run has that hash, its weights are not in the store, or it is
-            another kind of network.
-    """
+    """The networks that the specs' `start` names, by spec hash."""
     wanted = {spec.start: spec for spec in specs if spec.start != RunSpec.start}
     if not wanted:
         return {}
@@ -55,11 +50,7 @@ def networks(specs: Sequence[RunSpec], store: Store) -> dict[str, Params]:
 
 
 def finished_network(reader: Reader, run_id: str) -> RunSpec:
-    """Return the spec of a finished run of one network.
-
-    Raises:
-        CreditError: the store has no such run, or it is none of these.
-    """
+    """Return the spec of a finished run of one network."""
     run = reader.run(run_id)
     tags, params = run.data.tags, run.data.params
     who = f"run_id={run_id} ({run.info.run_name})"
@@ -76,11 +67,7 @@ def finished_network(reader: Reader, run_id: str) -> RunSpec:
 
 
 def trained_whole(run_id: str) -> RunSpec:
-    """Return the spec of a finished run whose whole network backprop has trained on true labels.
-
-    Raises:
-        CreditError: the store has no such run, or it is none of these.
-    """
+    """Return the spec of a finished run whose whole network backprop has trained on true labels."""
     found = finished_network(connect(), run_id)
     if found.rule != "bp" or found.k < found.depth or found.random_labels:
         raise CreditError(
@@ -91,14 +78,7 @@ def trained_whole(run_id: str) -> RunSpec:
 
 
 def on_network_of(run_id: str, given: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """Return the options of frozen recovery with what the network of a finished run settles.
-
-    Args:
-        names: the options that are the network's own.
-
-    Raises:
-        CreditError: the run has no such network, or an option says otherwise.
-    """
+    """Return the options of frozen recovery, with those of `names` as a run's network has them."""
     start = trained_whole(run_id)
     own = start.to_params()
     settles = {name: own[name] for name in names}

@@ -15,13 +15,16 @@ from credit.errors import CreditError
 from credit.measures.base import Options, Probe, Report
 from credit.networks import resmlp
 
-__all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure"]
+__all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure", "take"]
 
 CreditOf = Callable[[resmlp.Forward, Tensor, Tensor, list[Tensor]], list[Tensor]]
 """(forward, error (R, n, C), grad_out (R, n, d), hidden_grads) -> a_0 .. a_L, each (R, n, d)."""
 
 
-def available() -> dict[str, Callable[[Probe], list[Report]]]:
+Measurement = Callable[[Probe], list[Report]]
+
+
+def available() -> dict[str, Measurement]:
     """Every measurement by module name, in alphabetical order."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
@@ -39,24 +42,15 @@ def measure(
     only: Collection[str] = (),
     pause: Callable[[], None] = lambda: None,
 ) -> list[Report]:
-    """Measure every run of a stack.
+    """Measure every run of a stack: one Report each.
 
     Args:
         params: stacked parameters, (R, ...).
-        x: inputs shared by all runs, (n, D).
-        y: labels, (n,).
+        x, y: inputs (n, D) and labels (n,), shared by all runs.
         credit_of: the credit that each run's own rule assigns, from per-sample, unreduced errors.
-        options: step lengths and floors.
-        seeds: seed of each run; names its random directions.
-        exact_at_output: whether a run's rule is exact at h_L by construction.
+        seeds: of each run; they name its random directions.
         only: names of the measurements to take; none is all.
         pause: called between measurements; what it raises ends them.
-
-    Returns:
-        one Report per run, in order.
-
-    Raises:
-        CreditError: the credits are not L+1 tensors of the shape of the hidden states.
     """
     runs = params["embed.weight"].shape[0]
     if not len(seeds) == len(exact_at_output) == runs:
@@ -69,19 +63,26 @@ def measure(
         error = resmlp.output_error(run.logits, y)
         grads = resmlp.hidden_gradients(params, run, error)
     credits = [a.detach() for a in credit_of(run, error, grads[-1], grads)]
-    shapes = [tuple(a.shape) for a in credits]
-    if shapes != [tuple(h.shape) for h in run.hiddens]:
-        raise CreditError(
-            f"credits of shapes {shapes}: a rule must return {len(run.hiddens)} tensors (N, d), "
-            f"here {tuple(run.hiddens[0].shape)} for the stack"
-        )
     exact = tuple(exact_at_output)
     probe = Probe(params, y, run.hiddens, grads, credits, options, tuple(seeds), exact, pause=pause)
     del run  # the block traces are the larger part of the memory
-    with torch.no_grad():
-        chosen = [take for name, take in available().items() if not only or name in only]
-        parts = [measurement(probe) for measurement in chosen]
-    return [_merged([part[i] for part in parts]) for i in range(runs)]
+    return take(probe, only)
+
+
+@torch.no_grad()
+def take(
+    probe: Probe, only: Collection[str] = (), more: Sequence[Measurement] = ()
+) -> list[Report]:
+    """Return what is measured of every run of a probe: `only` some things, or all, and `more`."""
+    shapes = [tuple(a.shape) for a in probe.credits]
+    if shapes != [tuple(h.shape) for h in probe.hiddens]:
+        raise CreditError(
+            f"credits of shapes {shapes}: a rule must return {len(probe.hiddens)} tensors (N, d), "
+            f"here {tuple(probe.hiddens[0].shape)} for the stack"
+        )
+    chosen = [measured for name, measured in available().items() if not only or name in only]
+    parts = [measured(probe) for measured in (*chosen, *more)]
+    return [_merged([part[run] for part in parts]) for run in range(probe.runs)]
 
 
 def _merged(parts: list[Report]) -> Report:

@@ -8,7 +8,7 @@ exactly zero, is left out and counted. A cosine that is ±1 within float error i
 from torch import Tensor
 
 from credit.measures import validity, vectors
-from credit.measures.base import CONTROLS, Probe, Report, layer_name, mean_of, number
+from credit.measures.base import CONTROLS, Probe, Report, mean_of, number
 
 FLOAT_ERROR = 1e-6
 """How far float32 leaves the cosine of a vector with itself from 1, with room to spare."""
@@ -45,7 +45,7 @@ def measure(probe: Probe) -> list[Report]:
                 "reference_floor": floor,
                 "alignment_mean": cosine_number(defined.mean()),
                 "alignment_median": cosine_number(vectors.median(cos[run])),
-                "alignment_std": number(defined.std(correction=0)) if len(defined) else None,
+                "alignment_std": _deviation(cos[run]),
                 "alignment_undefined": cos.shape[-1] - len(defined),
             }
             passed = vectors.cosine(probe.grads[-1][run], g[run]).double()
@@ -54,33 +54,19 @@ def measure(probe: Probe) -> list[Report]:
                 control = vectors.cosine(probe.control(name, run, layer), g[run]).double()
                 row[f"alignment_{name}"] = cosine_number(control.nanmean())
                 if name == "random":  # 1/sqrt(d) for directions that know nothing of g
-                    known = control[~control.isnan()]
-                    row["alignment_random_std"] = (
-                        number(known.std(correction=0)) if len(known) else None
-                    )
+                    row["alignment_random_std"] = _deviation(control)
             report.layers.append(row)
     for report in reports:
-        means = [
-            row["alignment_mean"] if row["status"] == validity.OK else None for row in report.layers
-        ]
-        for layer, mean in enumerate(means):
-            report.add(f"alignment/{layer_name(layer)}", mean)
-        report.add_means("alignment", means)
+        rows = report.layers
+        means = [row["alignment_mean"] if row["status"] == validity.OK else None for row in rows]
+        at_floor = validity.REFERENCE_AT_FLOOR
+        copies = [row["copy"] if row["status"] != at_floor else None for row in rows]
+        for name, values in (("alignment", means), ("copy", copies)):
+            report.add_layers(name, values)
+            report.add(f"{name}/deep_inner", mean_of(values[1:-1]))
         report.add("alignment/all", mean_of(means))
-        report.add("alignment/deep_inner", mean_of(means[1:-1]))
-        copies = [
-            row["copy"] if row["status"] != validity.REFERENCE_AT_FLOOR else None
-            for row in report.layers
-        ]
-        for layer, mean in enumerate(copies):
-            report.add(f"copy/{layer_name(layer)}", mean)
-        report.add_means("copy", copies)
-        report.add("copy/deep_inner", mean_of(copies[1:-1]))
-        reference_ok = report.layers[-1]["status"] not in (
-            validity.REFERENCE_AT_FLOOR,
-            validity.NOT_FINITE,
-        )
-        report.add("valid/reference", float(reference_ok))
+        valid = rows[-1]["status"] not in (at_floor, validity.NOT_FINITE)
+        report.add("valid/reference", float(valid))
     return reports
 
 
@@ -91,3 +77,9 @@ def cosine_number(value: Tensor | float) -> float | None:
     """
     known = number(value)
     return float(round(known)) if known is not None and 0 < 1 - abs(known) <= FLOAT_ERROR else known
+
+
+def _deviation(cosines: Tensor) -> float | None:
+    """The standard deviation (ddof 0) of those that are defined."""
+    defined = cosines[~cosines.isnan()]
+    return number(defined.std(correction=0)) if len(defined) else None

@@ -5,7 +5,7 @@ are per sample, of the sample's own loss: no batch size is hidden in any number.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,9 +50,15 @@ class Report:
         if value is not None and math.isfinite(value):
             self.metrics[name] = value
 
-    def add_means(self, name: str, values: list[float | None]) -> None:
+    def add_means(self, name: str, values: Sequence[float | None]) -> None:
         """Mean over l >= 1 as `name/deep`; only when every one of those layers is valid."""
         self.add(f"{name}/deep", mean_of(values[1:]))
+
+    def add_layers(self, name: str, values: Sequence[float | None]) -> None:
+        """Record `name/hNN` of every layer, and their mean."""
+        for layer, value in enumerate(values):
+            self.add(f"{name}/{layer_name(layer)}", value)
+        self.add_means(name, values)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Probe:
         h (n, d) or (m, n, d) -> (n,) or (m, n), float64.
         """
         self.pause()
-        params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k[:6] != "embed."}
+        params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k not in resmlp.EMBED}
         logits = resmlp.tail(params, h.flatten(0, -2), layer)
         return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)
 
@@ -98,7 +104,7 @@ class Probe:
         return g if name == "g" else -g
 
 
-def mean_of(values: list[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
     """Arithmetic mean; None if there are no values or any is missing."""
     present = [v for v in values if v is not None]
     return sum(present) / len(present) if values and len(present) == len(values) else None

@@ -55,12 +55,7 @@ def of_seeds(
     x: Tensor,
     alpha: float | None = None,
 ) -> dict[int, Identity]:
-    """The identity of the network that each seed begins with, on inputs x (n, D).
-
-    Args:
-        shape: D, d, C, L.
-        alpha: share of tanh in phi; None for GELU.
-    """
+    """The identity of the network (D, d, C, L) that each seed begins with, on inputs x (n, D)."""
 
     def begun(seed: int) -> resmlp.Params:
         return resmlp.init(*shape, generator(seed, "init"), x.dtype, alpha)

@@ -32,16 +32,12 @@ def _row(probe: Probe, run: int, layer: int) -> dict:
     h = h.to(_precision(h, probe.options))
     before = probe.losses(run, layer, h)
     value, status = _nudge(probe, run, layer, h, before, probe.credits[layer][run])
-    controls = {name: probe.control(name, run, layer) for name in CONTROLS}
-    return {
-        "nudge_status": status,
-        "nudge": value,
-        "nudge_precision": str(h.dtype).removeprefix("torch."),
-        **{
-            f"nudge_{name}": _nudge(probe, run, layer, h, before, credit)[0]
-            for name, credit in controls.items()
-        },
-    }
+    row = {"nudge_status": status, "nudge": value}
+    row["nudge_precision"] = str(h.dtype).removeprefix("torch.")
+    for name in CONTROLS:
+        control = probe.control(name, run, layer)
+        row[f"nudge_{name}"], _ = _nudge(probe, run, layer, h, before, control)
+    return row
 
 
 def _precision(h: Tensor, options: Options) -> torch.dtype:

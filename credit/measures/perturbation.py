@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from credit.measures import validity, vectors
-from credit.measures.base import CONTROLS, Options, Probe, Report, layer_name
+from credit.measures.base import CONTROLS, Options, Probe, Report
 from credit.randomness import generator
 
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**25}
@@ -40,9 +40,7 @@ def measure(probe: Probe) -> list[Report]:
     for run in range(probe.runs):
         report = Report(layers=[row[run] for row in rows])
         values = [row["rho"] if row["rho_status"] == validity.OK else None for row in report.layers]
-        for layer, value in enumerate(values):
-            report.add(f"rho/{layer_name(layer)}", value)
-        report.add_means("rho", values)
+        report.add_layers("rho", values)
         reports.append(report)
     return reports
 
@@ -69,13 +67,7 @@ def _correlate(
     h = {run: probe.hiddens[layer][run].to(dtype) for run in members}
     step = {run: _step(h[run], probe.options) for run in members}
     before = {run: probe.losses(run, layer, h[run]) for run in members}
-    credits = {
-        run: [
-            _rescaled(a).to(dtype)
-            for a in (probe.credits[layer][run], *_references(probe, run, layer))
-        ]
-        for run in members
-    }
+    credits = {run: [a.to(dtype) for a in _compared(probe, run, layer)] for run in members}
     pairs: dict[int, list[Tensor]] = {run: [] for run in members}
     rows: dict[int, dict] = {}
     for v in _directions(probe, seed, layer):
@@ -92,8 +84,13 @@ def _correlate(
     return {run: rows.get(run) or _row(torch.cat(pairs[run], dim=1), dtype) for run in members}
 
 
-def _references(probe: Probe, run: int, layer: int) -> tuple[Tensor, Tensor]:
-    return probe.control("g", run, layer), probe.control("random", run, layer)
+def _compared(probe: Probe, run: int, layer: int) -> list[Tensor]:
+    """The credit, the gradient and noise, each over its largest entry.
+
+    A correlation ignores scale, float32 products do not.
+    """
+    controls = (probe.control(name, run, layer) for name in ("g", "random"))
+    return [_rescaled(a) for a in (probe.credits[layer][run], *controls)]
 
 
 def _resolves(rho_g: float | None) -> bool:
@@ -104,14 +101,11 @@ def _row(pairs: Tensor, dtype: torch.dtype) -> dict:
     """One run's columns. pairs (4, M n): predicted by the credit, by g, by noise; measured."""
     *predicted, measured = pairs
     rho, rho_g, rho_random = (pearson(p, measured) for p in predicted)
+    status = validity.OK if _resolves(rho_g) else validity.UNRESOLVED
+    if rho is None:
+        status = validity.SPREAD_ZERO
     if not bool(pairs.isfinite().all()):
         status = validity.NOT_FINITE
-    elif rho is None:
-        status = validity.SPREAD_ZERO
-    elif not _resolves(rho_g):
-        status = validity.UNRESOLVED
-    else:
-        status = validity.OK
     negative = None if rho_g is None else -rho_g
     controls = dict(zip(CONTROLS, (rho_g, negative, rho_random), strict=True))
     return {
@@ -152,6 +146,5 @@ def _step(h: Tensor, options: Options) -> Tensor:
 
 
 def _rescaled(v: Tensor) -> Tensor:
-    """v over its largest entry: a correlation ignores scale, float32 products do not."""
     peak = v.abs().max()
     return v / torch.where(peak == 0, 1.0, peak)

@@ -20,14 +20,11 @@ PUBLISHED_SAMPLES = 1024
 
 
 def sample_floor(published: float, dtype: torch.dtype) -> float:
-    """The floor for a per-sample gradient norm.
+    """The floor for a per-sample gradient norm in `dtype`, from the published one.
 
-    The mean's gradient is 1/1024 of a sample's, hence the factor. The floor marks where float32
-    rounding takes over, so it moves with the precision: 1.02e-4 in float32, 1.9e-13 in float64.
-
-    Args:
-        published: floor for the gradient of the mean loss over 1024 samples, in float32.
-        dtype: precision in which the gradient was computed.
+    That is for the gradient of a mean over 1024 samples, which is 1/1024 of a sample's, in float32.
+    The floor marks where rounding takes over, so it moves with the precision: 1.02e-4 in float32,
+    1.9e-13 in float64.
     """
     precision = torch.finfo(dtype).eps / torch.finfo(torch.float32).eps
     return published * PUBLISHED_SAMPLES * precision

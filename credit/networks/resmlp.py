@@ -3,15 +3,11 @@
     h_0 = embed(x);  h_{l+1} = h_l + f_l(h_l);  f_l(h) = W2 act(W1 LN(h) + b1) + b2
     logits = out_head(out_ln(h_L))
 
-The tree says which network it is: act is GELU, or, where the tree holds an `alpha`,
-phi(z) = (1 - alpha) z + alpha tanh(z), alpha never trained; without `out_ln` the output layer reads
-h_L as it is.
+act is GELU, or, where the tree holds an `alpha`, phi(z) = (1 - alpha) z + alpha tanh(z), alpha
+never trained; without `out_ln` the output layer reads h_L as it is.
 
 Every function works on one run, and, with a leading run dimension on parameters and states, on a
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
-
-Matrix products run in the precision of the weight matrices: where `lowered` has made those coarser,
-operands and results are rounded to it. All else is in the precision of the states.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,18 +17,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from credit.networks.arithmetic import Normed, affine, linear, norm_vjp, product, standardise
+
 Params = dict[str, Tensor]
 
-LN_EPS = 1e-5
+EMBED = ("embed.weight", "embed.bias")
 HEAD = ("out_ln.weight", "out_ln.bias", "out_head.weight", "out_head.bias")
-"""After the last block; `out_ln` only where the network has a terminal norm."""
+"""`out_ln` only where the network has a terminal norm."""
 ALPHA = "alpha"
-"""Not trained: a property of the network that runs of a stack may differ in."""
+"""Not trained; runs of a stack may differ in it."""
 BLOCK = ("ln.weight", "ln.bias", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 
 
 def block_names(block: int) -> tuple[str, ...]:
-    """Parameter names of block `block`."""
+    """Parameter names of a block."""
     return tuple(f"blocks.{block}.{part}" for part in BLOCK)
 
 
@@ -62,15 +60,10 @@ def init(
     alpha: float | None = None,
     terminal_norm: bool = True,
 ) -> Params:
-    """One run's parameters, without a run dimension.
-
-    Args:
-        alpha: share of tanh in phi; None for GELU.
-        terminal_norm: whether a LayerNorm stands between h_L and the output layer.
+    """One run's parameters, without a run dimension; `alpha` is None for GELU.
 
     PyTorch's default initialisation of Linear and LayerNorm, except fc2 of every block:
     weights N(0, 0.01^2), bias 0, so that a new network is close to the identity in its blocks.
-
     Drawn in float32 whatever `dtype` is, so that precisions start from the same point.
     """
 
@@ -107,43 +100,6 @@ def lowered(params: Params, dtype: torch.dtype) -> Params:
     return {name: p.to(dtype) if name.endswith(matrices) else p for name, p in params.items()}
 
 
-def product(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """a @ b, rounded to `dtype` (by default that of b) before and after, as numbers of a's type."""
-    dtype = dtype or b.dtype
-    if a.dtype == b.dtype == dtype:
-        return a @ b
-    return (a.to(dtype) @ b.to(dtype)).to(a.dtype)
-
-
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """inputs (..., N, i), weight (..., o, i), bias (..., o) -> (..., N, o)."""
-    return product(inputs, weight.mT).add_(bias.unsqueeze(-2))
-
-
-class Normed(NamedTuple):
-    """LayerNorm without its affine part, and what its backward pass needs."""
-
-    out: Tensor  # (..., N, d)
-    inputs: Tensor  # (..., N, d)
-    mean: Tensor  # (..., N, 1)
-    rstd: Tensor  # (..., N, 1), 1/deviation
-
-    def rows(self, rows: slice) -> "Normed":
-        """The part that belongs to some runs of a stack."""
-        return Normed(*(t[rows] for t in self))
-
-
-def standardise(h: Tensor) -> Normed:
-    """LayerNorm without its affine part. h (..., N, d)."""
-    out, mean, rstd = torch.native_layer_norm(h, h.shape[-1:], None, None, LN_EPS)
-    return Normed(out, h, mean, rstd)
-
-
-def affine(normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """LayerNorm's affine part. normed (..., N, d), weight and bias (..., d)."""
-    return torch.addcmul(bias.unsqueeze(-2), normed, weight.unsqueeze(-2))
-
-
 def embed(params: Params, x: Tensor) -> Tensor:
     """h_0. x (N, D), shared by all runs, or (R, N, D) -> (..., N, d)."""
     weight, bias = params["embed.weight"], params["embed.bias"]
@@ -178,7 +134,6 @@ class BlockTrace(NamedTuple):
     out: Tensor  # f_l(h_l)
 
     def rows(self, rows: slice) -> "BlockTrace":
-        """The part that belongs to some runs of a stack."""
         return BlockTrace(self.normed.rows(rows), *(t[rows] for t in self[1:]))
 
 
@@ -222,11 +177,10 @@ class Forward(NamedTuple):
 
     logits: Tensor  # (..., N, C)
     hiddens: list[Tensor]  # h_0 .. h_L, each (..., N, d)
-    blocks: list[BlockTrace]  # one per block
+    blocks: list[BlockTrace]
     last: Normed  # of h_L
 
     def rows(self, rows: slice) -> "Forward":
-        """The part that belongs to some runs of a stack."""
         blocks = [block.rows(rows) for block in self.blocks]
         hiddens = [h[rows] for h in self.hiddens]
         return Forward(self.logits[rows], hiddens, blocks, self.last.rows(rows))
@@ -264,19 +218,12 @@ def output_error(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.softmax(-1) - (labels.unsqueeze(-1) == classes).to(logits.dtype)
 
 
-def _norm_vjp(cotangent: Tensor, normed: Normed) -> Tensor:
-    """Pull a cotangent of `standardise`'s output back to its input."""
-    _, h, mean, rstd = normed
-    shape, no_affine = h.shape[-1:], (None, None, [True, False, False])
-    return torch.ops.aten.native_layer_norm_backward(cotangent, h, shape, mean, rstd, *no_affine)[0]
-
-
 def head_input_vjp(params: Params, normed: Normed, error: Tensor) -> Tensor:
-    """Loss gradient at h_L from the one at the logits, (..., N, C). normed: h_L, standardised."""
+    """Loss gradient at h_L from the one at the logits, (..., N, C)."""
     at_input = product(error, params["out_head.weight"])
     if "out_ln.weight" not in params:
         return at_input
-    return _norm_vjp(at_input * params["out_ln.weight"].unsqueeze(-2), normed)
+    return norm_vjp(at_input * params["out_ln.weight"].unsqueeze(-2), normed)
 
 
 def head_grads(params: Params, normed: Normed, error: Tensor) -> Params:
@@ -296,7 +243,7 @@ def block_input_vjp(params: Params, block: int, trace: BlockTrace, cotangent: Te
     """Pull a cotangent (..., N, d) of h_{l+1} back through h_l + f_l(h_l) to h_l."""
     g, _, w1, _, w2, _ = (params[name] for name in block_names(block))
     at_pre = activate_vjp(params, product(cotangent, w2), trace.pre)
-    return cotangent + _norm_vjp(product(at_pre, w1) * g.unsqueeze(-2), trace.normed)
+    return cotangent + norm_vjp(product(at_pre, w1) * g.unsqueeze(-2), trace.normed)
 
 
 def block_grads(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Params:
@@ -323,11 +270,7 @@ def block_grads(params: Params, block: int, trace: BlockTrace, cotangent: Tensor
 
 
 def hidden_gradients(params: Params, run: Forward, error: Tensor) -> list[Tensor]:
-    """Exact gradients g_0 .. g_L by backpropagation, each (..., N, d).
-
-    `error` (..., N, C) is the gradient at the logits: `output_error` for the loss of each sample,
-    divided by N for the batch mean.
-    """
+    """Exact gradients g_0 .. g_L, each (..., N, d), from the one at the logits, (..., N, C)."""
     grads = [head_input_vjp(params, run.last, error)]
     for block in reversed(range(depth_of(params))):
         grads.append(block_input_vjp(params, block, run.blocks[block], grads[-1]))
@@ -341,7 +284,7 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def embed_grads(x: Tensor, cotangent: Tensor, dtype: torch.dtype, out: Tensor) -> Tensor:
-    """Weight gradient of <embed(x), cotangent>, multiplied in `dtype`, written to `out` (R, d, D).
+    """Weight gradient of <embed(x), cotangent>, multiplied in `dtype`, in `out` (R, d, D).
 
     x (N, D), shared by all runs, or (R, N, D); cotangent (R, N, d).
     """

@@ -26,14 +26,10 @@ HELD_OUT = {"cifar10": 10_000, "fashion_mnist": 10_000, "digits": 360, "teacher"
 
 
 def parameters(config: Any, trained: bool = False) -> float:
-    """How many numbers the network of a run has, or how many of them train.
+    """How many numbers the network of a run has, or how many train; nan off the datasets of SIZES.
 
-    Args:
-        config: a run, as mapping or row: dataset, width, depth, terminal_norm; if `trained`, also
-            k, embed_trains and head_trains.
-
-    Returns:
-        nan where the dataset is not in SIZES.
+    `config` is a run as mapping or row: dataset, width, depth, terminal_norm; if `trained`, also k,
+    embed_trains and head_trains.
     """
     if config["dataset"] not in SIZES:
         return float("nan")

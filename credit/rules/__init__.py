@@ -10,20 +10,8 @@ from credit.errors import CreditError
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
 from credit.spec import LEARNED_FIELDS, RunSpec, check_names
 
-__all__ = [
-    "Costs",
-    "Look",
-    "Rule",
-    "Shape",
-    "State",
-    "Trace",
-    "available",
-    "get",
-    "knobs",
-    "look",
-    "of",
-    "refuse_untrusted",
-]
+__all__ = ["Costs", "Look", "Rule", "Shape", "State", "Trace", "available", "get"]
+__all__ += ["knobs", "look", "of", "refuse_untrusted"]
 
 _SHARED = ("base", "estimator", "learned", "names", "options", "source")
 
@@ -34,10 +22,7 @@ def available() -> list[str]:
 
 
 def get(name: str) -> Rule:
-    """The rule called `name`.
-
-    Args:
-        name: a module of this package, or `package.module:Rule` for a rule elsewhere.
+    """The rule called `name`: a module of this package, or `package.module:Rule`.
 
     Raises:
         CreditError: no such rule, or what is found there is not a Rule or cannot be made.
@@ -64,11 +49,7 @@ def get(name: str) -> Rule:
 
 
 def knobs(name: str) -> frozenset[str]:
-    """Return the RunSpec fields that a rule reads; of a rule elsewhere, which is not loaded, all.
-
-    Raises:
-        CreditError: no such rule.
-    """
+    """Return the RunSpec fields that a rule reads; all for one elsewhere, which is not loaded."""
     if ":" in name:
         return LEARNED_FIELDS
     rule = get(name)
@@ -81,15 +62,9 @@ def look(name: str) -> Look | None:
 
 
 def refuse_untrusted(name: str, trusted: Collection[str], what: str) -> None:
-    """Refuse a rule from outside this package that a store names and the user does not.
+    """Refuse a rule from outside this package that the store names and the user does not.
 
-    Args:
-        name: what the store names.
-        trusted: what the user names.
-        what: the run, for the message.
-
-    Raises:
-        CreditError: it would be imported unasked.
+    It would be imported unasked. `what` is the run, for the message.
     """
     if ":" in name and name not in trusted:
         raise CreditError(
@@ -99,9 +74,5 @@ def refuse_untrusted(name: str, trusted: Collection[str], what: str) -> None:
 
 
 def of(spec: RunSpec) -> Rule:
-    """The rule of a run, with the run's knobs.
-
-    Raises:
-        CreditError: as `get`.
-    """
+    """The rule of a run, with the run's knobs."""
     return get(spec.rule).configured(spec)

@@ -112,9 +112,6 @@ class Rule:
         A rule may be a frozen dataclass. Fields that classes of this package declare are set to the
         RunSpec fields of the same names; those of a class from outside are its own and have what
         `rule_option` says. Runs whose configured rules are equal are computed as one.
-
-        Raises:
-            CreditError: an option is not one of the rule's own fields, or of another type.
         """
         values = options.given(self, spec.rule_option)
         if not dataclasses.is_dataclass(self):
@@ -123,11 +120,7 @@ class Rule:
         return dataclasses.replace(self, **values)
 
     def refuse(self, spec: "RunSpec") -> None:
-        """Refuse a run that this rule cannot train. Default: none.
-
-        Raises:
-            CreditError: a setting does not suit the rule; the message names it and the remedy.
-        """
+        """Raise a CreditError where this rule cannot train a run: it names setting and remedy."""
 
     def init(self, spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
         """The state before training, drawn from `generator`; float32 takes the run's precision."""
@@ -151,12 +144,10 @@ class Rule:
     def gradients(
         self, state: State, trace: Trace, noise: State
     ) -> tuple[State, dict[str, Tensor]]:
-        """How a `learned` rule learns: the loss gradient of every state entry `estimator/...`.
+        """How a `learned` rule learns: the loss gradient of every entry `estimator/...`, by name.
 
-        Taken before `credit` of the same step; AdamW with `estimator_lr` does the rest. Pure.
-
-        Returns:
-            the gradients, by the entries' names, and scalars to log as `estimator/...`.
+        And scalars to log as `estimator/...`. Taken before `credit` of the same step; AdamW with
+        `estimator_lr` does the rest. Pure.
         """
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from credit.rules import estimator
 from credit.rules.base import Costs, Look, Shape, State, Trace
-from credit.rules.learned import LearnedRule, part_of, permutation, relative_error, repeated
+from credit.rules.learned import LearnedRule, part_of, relative_error, repeated
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CreditBridge(LearnedRule):
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
         rows = samples * self.rows_shown(shape)
         return {
-            "order": permutation(samples, generator),
+            "order": torch.randperm(samples, generator=generator),
             "successors": torch.randn(self.draws, rows, shape.width, generator=generator),
         }
 

@@ -22,10 +22,7 @@ def init(
 ) -> Tensors:
     """Parameters in float32, PyTorch's default initialisation of Linear.
 
-    Args:
-        d, code: length of a hidden state and of the code.
-        hidden, layers: units of the hidden layers, and number of layers, the output among them.
-        out: 1 for a value, d for a vector.
+    `layers` counts the output, of `out` numbers, and the hidden ones, of `hidden` units.
     """
 
     def uniform(rows: int, columns: int, fan_in: int) -> Tensor:
@@ -52,13 +49,7 @@ def products(d: int, code: int, hidden: int, layers: int, out: int) -> int:
 
 
 def apply(params: Tensors, h: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """The estimator's output (..., O).
-
-    Args:
-        h: hidden states (..., d).
-        t: time features (..., T), of `time_features`; broadcast against h.
-        s: code (..., S); broadcast against h.
-    """
+    """The estimator's output (..., O) for h (..., d), time features t (..., T), code s (..., S)."""
     normed = F.layer_norm(h, h.shape[-1:])
     z = normed @ params["in.h"].mT + (t @ params["in.t"].mT + params["in.bias"])
     z = z + s @ params["in.s"].mT

@@ -86,14 +86,7 @@ class LearnedRule(Rule):
     def init(self, spec, shape: Shape, generator: torch.Generator) -> State:
         # first what dfa draws, so that the warm-up is that of the dfa run with this seed
         draw = torch.randn(shape.depth, shape.width, shape.classes, generator=generator)
-        params = estimator.init(
-            shape.width,
-            self.code_length(shape),
-            self.estimator_width,
-            self.estimator_depth,
-            self.outputs(shape),
-            generator,
-        )
+        params = estimator.init(*self.sizes(shape), generator)
         if self.code.endswith("_hL"):
             draws = torch.randn(PROJECTED, shape.width, generator=generator)
             params["code.hL"] = draws * shape.width**-0.5
@@ -120,15 +113,14 @@ class LearnedRule(Rule):
             scratch=(shape.depth + 1 + shown) * (hidden + 4 * shape.width),
         )
 
+    def sizes(self, shape: Shape) -> tuple[int, int, int, int, int]:
+        """The estimator's sizes, as `estimator.init` takes them."""
+        hidden, layers = self.estimator_width, self.estimator_depth
+        return shape.width, self.code_length(shape), hidden, layers, self.outputs(shape)
+
     def row_products(self, shape: Shape) -> int:
         """Multiply-adds of one row through the estimator, forward."""
-        return estimator.products(
-            shape.width,
-            self.code_length(shape),
-            self.estimator_width,
-            self.estimator_depth,
-            self.outputs(shape),
-        )
+        return estimator.products(*self.sizes(shape))
 
     def rows_shown(self, shape: Shape) -> int:
         """How often an update shows each sample at one of h_0 .. h_{L-1}."""
@@ -164,14 +156,11 @@ class LearnedRule(Rule):
         return s
 
     def shown(self, trace: Trace, order: Tensor) -> Rows:
-        """The hidden states h_0 .. h_{L-1} of one update.
+        """The hidden states h_0 .. h_{L-1} of one update; `order` permutes the samples, (N,).
 
         Every sample is shown at `estimator_layers` of the L layers, all layers equally often but
         for what is left where L does not divide N. The numbers of rows per layer are the same in
         every step, which keeps shapes fixed.
-
-        Args:
-            order: a permutation of the samples, (N,).
         """
         depth = trace.depth
         times = min(self.estimator_layers or depth, depth)
@@ -197,11 +186,8 @@ def repeated(features: Tensor, counts: list[int]) -> Tensor:
 
 def part_of(state: State, part: str) -> State:
     """The tensors of `state` under `part/`, by the rest of their name."""
-    return {
-        key.removeprefix(f"{part}/"): value
-        for key, value in state.items()
-        if key.startswith(f"{part}/")
-    }
+    prefix = f"{part}/"
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _named(part: str, tensors: State) -> State:
@@ -223,8 +209,3 @@ def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
     scale = wanted.square().mean()
     error = (found - wanted).square().mean() / scale.clamp(min=NOTHING)
     return torch.where(scale > NOTHING, error, torch.zeros_like(error))
-
-
-def permutation(samples: int, generator: torch.Generator) -> Tensor:
-    """A random order of the batch, (N,)."""
-    return torch.randperm(samples, generator=generator)

@@ -1,6 +1,5 @@
 """Names of rules where people read them: as short as tells one from the others beside it."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from credit.rules import get
@@ -18,10 +17,9 @@ def shortest(rules: Iterable[str]) -> dict[str, str]:
         module, _, kind = name.rpartition(":")
         parts = module.split(".")
         forms = [kind, *(f"{'.'.join(parts[-n:])}:{kind}" for n in range(1, len(parts) + 1))]
-        for form in forms:
-            if not any(other != name and _ends(other, form) for other in names):
-                found[name] = form
-                break
+        others = [other for other in names if other != name]
+        unique = (form for form in forms if not any(_ends(other, form) for other in others))
+        found[name] = next(unique, name)
     return found
 
 
@@ -40,8 +38,8 @@ def parent_name(name: str, preset: str, specs: Iterable[RunSpec]) -> str:
     """Return an experiment's name with its preset, rules and number of seeds."""
     listed = list(specs)
     seeds = len({spec.seed for spec in listed})
-    names = shortest(spec.rule for spec in listed)
-    rules = ",".join(names[rule] for rule in Counter(spec.rule for spec in listed))
+    used = dict.fromkeys(spec.rule for spec in listed)
+    rules = ",".join(map(shortest(used).__getitem__, used))
     return " ".join([name, *([preset] if preset else []), rules, f"n={seeds}"])
 
 

@@ -6,7 +6,7 @@ what the run's `rule_option` says, as in `k=32,beta=0.5`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from credit.errors import CreditError
@@ -17,11 +17,7 @@ _KINDS = {kind.__name__: kind for kind in (int, float, bool, str)}
 
 
 def knobs(rule: Any) -> set[str]:
-    """Return the names of the RunSpec fields that a rule reads.
-
-    Raises:
-        CreditError: a class from outside gives one of them another default, which no run has.
-    """
+    """Return the names of the RunSpec fields that a rule reads."""
     names: set[str] = set()
     for kind in type(rule).__mro__:
         if kind.__module__.partition(".")[0] != "credit" or not dataclasses.is_dataclass(kind):
@@ -47,11 +43,7 @@ def reads(rule: Any, option: str) -> bool:
 
 
 def own(rule: Any) -> dict[str, dataclasses.Field]:
-    """Return the fields that are the rule's own, by name.
-
-    Raises:
-        CreditError: the rule is a dataclass that is not frozen, or as `knobs`.
-    """
+    """Return the fields that are the rule's own, by name."""
     if not dataclasses.is_dataclass(type(rule)):
         return {}
     if not rule.__dataclass_params__.frozen:
@@ -61,14 +53,7 @@ def own(rule: Any) -> dict[str, dataclasses.Field]:
 
 
 def given(rule: Any, text: str) -> dict[str, Any]:
-    """Return the rule's own fields that `text` sets, as their own types.
-
-    Args:
-        text: `name=value`, comma-separated, or "none".
-
-    Raises:
-        CreditError: a field is unknown, named twice, of another type, or of a type without options.
-    """
+    """Return the rule's own fields that `text` sets, `name=value,...` or "none", as their types."""
     declared, values = own(rule), {}
     for part in [] if text == NONE else text.split(","):
         name, equals, value = (word.strip() for word in part.partition("="))
@@ -84,33 +69,18 @@ def given(rule: Any, text: str) -> dict[str, Any]:
 
 
 def canonical(rule: Any, text: str) -> str:
-    """Return `text` in its one form: sorted, without what is the default; "none" if all is.
-
-    Raises:
-        CreditError: as `given`.
-    """
+    """Return `text` in its one form: sorted, without what is the default; "none" if all is."""
     changed = {n: v for n, v in given(rule, text).items() if v != getattr(rule, n)}
     return ",".join(f"{name}={format_value(changed[name])}" for name in sorted(changed)) or NONE
 
 
 def check_taken(rules_of: Mapping[str, Any], text: str) -> None:
-    """See that options, if any are given, are of some rule.
-
-    Args:
-        rules_of: the rules of an experiment, by name.
-
-    Raises:
-        CreditError: none of the rules has fields of its own.
-    """
+    """Refuse options where none of an experiment's rules, by name, has fields of its own."""
     if text != NONE and not any(map(own, rules_of.values())):
         raise CreditError(
             f"rule_option={text}, but no rule here has fields of its own "
-            f"({_listed(rules_of)}): leave it out, or name a rule that has"
+            f"({', '.join(rules_of) or 'no rule is named'}): leave it out, or name a rule that has"
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "no rule is named"
 
 
 def _kind(rule: Any, field: dataclasses.Field) -> type:

@@ -24,16 +24,12 @@ _LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "
 
 @lru_cache
 def digest(name: str) -> str:
-    """Hex digits that name the code of the rule `package.module:Rule`.
+    """Hex digits that name the code of a rule `package.module:Rule`; "none" for others.
 
     It is that of the files of its class and of the classes it derives from, as far as they are from
     outside this package and no other library's. Comments, docstrings and layout do not count, nor
     does what the files import, nor Python's version. As this process has loaded it: an edit counts
-    from the next one on.
-
-    Returns:
-        "none" for rules of this package, whose changes git tells, and for rules that cannot be
-        loaded.
+    from the next one on. A rule that cannot be loaded has "none", too.
     """
     if ":" not in name:
         return NONE

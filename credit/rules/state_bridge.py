@@ -11,14 +11,7 @@ from torch import Tensor
 
 from credit.rules import estimator
 from credit.rules.base import Look, Shape, State, Trace
-from credit.rules.learned import (
-    NOTHING,
-    LearnedRule,
-    part_of,
-    permutation,
-    relative_error,
-    rms,
-)
+from credit.rules.learned import NOTHING, LearnedRule, part_of, relative_error, rms
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class StateBridge(LearnedRule):
         return shape.width
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
-        return {"order": permutation(samples, generator)}
+        return {"order": torch.randperm(samples, generator=generator)}
 
     def loss(
         self, params: State, trace: Trace, noise: State, state: State

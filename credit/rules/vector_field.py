@@ -16,15 +16,7 @@ from torch.nn import functional as F
 from credit.errors import CreditError
 from credit.rules import estimator
 from credit.rules.base import Costs, Look, Shape, State, Trace
-from credit.rules.learned import (
-    NOTHING,
-    LearnedRule,
-    Rows,
-    part_of,
-    permutation,
-    relative_error,
-    rms,
-)
+from credit.rules.learned import NOTHING, LearnedRule, Rows, part_of, relative_error, rms
 from credit.spec import RunSpec
 
 TINY = 1e-30
@@ -55,9 +47,12 @@ class VectorField(LearnedRule):
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
         rows = samples * self.rows_shown(shape)
         draws = torch.randn(self.field_directions, rows, shape.width, generator=generator)
-        noise = {"order": permutation(samples, generator), "directions": F.normalize(draws, dim=-1)}
+        noise = {
+            "order": torch.randperm(samples, generator=generator),
+            "directions": F.normalize(draws, dim=-1),
+        }
         if self.shuffle:
-            noise["shuffle"] = permutation(rows, generator)
+            noise["shuffle"] = torch.randperm(rows, generator=generator)
         return noise
 
     def loss(
@@ -86,10 +81,8 @@ class VectorField(LearnedRule):
         """
         length = directions.shape[-1] ** 0.5 if self.estimator_relative else 1.0
         step = self.field_eps * length * self.scale(rows.h) * directions
-        ends = [rows.h + step, rows.h.expand_as(step) if self.one_sided else rows.h - step]
-        if self.one_sided:  # the unmoved state is one, not M
-            ends[1] = rows.h.unsqueeze(0)
-        moved = torch.cat(ends)
+        behind = rows.h.unsqueeze(0) if self.one_sided else rows.h - step  # unmoved: one, not M
+        moved = torch.cat([rows.h + step, behind])
         travelling = moved[:, :0]
         for layer, joining in enumerate(moved.split(rows.counts, dim=1)):
             travelling = trace.advance(torch.cat([travelling, joining], dim=1), layer)

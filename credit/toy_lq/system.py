@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from credit.randomness import generator
+from credit.rules import Trace
 
 OUTPUTS = 10
 PROCESS_NOISE = 0.03
@@ -46,26 +47,12 @@ class Draws(NamedTuple):
     targets: Tensor  # y, (N, C)
 
 
-class LQTrace(NamedTuple):
-    """What a batch of trajectories shows a rule: attributes and methods are those of `rules.Trace`.
+class LQTrace(Trace):
+    """What a batch of trajectories shows a rule: `weights` are the system and the targets y.
 
-    `advance` rolls on without process noise, so the vector field's targets are those of the
-    expected continuation. All gradients are per sample.
+    Errors and gradients are per sample, and labels are rows of the targets. `advance` rolls on
+    without process noise, so the vector field's targets are those of the expected continuation.
     """
-
-    hiddens: list[Tensor]  # h_0 .. h_L, each (N, d)
-    logits: Tensor  # C h_L, (N, C)
-    labels: Tensor  # (N,), rows of `targets`
-    error: Tensor  # (N, C), cost gradient at the output: C h_L - y
-    grad_out: Tensor  # (N, d), cost gradient at h_L: C^T error
-    hidden_grads: list[Tensor]  # the exact costates, for rules that may see them, else empty
-    weights: dict[str, Tensor]  # of the system, by field
-    targets: Tensor  # y, (N, C)
-
-    @property
-    def depth(self) -> int:
-        """L."""
-        return len(self.hiddens) - 1
 
     def advance(self, h: Tensor, layer: int) -> Tensor:
         """The expected h_{layer+1} from any h_layer (..., d)."""
@@ -73,7 +60,7 @@ class LQTrace(NamedTuple):
 
     def output_losses(self, h: Tensor, labels: Tensor) -> Tensor:
         """Cost of each row from any h_L (P, d), with the target that `labels` (P,) names."""
-        return costs(h @ self.weights["readout"].mT, self.targets[labels])
+        return costs(h @ self.weights["readout"].mT, self.weights["targets"][labels])
 
 
 def outputs_of(width: int) -> int:
@@ -104,11 +91,7 @@ def draw_batch(
 
 
 def trace(system: System, draws: Draws, exact: bool = False) -> LQTrace:
-    """Roll a batch out. All arguments may have a leading run dimension, as has then the result.
-
-    Args:
-        exact: show the exact costates.
-    """
+    """Roll a batch out, perhaps with a leading run dimension; `exact` shows the exact costates."""
     hiddens = [draws.starts]
     for noise in draws.process.unbind(-3):
         hiddens.append(hiddens[-1] @ system.dynamics.mT + noise)
@@ -116,16 +99,8 @@ def trace(system: System, draws: Draws, exact: bool = False) -> LQTrace:
     error = outputs - draws.targets
     labels = torch.arange(error.shape[-2], device=error.device).expand(error.shape[:-1])
     found = costates(system, error, len(hiddens) - 1)
-    return LQTrace(
-        hiddens,
-        outputs,
-        labels,
-        error,
-        found[-1],
-        found if exact else [],
-        system._asdict(),
-        draws.targets,
-    )
+    shown, weights = found if exact else [], {**system._asdict(), "targets": draws.targets}
+    return LQTrace(hiddens, outputs, labels, error, found[-1], shown, weights)
 
 
 def constants() -> dict[str, str]:

@@ -3,10 +3,9 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from credit.data import Dataset
 from credit.errors import CreditError
 from credit.measures import Report
 from credit.rules import Shape
@@ -18,30 +17,27 @@ from credit.toy_lq import system
 from credit.toy_lq.bundle import PRECISIONS, Bundle, bundles, measure, train
 from credit.tracking.writer import Store, Writer
 from credit.training.loop import EpochRecord
-from credit.training.stack import Stack
 
 
+@dataclass
 class TrackedBundle(TrackedStack):
     """A bundle on its way through training, with the MLflow runs it reports to."""
 
+    stack: Bundle
+    data: None  # trajectories are drawn as they go
     saves_steps = False
     classifies = False  # of a linear system there is no network: what trains is an estimator
-
-    @property
-    def bundle(self) -> Bundle:
-        """What stands in for the stack."""
-        return cast(Bundle, self.stack)
 
     def _records(
         self, start: int, on_step: Callable[[int, int], None], pause: Callable[[], None]
     ) -> Iterator[list[EpochRecord]]:
-        return train(self.bundle, start, on_step)
+        return train(self.stack, start, on_step)
 
     def _reports(self) -> list[Report]:
-        return measure(self.bundle)
+        return measure(self.stack)
 
     def _summary(self, records: Sequence[EpochRecord]) -> str:
-        return self.bundle.specs[0].rule
+        return self.stack.specs[0].rule
 
 
 class Trajectories(Networks):
@@ -77,13 +73,13 @@ class Trajectories(Networks):
     def source(self, spec: RunSpec) -> dict[str, str]:
         return data_of(spec)
 
-    def stack(self, runs: Sequence[RunSpec]) -> Stack:
-        return cast(Stack, Bundle(runs))  # of which specs, states and parameters are read
+    def stack(self, runs: Sequence[RunSpec]) -> Bundle:
+        return Bundle(runs)
 
     def tracked(
-        self, stack: Stack, run_ids: list[str], store: Store, writer: Writer, state: Path
-    ) -> TrackedStack:
-        return TrackedBundle(stack, run_ids, cast(Dataset, None), store, writer, state)
+        self, stack: Bundle, run_ids: list[str], store: Store, writer: Writer, state: Path
+    ) -> TrackedBundle:
+        return TrackedBundle(stack, run_ids, None, store, writer, state)
 
 
 def run(plan: sweep.Sweep, store: Store) -> sweep.Outcome:
@@ -92,12 +88,7 @@ def run(plan: sweep.Sweep, store: Store) -> sweep.Outcome:
 
 
 def check(spec: RunSpec) -> None:
-    """Refuse a run that makes no sense here.
-
-    Raises:
-        CreditError: it names another dataset, no trajectories, too narrow a state or an arithmetic
-            that is a network's.
-    """
+    """Refuse a run that makes no sense here."""
     if spec.dataset != "toy_lq":
         raise CreditError(f"dataset={spec.dataset}: this experiment makes its own, pass toy_lq")
     if spec.train_samples < 1:

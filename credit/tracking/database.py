@@ -1,14 +1,13 @@
 """The file of a SQLite store: one process makes it, whole; what is no database is left alone."""
 
 import contextlib
-import fcntl
 import sqlite3
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from credit.errors import CreditError
 
@@ -20,16 +19,13 @@ def refuse_other_files(path: Path) -> None:
 
     SQLite itself reads it: closing a file that this process has open as a database, too, would drop
     the locks that keep other processes from removing its log.
-
-    Raises:
-        CreditError: it is another file, or not a file.
     """
-    if not path.exists():
-        return
     try:
+        if not path.exists():
+            return
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
             database.execute("PRAGMA schema_version")
-    except sqlite3.OperationalError as error:
+    except (OSError, sqlite3.OperationalError) as error:
         raise _unwritable(path, error) from error
     except sqlite3.DatabaseError as error:
         raise _unwritable(path, "it is no SQLite database") from error
@@ -47,8 +43,7 @@ def first_writer(path: Path) -> Iterator[None]:
     """Hold the database's lock file: several processes that create its tables at once die."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(path.name + ".lock").open("w") as lock:
-            _hold(lock)
+        with _held(f"{path}.lock"):
             if path.exists() and path.stat().st_size:
                 with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
                     database.execute("PRAGMA journal_mode=WAL")  # halves what a write costs
@@ -59,30 +54,20 @@ def first_writer(path: Path) -> Iterator[None]:
         raise _unwritable(path, error) from error
 
 
-def _hold(lock: IO[str]) -> None:
-    """Take the lock; say so where that takes long.
-
-    Raises:
-        CreditError: another process has it for LOCK_SECONDS.
-    """
-    began, told = time.monotonic(), False
-    while (waited := time.monotonic() - began) < LOCK_SECONDS:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waited > 5 and not told:
-                told = True
-                print(f"waiting for {lock.name}, which another process holds", file=sys.stderr)
-            time.sleep(0.1)
-    raise CreditError(f"{lock.name} is held by another process: end that, and try again")
+def _held(path: str) -> AcquireReturnProxy:
+    """Take a lock, for a `with`; say so where that takes long."""
+    lock = FileLock(path)
+    with contextlib.suppress(Timeout):
+        return lock.acquire(timeout=5)
+    print(f"waiting for {path}, which another process holds", file=sys.stderr)
+    try:
+        return lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout as error:
+        raise CreditError(f"{path} is held by another process: end that, and try again") from error
 
 
 def make(path: Path, fill: Callable[[str], object]) -> None:
-    """Make the database's tables if it has none, in another file first: all of them or none.
-
-    Args:
-        fill: makes the tables of the database at a URI.
-    """
+    """Make the database's tables by `fill`, if it has none: all or none, in another file first."""
     if path.exists() and path.stat().st_size:
         with contextlib.closing(sqlite3.connect(path, timeout=30)) as database:
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

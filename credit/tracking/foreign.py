@@ -5,9 +5,10 @@ link in its folder is followed. What is shown later, in a table, a note or a ter
 where it could be more than text.
 """
 
+import itertools
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,13 @@ import pyarrow.parquet as pq
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
+from credit.tracking import marks
 from credit.tracking.history import COLUMNS
-from credit.tracking.marks import (
-    COMMIT,
-    CONTINUED_BY,
-    DIRTY,
-    ENTRY_POINT,
-    KIND,
-    NOTE,
-    REASON,
-    SCHEMA_TAG,
-    SOURCE,
-    SPEC,
-    SWEEP,
-)
 
 RUNS, METRICS, LAYERS, ARTIFACTS = "runs.json", "metrics.parquet", "layers.parquet", "artifacts"
 TAGS = (
-    SCHEMA_TAG,
-    KIND,
-    SWEEP,
-    SPEC,
-    REASON,
-    CONTINUED_BY,
-    NOTE,
-    COMMIT,
-    DIRTY,
-    SOURCE,
-    ENTRY_POINT,
+    *(marks.SCHEMA_TAG, marks.KIND, marks.SWEEP, marks.SPEC, marks.REASON, marks.CONTINUED_BY),
+    *(marks.NOTE, marks.COMMIT, marks.DIRTY, marks.SOURCE, marks.ENTRY_POINT),
 )
 """What travels. Who ran it, on which host and under which path stays at home."""
 TEXT = (".csv", ".json", ".md")
@@ -54,6 +34,7 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 _MOST_VALUES = 10_000_000
 _MOST_COLUMNS = 200
 _LONGEST = 5000  # characters; MLflow takes 6000 in a parameter
+_LONGEST_NAME, _LONGEST_DATASET = 250, 500  # as MLflow's tables
 _YEAR_10000_MS = 253_402_300_800_000  # where Python's dates end
 _RULE = re.compile(r"\w[\w.]*(:\w+)?")
 _NAME = re.compile(r"\w[\w./-]{0,249}")
@@ -70,11 +51,7 @@ def is_name(key: str) -> bool:
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
-    """The records of an export's `runs.json`.
-
-    Raises:
-        CreditError: it cannot be read, has another schema or is not what `export` writes.
-    """
+    """Return the records of an export's `runs.json`."""
     try:
         require_file(path)
         document = json.loads(path.read_text())
@@ -97,54 +74,42 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 def _check(record: dict[str, Any], path: Path) -> None:
     run_id, params, tags = record["run_id"], record["params"], record["tags"]
     parent_id, dataset = record["parent_id"], record["dataset"]
-    if not is_run_id(run_id):
-        raise malformed(path, f"run id {run_id!r}")
-    for above in ([] if parent_id is None else [parent_id], record.get("sweeps", ())):
-        for other in above:
-            if not is_run_id(other):
-                raise malformed(path, f"run id {other!r}")
-    if record["status"] not in ENDED:
-        raise malformed(path, f"status {record['status']!r}")
+    ids = [run_id, *([] if parent_id is None else [parent_id]), *record.get("sweeps", ())]
     data = [] if dataset is None else [dataset[key] for key in ("name", "digest", "source")]
     shown = [record["name"], *params.values(), *data]
-    texts = [*shown, *tags.values()]
-    if not all(isinstance(text, str) for text in texts):
-        raise malformed(path, f"run {run_id} has a value that is not text")
-    for text in texts:
-        if len(text) > _LONGEST:
-            raise malformed(path, f"run {run_id} has a text of {len(text)} characters")
-    limits = {"name": (record["name"], 250), "dataset": (data[0] if data else "-", 500)}
-    for what, (text, most) in limits.items():
-        if not 0 < len(text) <= most:  # as MLflow's tables
-            raise malformed(path, f"run {run_id} has a {what} of {len(text)} characters")
-    for text in shown:
-        if not text.isprintable():
-            raise malformed(path, f"run {run_id} has control characters in {text[:40]!r}")
-    for key in tags.keys() - set(TAGS):
-        raise malformed(path, f"run {run_id} has the tag {key!r}")
-    for key in params:
-        if not is_name(key):
-            raise malformed(path, f"run {run_id} has the parameter {key!r}")
-    for time in (record["start"], record["end"]):
-        if type(time) is not int or not 0 <= time < _YEAR_10000_MS:
-            raise malformed(path, f"run {run_id} has the time {time!r}")
-    if SPEC in tags:
-        try:
-            spec = RunSpec.from_mapping(params)
-        except CreditError as error:
-            raise malformed(path, f"run {run_id}: {error}") from error
-        if spec.spec_hash != tags[SPEC]:
-            raise malformed(path, f"parameters of run {run_id} do not match its hash")
-        if not _RULE.fullmatch(spec.rule):
-            raise malformed(path, f"run {run_id} has the rule {spec.rule!r}")
+    names = [(record["name"], _LONGEST_NAME), *((name, _LONGEST_DATASET) for name in data[:1])]
+    times = [record["start"], record["end"]]
+    wrong = {  # where a value is no text, asking for its length or characters fails
+        "run id": [text for text in ids if not is_run_id(text)],
+        "status": [record["status"]] if record["status"] not in ENDED else [],
+        "text": [
+            text
+            for text in (*shown, *tags.values())
+            if not isinstance(text, str) or len(text) > _LONGEST
+        ],
+        "name": [text for text, most in names if not 0 < len(text) <= most],
+        "control characters": [text for text in shown if not text.isprintable()],
+        "tag": sorted(tags.keys() - set(TAGS)),
+        "parameter": [key for key in params if not is_name(key)],
+        "time": [ms for ms in times if type(ms) is not int or not 0 <= ms < _YEAR_10000_MS],
+    }
+    for what, values in wrong.items():
+        if values:
+            raise malformed(path, f"run {str(run_id)[:40]!r}: {what} {str(values[0])[:40]!r}")
+    if marks.SPEC not in tags:
+        return
+    try:
+        spec = RunSpec.from_mapping(params)
+    except CreditError as error:
+        raise malformed(path, f"run {run_id}: {error}") from error
+    if spec.spec_hash != tags[marks.SPEC]:
+        raise malformed(path, f"parameters of run {run_id} do not match its hash")
+    if not _RULE.fullmatch(spec.rule):
+        raise malformed(path, f"run {run_id} has the rule {spec.rule!r}")
 
 
 def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
-    """Run id -> its values, from an export's `metrics.parquet`.
-
-    Raises:
-        CreditError: it is not such a file, or has values of other runs or under impossible names.
-    """
+    """Run id -> its values, from an export's `metrics.parquet`."""
     try:
         frame = _parquet(path, list(COLUMNS)).astype(COLUMNS)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
@@ -161,9 +126,7 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
 def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
     """Run id -> its table of layers, from an export's `layers.parquet`; {} without this file.
 
-    Raises:
-        CreditError: it is not such a file, or has tables of other runs or more than numbers and
-            short words.
+    There is nothing in it but numbers and short words.
     """
     if not path.exists() and not path.is_symlink():  # exports of older versions have none
         return {}
@@ -207,26 +170,17 @@ def _by_run(frame: pd.DataFrame, path: Path, run_ids: Collection[str]) -> dict[s
 
 
 def check_artifacts(folder: Path, run_ids: Collection[str]) -> None:
-    """See that the runs' artifacts below `folder` are small files of text, and no links.
-
-    Raises:
-        CreditError: one is something else; it names it.
-    """
+    """See that the runs' artifacts below `folder` are small files of text, and no links."""
     root = folder / ARTIFACTS
-    for run_id in run_ids:
-        for path in (root, root / run_id, *_below(root / run_id)):
+    for own in (root / run_id for run_id in run_ids):
+        for path in itertools.chain((root, own), own.rglob("*")):  # which does not follow links
             if path.is_symlink():
-                raise CreditError(f"{path} is a link, which no export has: delete it")
+                raise _linked(path)
             if path.exists() and not path.is_dir() and not _is_small_text(path):
                 raise CreditError(
                     f"{path} is not text of at most {LARGEST_BYTES // 1000} kB "
                     f"({', '.join(TEXT)}), which is all that an export has: delete it"
                 )
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """Everything in a folder; `rglob` lists links and does not follow them."""
-    return folder.rglob("*") if folder.is_dir() and not folder.is_symlink() else iter(())
 
 
 def _is_small_text(path: Path) -> bool:
@@ -240,15 +194,15 @@ def _is_small_text(path: Path) -> bool:
 
 
 def require_file(path: Path) -> None:
-    """See that it is a file: of a pipe, reading would never end.
-
-    Raises:
-        CreditError: it is something else.
-    """
+    """Refuse what is no file: of a pipe, reading would never end."""
     if path.is_symlink():
-        raise CreditError(f"{path} is a link, which no export has: delete it")
+        raise _linked(path)
     if path.exists() and not path.is_file():
         raise CreditError(f"{path} is not a file: name the folder of an export")
+
+
+def _linked(path: Path) -> CreditError:
+    return CreditError(f"{path} is a link, which no export has: delete it")
 
 
 def malformed(path: Path, what: str) -> CreditError:

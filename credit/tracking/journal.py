@@ -61,11 +61,7 @@ class Journal:
             return self._elsewhere | self._keys.keys()
 
     def append(self, step: int, timestamp: int, metrics: dict[str, float]) -> int:
-        """Write the values not yet logged at this step; return how many those are.
-
-        Raises:
-            CreditError: the line cannot be written.
-        """
+        """Write the values not yet logged at this step; return how many those are."""
         with self._lock:
             if step in self._elsewhere:
                 return 0
@@ -90,12 +86,11 @@ class Journal:
     def unsent(self, limit: int) -> list[Entry]:
         """The oldest entries not yet sent: at most `limit` values, but at least one entry."""
         entries: list[Entry] = []
-        values = 0
         if not self.path.exists():
             return entries
         with self.path.open("rb") as file:
             file.seek(self._sent)
-            end = self._sent
+            end, values = self._sent, 0
             for raw in file:
                 line = _parse(raw)
                 if line is None:
@@ -138,9 +133,8 @@ class Journal:
             return
         raw = self.path.read_bytes()
         sent = self._sent_path.read_text(errors="replace") if self._sent_path.exists() else ""
-        self._sent = (
-            int(sent) if sent.isdecimal() and len(sent) < 20 else 0
-        )  # 0 sends all again: costs time, no harm
+        # 0 sends all again: costs time, no harm
+        self._sent = int(sent) if sent.isdecimal() and len(sent) < 20 else 0
         good, values = 0, {0: 0}  # end of a line -> metric values up to there
         for text in raw.splitlines(keepends=True):
             line = _parse(text)
@@ -178,25 +172,18 @@ class Journal:
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
     """A whole journal line as a dictionary, or None for one that was cut short."""
-    if not raw.endswith(b"\n"):
-        return None
     try:
-        line = json.loads(raw)
+        line = json.loads(raw) if raw.endswith(b"\n") else None
     except (ValueError, RecursionError):
         return None
-    return line if _is_whole(line) else None
-
-
-def _is_whole(line: object) -> bool:
     if not isinstance(line, dict):
-        return False
-    if "known" in line:
-        steps, metrics = line["known"], line.get("metrics", {})
-    else:
-        steps, metrics = [line.get("step"), line.get("timestamp")], line.get("metrics")
-    return (
+        return None
+    steps = line.get("known", [line.get("step"), line.get("timestamp")])
+    metrics = line.get("metrics", {} if "known" in line else None)
+    good = (
         isinstance(steps, list)
         and all(type(step) is int and 0 <= step < 2**63 for step in steps)
         and isinstance(metrics, dict)
         and all(type(value) in (int, float) for value in metrics.values())
     )
+    return line if good else None

@@ -80,9 +80,8 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
 
 def has_network(store: Store, run_id: str) -> bool:
     """Whether the run has its model, and all of it; also where its server can hold none."""
-    run = store.client.get_run(run_id)
     try:
-        model = _found(store, run)
+        model = _found(store, store.client.get_run(run_id))
     except MlflowException as error:
         if error.error_code != NO_MODELS:
             raise
@@ -92,11 +91,8 @@ def has_network(store: Store, run_id: str) -> bool:
 
 def _found(store: Store, run: Run) -> LoggedModel | None:
     """The model of a run, whether or not it is whole."""
-    found = store.client.search_logged_models(
-        [run.info.experiment_id],
-        f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'",
-        max_results=1,
-    )
+    of_run = f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'"
+    found = store.client.search_logged_models([run.info.experiment_id], of_run, max_results=1)
     return found[0] if found else None
 
 
@@ -126,13 +122,9 @@ def _write(folder: Path, model: LoggedModel, spec: RunSpec, weights: Path, sampl
 def _signature(sample: "Sample") -> ModelSignature:
     """Raw images in; classes and probabilities out."""
     images = TensorSpec(np.dtype(np.uint8), (-1, *sample.images.shape[1:]))
-    outputs = Schema(
-        [
-            TensorSpec(np.dtype(np.int64), (-1,), "class"),
-            TensorSpec(np.dtype(np.float32), (-1, sample.classes), "probabilities"),
-        ]
-    )
-    return ModelSignature(inputs=Schema([images]), outputs=outputs)
+    one = TensorSpec(np.dtype(np.int64), (-1,), "class")
+    each = TensorSpec(np.dtype(np.float32), (-1, sample.classes), "probabilities")
+    return ModelSignature(inputs=Schema([images]), outputs=Schema([one, each]))
 
 
 @lru_cache(maxsize=1)

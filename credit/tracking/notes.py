@@ -55,16 +55,10 @@ def set_page(
 ) -> None:
     """Describe a parent run, unless a person has, and log what its row in the table shows."""
     run = store.client.get_run(run_id)
-    tags = [
-        RunTag(ANSWER, answer),
-        *(RunTag(*tag) for tag in note_tags(run.data.tags, note).items()),
-    ]
-    now = int(time.time() * 1000)
-    changed = [
-        Metric(name, value, now, 0)
-        for name, value in metrics.items()
-        if run.data.metrics.get(name) != value
-    ]
+    told = {ANSWER: answer, **note_tags(run.data.tags, note)}
+    tags = [RunTag(*tag) for tag in told.items()]
+    now, known = int(time.time() * 1000), run.data.metrics
+    changed = [Metric(n, value, now, 0) for n, value in metrics.items() if known.get(n) != value]
     new = [Param(*param) for param in params.items()]
     store.client.log_batch(run_id, metrics=changed, params=new, tags=tags)
 
@@ -80,8 +74,7 @@ def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:
 def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]]) -> None:
     """Say on the experiment's page what it is, what came out and how it is read.
 
-    Args:
-        answers: as of `answered`; as many as there is room for, with how many more there are.
+    There stand as many of the `answered` as there is room for, and how many more there are.
     """
     overview = view_link(store, OVERVIEW)
     room = _LONGEST - len(_EXPERIMENT.format(overview=overview, rows=_HEAD))
@@ -114,12 +107,9 @@ def with_answer(store: Store) -> list[Run]:
 
 
 def answered(parents: Iterable[Run], order: Sequence[str]) -> dict[str, tuple[str, int, str]]:
-    """Those with finished runs: name, finished runs and answer of each.
+    """Name, number of finished runs and answer of parents, of `with_answer`, that have any.
 
     By kind in the given order, of a kind the newest first; none that another parent continued.
-
-    Args:
-        parents: of `with_answer`.
     """
     runs = [
         run
@@ -128,13 +118,10 @@ def answered(parents: Iterable[Run], order: Sequence[str]) -> dict[str, tuple[st
     ]
     places = {kind: place for place, kind in enumerate(order)}
     runs.sort(key=lambda run: places.get(run.data.tags.get(KIND, ""), len(places)))
+    finished = {run.info.run_id: int(run.data.metrics[FINISHED]) for run in runs}
     return {
-        run.info.run_id: (
-            run.info.run_name or "",
-            int(run.data.metrics[FINISHED]),
-            run.data.tags[ANSWER],
-        )
-        for run in runs
+        r.info.run_id: (r.info.run_name or "", finished[r.info.run_id], r.data.tags[ANSWER])
+        for r in runs
     }
 
 

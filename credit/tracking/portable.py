@@ -10,6 +10,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,50 +19,15 @@ from mlflow.entities import FileInfo, Metric, Param, Run
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA
-from credit.tracking.artifacts import (
-    harmless,
-    log_artifact_file,
-    log_dataset,
-    log_table,
-    visible,
-)
-from credit.tracking.foreign import (
-    ARTIFACTS,
-    ENDED,
-    LARGEST_BYTES,
-    LAYERS,
-    METRICS,
-    RUNS,
-    TAGS,
-    TEXT,
-    check_artifacts,
-    is_run_id,
-    read_layers,
-    read_metrics,
-    read_runs,
-)
-from credit.tracking.layers import TABLE, read_table, write_all
-from credit.tracking.marks import (
-    CHILDREN_FILE,
-    CONTINUED_BY,
-    IMPORTED_FROM,
-    NOTE,
-    OWNER,
-    PARENT,
-    REASON,
-    SCHEMA_TAG,
-    SOURCE,
-    member_tag,
-    search,
-    sweeps_of,
-)
+from credit.tracking import artifacts, foreign, layers, marks
+from credit.tracking.foreign import ARTIFACTS, LAYERS, METRICS, RUNS
 from credit.tracking.reader import Reader, read_children
 from credit.tracking.runs import join, log_children
 from credit.tracking.store import Store
 from credit.tracking.views import ANSWER
 
 _BATCH = 1000
-_LAYERS = f"{TABLE}.csv"
+_TABLE = f"{layers.TABLE}.csv"
 _SPEC = "checkpoint/spec.json"  # the parameters once more
 
 
@@ -75,37 +41,22 @@ class Imported(NamedTuple):
 
 
 def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
-    """Write runs and their parents to `folder`; return it. An older export there is replaced.
-
-    Raises:
-        CreditError: a run does not exist or names itself or its files like a path elsewhere, or
-            `folder` holds something else.
-    """
+    """Write runs and their parents to `folder`; return it. An older export there is replaced."""
     folder = Path(folder)
-    for path in (folder / name for name in (RUNS, METRICS, LAYERS, ARTIFACTS)):
-        if path.is_symlink():
-            raise CreditError(f"{path} is a link, which no export has: name another folder")
-    if folder.exists() and not folder.is_dir():
-        raise CreditError(f"{folder} is a file: name a folder")
-    if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_file():
-        raise CreditError(f"{folder} is not empty and not an export: name another folder")
     runs = {run_id: reader.run(run_id) for run_id in run_ids}
     for run in [*runs.values()]:
-        if PARENT in run.data.tags and not sweeps_of(run.data.tags) & runs.keys():
-            runs[run.data.tags[PARENT]] = reader.run(run.data.tags[PARENT])
-    names = {run_id: run.data.tags.get(IMPORTED_FROM, run_id) for run_id, run in runs.items()}
+        tags = run.data.tags
+        if marks.PARENT in tags and not marks.sweeps_of(tags) & runs.keys():
+            runs[tags[marks.PARENT]] = reader.run(tags[marks.PARENT])
+    names = {i: run.data.tags.get(marks.IMPORTED_FROM, i) for i, run in runs.items()}
     for run_id, name in names.items():
-        if not is_run_id(name):
+        if not foreign.is_run_id(name):
             raise CreditError(
-                f"run {run_id} has the tag {IMPORTED_FROM}={name!r}, which is no run id: delete it"
+                f"run {run_id} has the tag {marks.IMPORTED_FROM}={name!r}, which is no run id: "
+                "delete it"
             )
+    _make(folder)
     shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CreditError(
-            f"cannot make {folder} ({error.strerror}): name a folder that you can write"
-        ) from error
     metrics = reader.history(runs).dropna()
     metrics["run_id"] = [names[run_id] for run_id in metrics["run_id"]]
     metrics = metrics.sort_values(["run_id", "key", "step"], ignore_index=True)
@@ -114,9 +65,9 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     for run_id in runs:
         files = {file.path for file in _small_texts(reader, run_id)} - {_SPEC}
         with contextlib.suppress(CreditError):  # what is no table goes along as a file
-            if _LAYERS in files:
-                tables[names[run_id]] = read_table(reader.artifact(run_id, _LAYERS))
-                files -= {_LAYERS, f"{TABLE}.md"}
+            if _TABLE in files:
+                tables[names[run_id]] = layers.read_table(reader.artifact(run_id, _TABLE))
+                files -= {_TABLE, f"{layers.TABLE}.md"}
         for name in sorted(files):
             if name.endswith(".md") and f"{name[:-3]}.csv" in files:
                 continue  # the same table, to read
@@ -126,7 +77,7 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
             for own, original in names.items():
                 text = text.replace(own, original)  # ids in runs.json
             target.write_text(text)
-    write_all(tables, folder / LAYERS)
+    layers.write_all(tables, folder / LAYERS)
     records = [_record(run, names) for run in runs.values()]
     records.sort(key=lambda record: (record["start"], record["run_id"]))
     document = {"schema": SCHEMA, "runs": records}
@@ -134,51 +85,60 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     return folder
 
 
+def _make(folder: Path) -> None:
+    """Make the folder of an export; refuse one that holds something else."""
+    for path in (folder / name for name in (RUNS, METRICS, LAYERS, ARTIFACTS)):
+        if path.is_symlink():
+            raise CreditError(f"{path} is a link, which no export has: name another folder")
+    if folder.exists() and not folder.is_dir():
+        raise CreditError(f"{folder} is a file: name a folder")
+    if folder.exists() and any(folder.iterdir()) and not (folder / RUNS).is_file():
+        raise CreditError(f"{folder} is not empty and not an export: name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CreditError(
+            f"cannot make {folder} ({error.strerror}): name a folder that you can write"
+        ) from error
+
+
 def import_into(store: Store, folder: Path | str) -> Imported:
     """Recreate exported runs in the store's experiment; those it already has are skipped.
 
     Interrupted, it can simply be repeated. Imported finished runs count as finished in a sweep.
-
-    Raises:
-        CreditError: the folder is not a whole export, or one of another schema. Nothing is then
-            created.
     """
     folder = Path(folder)
-    records = read_runs(folder / RUNS)
+    records = foreign.read_runs(folder / RUNS)
     ids = {record["run_id"] for record in records}
-    metrics = read_metrics(folder / METRICS, ids)
-    layers = read_layers(folder / LAYERS, ids)
-    check_artifacts(folder, ids)
-    children = {}  # parent id -> run ids
-    for record in records:
-        path = folder / ARTIFACTS / record["run_id"] / CHILDREN_FILE
-        if path.is_file():
-            children[record["run_id"]] = read_children(path)
-    here = {}  # original id -> run
-    for run in search(store.client, [store.experiment_id], {SCHEMA_TAG: SCHEMA}):
-        here[run.data.tags.get(IMPORTED_FROM, run.info.run_id)] = run
+    metrics = foreign.read_metrics(folder / METRICS, ids)
+    tables = foreign.read_layers(folder / LAYERS, ids)
+    foreign.check_artifacts(folder, ids)
+    files = {run_id: folder / ARTIFACTS / run_id / marks.CHILDREN_FILE for run_id in ids}
+    children = {run_id: read_children(file) for run_id, file in files.items() if file.is_file()}
+    known = marks.search(store.client, [store.experiment_id], {marks.SCHEMA_TAG: SCHEMA})
+    here = {run.data.tags.get(marks.IMPORTED_FROM, run.info.run_id): run for run in known}
     new_ids: dict[str, str] = {original: run.info.run_id for original, run in here.items()}
     todo = [r for r in records if r["run_id"] not in here or _is_partial(here[r["run_id"]])]
     todo.sort(key=lambda record: record["parent_id"] is not None)  # parents first
     for record in todo:
         original = record["run_id"]
         if original not in new_ids:
-            tags = {**_shown(record["tags"]), SCHEMA_TAG: SCHEMA, IMPORTED_FROM: original}
-            if record["parent_id"] in new_ids:
-                tags[PARENT] = new_ids[record["parent_id"]]
-                tags |= member_tag(tags[PARENT])
+            tags = _shown(record["tags"])
+            tags |= {marks.SCHEMA_TAG: SCHEMA, marks.IMPORTED_FROM: original}
+            if parent := new_ids.get(record["parent_id"]):
+                tags |= {marks.PARENT: parent, **marks.member_tag(parent)}
             run = store.client.create_run(
                 store.experiment_id, start_time=record["start"], tags=tags, run_name=record["name"]
             )
             new_ids[original] = run.info.run_id
     for record in todo[::-1]:  # children before the parents that name them
-        run_id = new_ids[record["run_id"]]
         own = record["run_id"]
-        _fill(store, run_id, record, metrics.get(own), layers.get(own), folder)
-        if named := children.get(record["run_id"]):
-            log_children(store, run_id, [new_ids[child] for child in named if child in new_ids])
-        store.client.set_terminated(run_id, record["status"], record["end"])
-    _join_all(store, records if todo else [], children, new_ids)
+        _fill(store, new_ids[own], record, metrics.get(own), tables.get(own), folder)
+        if named := children.get(own):
+            log_children(store, new_ids[own], [new_ids[c] for c in named if c in new_ids])
+        store.client.set_terminated(new_ids[own], record["status"], record["end"])
+    if todo:
+        _join_all(store, records, children, new_ids)
     changed = {r["parent_id"] or r["run_id"] for r in todo}
     parents = [
         new_ids[r["run_id"]]
@@ -214,28 +174,29 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _shown(tags: Mapping[str, str]) -> dict[str, str]:
     """Tags whose texts are only texts, wherever they are shown."""
-    changed = {NOTE: harmless, REASON: lambda text: visible(text, keep="\n\t")}
-    return {key: changed.get(key, visible)(value) for key, value in tags.items()}
+    lines = partial(artifacts.visible, keep="\n\t")
+    changed = {marks.NOTE: artifacts.harmless, marks.REASON: lines}
+    return {key: changed.get(key, artifacts.visible)(value) for key, value in tags.items()}
 
 
 def _record(run: Run, names: dict[str, str]) -> dict[str, Any]:
     info, tags = run.info, run.data.tags
     inputs = run.inputs.dataset_inputs if run.inputs else []
     datasets = [{k: getattr(i.dataset, k) for k in ("name", "digest", "source")} for i in inputs]
-    kept = {key: tags[key] for key in TAGS if key in tags}
-    if NOTE in kept:  # below it are links to runs of this store
-        kept[NOTE] = kept[NOTE].partition("\n\n")[0]
-    if SOURCE in kept:
-        kept[SOURCE] = Path(kept[SOURCE]).name
-    if CONTINUED_BY in kept:
-        kept[CONTINUED_BY] = names.get(kept[CONTINUED_BY], kept[CONTINUED_BY])
-    sweeps = sorted(names[parent] for parent in sweeps_of(tags) & names.keys())
+    kept = {key: tags[key] for key in foreign.TAGS if key in tags}
+    changes = {
+        marks.NOTE: lambda note: note.partition("\n\n")[0],  # then come links to this store's runs
+        marks.SOURCE: lambda source: Path(source).name,
+        marks.CONTINUED_BY: lambda run_id: names.get(run_id, run_id),
+    }
+    kept |= {key: change(kept[key]) for key, change in changes.items() if key in kept}
+    sweeps = sorted(names[parent] for parent in marks.sweeps_of(tags) & names.keys())
     return {
         "run_id": names[info.run_id],
         "name": info.run_name,
-        "parent_id": names.get(tags.get(PARENT, ""), next(iter(sweeps), None)),
+        "parent_id": names.get(tags.get(marks.PARENT, ""), next(iter(sweeps), None)),
         "sweeps": sweeps,
-        "status": info.status if info.status in ENDED else "KILLED",
+        "status": info.status if info.status in foreign.ENDED else "KILLED",
         "start": info.start_time,
         "end": info.end_time or info.start_time,
         "params": dict(run.data.params),
@@ -248,7 +209,7 @@ def _small_texts(reader: Reader, run_id: str, folder: str | None = None) -> Iter
     for file in reader.client.list_artifacts(run_id, folder):
         if file.is_dir:
             yield from _small_texts(reader, run_id, file.path)
-        elif file.path.endswith(TEXT) and (file.file_size or 0) < LARGEST_BYTES:
+        elif file.path.endswith(foreign.TEXT) and (file.file_size or 0) < foreign.LARGEST_BYTES:
             yield file
 
 
@@ -258,7 +219,7 @@ def _is_partial(run: Run) -> bool:
     A sweep that goes on with an imported run marks it with its owner.
     """
     tags = run.data.tags
-    return run.info.status == "RUNNING" and IMPORTED_FROM in tags and OWNER not in tags
+    return run.info.status == "RUNNING" and marks.IMPORTED_FROM in tags and marks.OWNER not in tags
 
 
 def _fill(
@@ -266,7 +227,7 @@ def _fill(
     run_id: str,
     record: dict[str, Any],
     metrics: pd.DataFrame | None,
-    layers: pd.DataFrame | None,
+    table: pd.DataFrame | None,
     folder: Path,
 ) -> None:
     """Log everything of one run. Repeating any of it changes nothing."""
@@ -277,9 +238,9 @@ def _fill(
     for start in range(0, len(values), _BATCH):
         client.log_batch(run_id, metrics=values[start : start + _BATCH])
     if record["dataset"]:
-        log_dataset(store, run_id, record["dataset"])
-    if layers is not None:
-        log_table(store, run_id, layers, TABLE)
-    artifacts = folder / ARTIFACTS / record["run_id"]
-    if artifacts.is_dir():
-        log_artifact_file(store, run_id, artifacts)
+        artifacts.log_dataset(store, run_id, record["dataset"])
+    if table is not None:
+        artifacts.log_table(store, run_id, table, layers.TABLE)
+    files = folder / ARTIFACTS / record["run_id"]
+    if files.is_dir():
+        artifacts.log_artifact_file(store, run_id, files)

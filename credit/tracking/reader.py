@@ -3,9 +3,7 @@
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pandas as pd
@@ -14,23 +12,21 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
-from credit.spec import SCHEMA, RunSpec, field_types, parse_value
-from credit.tracking import layers
+from credit.spec import SCHEMA
+from credit.tracking import layers, rows
 from credit.tracking.history import history
 from credit.tracking.marks import (
     CHILDREN_FILE,
-    IMPORTED_FROM,
     KIND,
     NOTE,
     PARENT,
-    REASON,
     SCHEMA_TAG,
     SPEC,
     SWEEP,
     member_tag,
     settings,
 )
-from credit.tracking.rows import Row, Tags, in_order, select
+from credit.tracking.rows import Row, Tags, in_order
 from credit.tracking.store import AWAY, reach, shown, sqlite_path, tracking_uri
 
 
@@ -41,9 +37,6 @@ def connect(uri: str | None = None, experiment: str | None = None) -> "Reader":
         experiment: read only this one; default MLFLOW_EXPERIMENT_NAME, else all of them. A name is
             no default under `mlflow run` (MLFLOW_RUN_ID) and beside MLFLOW_EXPERIMENT_ID, which
             `open_store` lets go before it.
-
-    Raises:
-        CreditError: the store does not answer or does not exist yet, or has no such experiment.
     """
     uri = uri or tracking_uri()
     path = sqlite_path(uri)
@@ -74,12 +67,9 @@ class Reader:
     def runs(
         self, kind: str | None = None, parent: str | None = None, filter: str = ""
     ) -> pd.DataFrame:
-        """One row per child run.
+        """One row per child run: those that a parent uses, or any of a kind ("ladder"), or all.
 
-        Args:
-            kind: only runs that a parent of this kind uses ("ladder").
-            parent: only runs that this parent uses.
-            filter: further clauses in MLflow's filter language, such as "params.rule = 'dfa'".
+        `filter` has further clauses in MLflow's language, such as "params.rule = 'dfa'".
 
         Returns:
             Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, started and
@@ -88,36 +78,20 @@ class Reader:
             field that did not exist when a run was made has its default, which is what was done
             then. A run with other values in its fields, which another program logged, is left out.
         """
-        kept = [row for row in self._used(kind, parent, filter) if SPEC in row.tags]
-        types, defaults = field_types(), RunSpec().to_params()
-        kept = [row for row in kept if "rule" in row.params]  # else it is just being created
-        kept = [row for row in kept if _is_readable(row, types, defaults)]
-        columns: dict[str, Any] = {
-            **_info_columns(kept),
-            "parent_id": [row.tags.get(PARENT) for row in kept],
-            "spec_hash": [row.tags[SPEC] for row in kept],
-            "reason": [row.tags.get(REASON) for row in kept],
-            "imported_from": [row.tags.get(IMPORTED_FROM) for row in kept],
-        }
-        for name, type_ in types.items():
-            values = [parse_value(name, type_, r.params.get(name, defaults[name])) for r in kept]
-            columns[name] = pd.Series(values, dtype=type_)
-        current = [_current_metrics(row) for row in kept]
-        for key in sorted({key for metrics in current for key in metrics}):
-            columns[key] = [metrics.get(key, float("nan")) for metrics in current]
-        return pd.DataFrame(columns)
+        used = self._used(kind, parent, filter)
+        # without a rule it is just being created
+        return rows.table(r for r in used if SPEC in r.tags and "rule" in r.params)
 
     def parents(self, kind: str | None = None) -> pd.DataFrame:
         """One row per parent run, newest first.
 
-        Returns:
-            Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
-            dictionary of strings: the options as the runs have them.
+        Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
+        dictionary of strings: the options as the runs have them.
         """
         kept = self._parents(kind)
         return pd.DataFrame(
             {
-                **_info_columns(kept),
+                **rows.info(kept),
                 "kind": [row.tags[KIND] for row in kept],
                 "sweep_hash": [row.tags.get(SWEEP) for row in kept],
                 "note": [row.tags.get(NOTE) for row in kept],
@@ -126,11 +100,7 @@ class Reader:
         )
 
     def newest(self, kind: str) -> str:
-        """Return the id of the newest parent run of a kind.
-
-        Raises:
-            CreditError: the store has none.
-        """
+        """Return the id of the newest parent run of a kind."""
         found = self.parents(kind)
         if found.empty:
             raise CreditError(f"the tracking store has no {kind!r} experiment: run one first")
@@ -146,11 +116,7 @@ class Reader:
         return list(dict.fromkeys([*named, *marked]))
 
     def run(self, run_id: str) -> Run:
-        """MLflow's own record of a run.
-
-        Raises:
-            CreditError: the store does not have it.
-        """
+        """MLflow's own record of a run."""
         try:
             return self.client.get_run(run_id)
         except MlflowException as error:
@@ -159,19 +125,11 @@ class Reader:
             ) from error
 
     def history(self, run_ids: Iterable[str], keys: Sequence[str] | None = None) -> pd.DataFrame:
-        """Every logged value of some runs: run_id, key, step, value, timestamp (ms), in that order.
-
-        Args:
-            keys: only these metrics, by exact name; None for all.
-        """
+        """Every logged value, of `keys` or all: run_id, key, step, value, timestamp (ms)."""
         return history(self.uri, self.client, run_ids, keys)
 
     def layers(self, run_id: str) -> pd.DataFrame:
-        """Return a run's table of layers: their status, direction, norms and calibration.
-
-        Raises:
-            CreditError: it is missing, or no table.
-        """
+        """Return a run's table of layers: their status, direction, norms and calibration."""
         return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:
@@ -240,7 +198,7 @@ class Reader:
         self, tags: Tags, ids: Collection[str] | None = None, filter: str = ""
     ) -> list[Row]:
         try:
-            return select(self.uri, self.client, self.experiments, tags, ids, filter)
+            return rows.select(self.uri, self.client, self.experiments, tags, ids, filter)
         except MlflowException as error:
             what = f"filter {filter!r}" if filter else f"search in {shown(self.uri)}"
             raise CreditError(f"{what} failed: {error}") from error
@@ -256,40 +214,6 @@ def read_children(path: Path) -> list[str]:
         ) from error
 
 
-def _is_readable(row: Row, types: Mapping[str, type], defaults: Mapping[str, str]) -> bool:
-    """Whether each field of a run is a value of its type."""
-    try:
-        for name, type_ in types.items():
-            parse_value(name, type_, row.params.get(name, defaults[name]))
-    except CreditError:
-        return False
-    return True
-
-
-def _current_metrics(row: Row) -> dict[str, float]:
-    """A run's last values, without those that an epoch before its last measurement left behind.
-
-    MLflow keeps the last value that was logged. A measurement that is no longer valid logs none, so
-    that "last" would be a number from when it still was; `valid/reference` is in every measurement.
-    """
-    _, measured = row.latest.get("valid/reference", (1.0, 0))
-    return {key: value for key, (value, step) in row.latest.items() if step >= measured}
-
-
 def local_path(root: str, path: str) -> Path | None:
     """Where an artifact of a run lies or would lie, if that is a folder and not a server."""
     return Path(unquote(urlsplit(root).path)) / path if root.startswith("file:") else None
-
-
-def _info_columns(rows: list[Row]) -> dict[str, Any]:
-    return {
-        "run_id": pd.Series([row.run_id for row in rows], dtype=str),
-        "name": [row.name for row in rows],
-        "status": [row.status for row in rows],
-        "started": [_time(row.start) for row in rows],
-        "ended": [_time(row.end) for row in rows],
-    }
-
-
-def _time(milliseconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None

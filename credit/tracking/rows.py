@@ -10,12 +10,15 @@ import itertools
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from credit.tracking.marks import search
+from credit.errors import CreditError
+from credit.spec import RunSpec, field_types, parse_value
+from credit.tracking.marks import IMPORTED_FROM, PARENT, REASON, SPEC, search
 from credit.tracking.store import sqlite_path
 
 _AT_ONCE = 500
@@ -49,11 +52,9 @@ def select(
     ids: Collection[str] | None = None,
     filter: str = "",
 ) -> list[Row]:
-    """The live runs of some experiments that carry `tags`, newest first.
+    """The live runs of some experiments that carry `tags`, of `ids` or all, newest first.
 
-    Args:
-        ids: only these; None for all.
-        filter: further clauses in MLflow's language, which only the client can answer.
+    `filter` has further clauses in MLflow's language, which only the client can answer.
     """
     allowed = {key: [value] if isinstance(value, str) else [*value] for key, value in tags.items()}
     parts = [None] if ids is None else list(chunks(sorted(ids)))
@@ -81,6 +82,53 @@ def select(
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Newest first, as MLflow sorts: by start, then by id."""
     return sorted(rows, key=lambda row: (-(row.start or 0), row.run_id))
+
+
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return runs as typed columns, as `Reader.runs` says; none with other values in its fields."""
+    types, defaults = field_types(), RunSpec().to_params()
+    kept, settings = [], []
+    for row in rows:
+        given = defaults | row.params
+        with contextlib.suppress(CreditError):
+            settings.append({name: parse_value(name, t, given[name]) for name, t in types.items()})
+            kept.append(row)
+    tags = {
+        "parent_id": PARENT,
+        "spec_hash": SPEC,
+        "reason": REASON,
+        "imported_from": IMPORTED_FROM,
+    }
+    columns = {
+        **info(kept),
+        **{name: [row.tags.get(tag) for row in kept] for name, tag in tags.items()},
+        **{name: pd.Series([own[name] for own in settings], dtype=t) for name, t in types.items()},
+    }
+    current = [_current(row) for row in kept]
+    for key in sorted({key for metrics in current for key in metrics}):
+        columns[key] = [metrics.get(key, float("nan")) for metrics in current]
+    return pd.DataFrame(columns)
+
+
+def info(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the columns run_id, name, status, started and ended (UTC)."""
+    times = {"started": [row.start for row in rows], "ended": [row.end for row in rows]}
+    return {
+        "run_id": pd.Series([row.run_id for row in rows], dtype=str),
+        "name": [row.name for row in rows],
+        "status": [row.status for row in rows],
+        **{name: pd.to_datetime(ms, unit="ms", utc=True) for name, ms in times.items()},
+    }
+
+
+def _current(row: Row) -> dict[str, float]:
+    """A run's last values, without those that an epoch before its last measurement left behind.
+
+    MLflow keeps the last value that was logged. A measurement that is no longer valid logs none, so
+    that "last" would be a number from when it still was; `valid/reference` is in every measurement.
+    """
+    _, measured = row.latest.get("valid/reference", (1.0, 0))
+    return {key: value for key, (value, step) in row.latest.items() if step >= measured}
 
 
 @contextlib.contextmanager

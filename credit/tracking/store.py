@@ -100,10 +100,6 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
 
     Under `mlflow run` (MLFLOW_RUN_ID) the experiment is that of its run; otherwise
     MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `experiment`.
-
-    Raises:
-        CreditError: the store does not answer or cannot be written, or the run or experiment
-            that the environment names is not there or cannot be used.
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
@@ -173,19 +169,14 @@ def shown(uri: str) -> str:
 
 
 def _refuse_unencoded(uri: str) -> None:
-    """Refuse a URI whose password would be taken for a part of the host or the path.
-
-    Raises:
-        CreditError: it would; the message has nothing of it.
-    """
+    """Refuse a URI whose password would be taken for a part of the host or the path."""
     try:
         url = urlsplit(uri) if is_http(uri) else make_url(uri)
     except (ArgumentError, ValueError):
         parts = [uri.partition("@")[2]]
     else:
-        parts = (
-            [url.path] if isinstance(url, SplitResult) else [url.host, url.host and url.database]
-        )
+        http = isinstance(url, SplitResult)
+        parts = [url.path] if http else [url.host, url.host and url.database]
     if any("@" in (part or "") for part in parts):
         raise CreditError(
             f"the user name or password of the store at {shown(uri)} holds a bare @ or /: "
@@ -194,21 +185,18 @@ def _refuse_unencoded(uri: str) -> None:
 
 
 def _experiment_id(client: MlflowClient, uri: str, name: str, root: str | None) -> str:
-    if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        try:
+    run_id, given = os.environ.get("MLFLOW_RUN_ID"), os.environ.get("MLFLOW_EXPERIMENT_ID")
+    try:
+        if run_id:
             return client.get_run(run_id).info.experiment_id
-        except MlflowException as error:
-            raise CreditError(
-                f"run {run_id} of MLFLOW_RUN_ID is not in {shown(uri)}: "
-                "set an absolute MLFLOW_TRACKING_URI, or unset MLFLOW_RUN_ID"
-            ) from error
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        try:
+        if given:
             return _alive(client.get_experiment(given), given)
-        except MlflowException as error:
-            raise CreditError(
-                f"MLFLOW_EXPERIMENT_ID={given} is not in {shown(uri)}: unset it"
-            ) from error
+    except MlflowException as error:
+        named, remedy = f"MLFLOW_EXPERIMENT_ID={given}", "unset it"
+        if run_id:
+            named = f"run {run_id} of MLFLOW_RUN_ID"
+            remedy = "set an absolute MLFLOW_TRACKING_URI, or unset MLFLOW_RUN_ID"
+        raise CreditError(f"{named} is not in {shown(uri)}: {remedy}") from error
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
     found = client.get_experiment_by_name(name)
     if found is None:

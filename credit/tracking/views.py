@@ -12,7 +12,7 @@ import contextlib
 import json
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -33,6 +33,34 @@ SINCE = Version("3.16")
 """The first MLflow with named views."""
 _MOST = 6
 """Columns of accuracies that leave room for the rest."""
+_BY_STEP = {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""}
+_STATE = {
+    "orderByAsc": False,
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "modelVersionFilter": "All Runs",
+    "datasetsFilter": [],
+    "runsExpanded": {},
+    "runsPinned": [],
+    "runsHidden": [],
+    "runsVisibilityMap": {},
+    "runsHiddenMode": "SHOW_ALL",
+    "viewMaximized": False,
+    "runListHidden": False,
+    "isAccordionReordered": True,
+    "useGroupedValuesInCharts": True,
+    "hideEmptyCharts": True,
+    "groupBy": None,
+    "groupsExpanded": {},
+    "autoRefreshEnabled": True,
+    "globalLineChartConfig": {
+        "xAxisKey": "step",
+        "lineSmoothness": 0,
+        "selectedXAxisMetricKey": "",
+    },
+    "chartsSearchFilter": "",
+}
+"""Every other field that the UI reads, so that a version that asks for it finds it."""
 _METRICS = ("accuracy/test", "alignment/deep", "rho/deep", "growth/max", "valid/reference")
 
 
@@ -83,47 +111,30 @@ def save_runs_view(
 ) -> None:
     """Save the view of a parent's child runs: useful columns, charts in sections by question.
 
-    Args:
-        fields: parameters that tell the runs apart.
-        across: the one that accuracy is drawn against, empty if none.
-        depth: the last hidden state's number, whose norms are shown.
-        metrics: those that the runs have.
+    `fields` are parameters that tell the runs apart, `across` is one that accuracy is drawn against
+    or empty, `depth` the last hidden state's number, whose norms are shown.
     """
     ((member, yes),) = member_tag(parent_id).items()
+    first = "accuracy/test" if "accuracy/test" in metrics else "alignment/deep"
+    sections, cards = _charts(across, depth, metrics)
     columns = [_column("params", field) for field in fields]
     columns += [_column("metrics", metric) for metric in _METRICS if metric in metrics]
-    sections, cards = _charts(across, depth, metrics)
-    state = _state(
-        filter=f"tags.`{member}` = '{yes}'",
-        order=_column(
-            "metrics", "accuracy/test" if "accuracy/test" in metrics else "alignment/deep"
-        ),
-        columns=columns,
-        cards=cards,
-        sections=sections,
-        widths={_column("params", name): 80 for name in ("k", "seed")},
-    )
-    _save(store, view_key(parent_id), name, state)
+    charts = {"compareRunCharts": cards, "compareRunSections": sections} if cards else {}
+    order, widths = _column("metrics", first), {_column("params", n): 80 for n in ("k", "seed")}
+    where = f"tags.`{member}` = '{yes}'"
+    _save(store, view_key(parent_id), name, where, order, columns, widths, charts)
 
 
 def save_overview(store: Store, accuracies: Sequence[str]) -> None:
-    """Save the view of all parents that have an answer, newest first.
-
-    Args:
-        accuracies: metrics of the parents, by rule; the first few are shown.
-    """
+    """Save the view of all parents that have an answer, newest first, with some `accuracies`."""
     columns = [_column("metrics", name) for name in accuracies[:_MOST]]
     columns += [_column("tags", ANSWER)]
     columns += [_column("metrics", f"checks/{end}") for end in ("passed", "failed", "undefined")]
     shown = ("preset", "dataset", "epochs", "seeds")
     columns += [_column("params", f"{RESOLVED}{name}") for name in shown]
-    state = _state(
-        filter=f"tags.`{ANSWER}` LIKE '%'",
-        order="attributes.start_time",
-        columns=columns,
-        widths={_column("tags", ANSWER): 560},
-    )
-    _save(store, OVERVIEW, "Results: what every experiment came to", state)
+    where, widths = f"tags.`{ANSWER}` LIKE '%'", {_column("tags", ANSWER): 560}
+    title = "Results: what every experiment came to"
+    _save(store, OVERVIEW, title, where, "attributes.start_time", columns, widths, {})
 
 
 def drop_views(store: Store, keep: Sequence[str]) -> None:
@@ -155,11 +166,11 @@ def _charts(
         sections.append(_section(section, name, True))
         shown = [key for key in keys if key in metrics]
         if across and shown and number < 2:
+            axes = {"x": (across, "PARAM"), "y": (shown[0], "METRIC")}
             cards.append(
                 _card(len(cards), section, "SCATTER")
-                | {"xaxis": {"key": across, "type": "PARAM"}}
-                | {"yaxis": {"key": shown[0], "type": "METRIC"}, "runsCountToCompare": 500}
-                | {"displayName": f"{shown[0]} by {across}"}
+                | {f"{axis}axis": {"key": key, "type": kind} for axis, (key, kind) in axes.items()}
+                | {"displayName": f"{shown[0]} by {across}", "runsCountToCompare": 500}
             )
         cards += [_line(len(cards) + i, section, key) for i, key in enumerate(shown)]
     families = sorted({key.rpartition("/")[0] for key in metrics if "/" in key})
@@ -187,57 +198,21 @@ def _line(number: int, section: str, key: str) -> dict[str, Any]:
     }
 
 
-def _state(
-    filter: str,
+def _save(
+    store: Store,
+    key: str,
+    name: str,
+    where: str,
     order: str,
-    columns: Sequence[str],
-    cards: Sequence[dict[str, Any]] | None = None,
-    sections: Sequence[dict[str, Any]] | None = None,
-    widths: Mapping[str, int] | None = None,
-) -> dict[str, Any]:
-    """Every field that the UI reads, so that none is missing to a version that asks for it."""
-    return {
-        "searchFilter": filter,
-        "orderByKey": order,
-        "orderByAsc": False,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "selectedColumns": [*columns],
-        "columnOrder": [*columns],
-        "columnWidths": dict(widths or {}),
-        "runsExpanded": {},
-        "runsPinned": [],
-        "runsHidden": [],
-        "runsVisibilityMap": {},
-        "runsHiddenMode": "SHOW_ALL",
-        **(
-            {"compareRunCharts": [*cards], "compareRunSections": [*(sections or ())]}
-            if cards
-            else {}
-        ),
-        "viewMaximized": False,
-        "runListHidden": False,
-        "isAccordionReordered": True,
-        "useGroupedValuesInCharts": True,
-        "hideEmptyCharts": True,
-        "groupBy": None,
-        "groupsExpanded": {},
-        "autoRefreshEnabled": True,
-        "globalLineChartConfig": {
-            "xAxisKey": "step",
-            "lineSmoothness": 0,
-            "selectedXAxisMetricKey": "",
-        },
-        "chartsSearchFilter": "",
-    }
-
-
-def _save(store: Store, key: str, name: str, state: Mapping[str, Any]) -> None:
+    columns: list[str],
+    widths: dict[str, int],
+    charts: dict[str, Any],
+) -> None:
     """Write a view; the time that the UI sorts by stays when nothing else has changed."""
     if not _knows_views(store):
         return
+    own = {"searchFilter": where, "orderByKey": order, "selectedColumns": columns}
+    state = {**_STATE, **own, "columnOrder": columns, "columnWidths": widths, **charts}
     text = json.dumps(state, separators=(",", ":"))
     packed = "deflate;" + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
     tag, now = f"{VIEW}{key}", int(time.time() * 1000)

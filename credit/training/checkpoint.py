@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from credit.errors import CreditError
+from credit.rules import State
 from credit.spec import SCHEMA, RunSpec
 from credit.training.checksum import CHECKSUM, digest, is_whole
-from credit.training.stack import Stack
+from credit.training.trainable import Trainable
 
 REMEDY = "delete it to start its runs from scratch"
 
@@ -41,54 +42,57 @@ class Header:
         return self.epoch, self.steps
 
 
-def save_stack(stack: Stack, epoch: int, path: Path) -> None:
+def save_stack(stack: Trainable, epoch: int, path: Path) -> None:
     """Everything the stack needs to go on after `epoch` finished epochs, in one atomic write.
 
     The file that stood at `path` before is kept as `path.previous.safetensors`, until the next one.
-
-    Raises:
-        CreditError: the file could not be written (disk full, no permission). What stood at `path`
-            before is still whole.
+    It is still whole where this one cannot be written (disk full, no permission).
     """
-    tensors = {f"param/{name}": p for name, p in stack.params.items()}
-    for name, (first, second) in stack.moments.items():
-        tensors |= {f"moment1/{name}": first, f"moment2/{name}": second}
-    for row in range(stack.size):
-        tensors |= {f"state/{row}/{key}": value for key, value in stack.rule_state(row).items()}
+    tensors = _networks(stack)
+    for row in range(len(stack.specs)):
+        tensors |= {f"state/{row}/{key}": value for key, value in _state(stack, row).items()}
     tally, under_way = stack.tally, {}
     if tally.steps:
         under_way = {"steps": str(tally.steps), "seconds": repr(tally.seconds)}
         tensors |= {"tally/loss": tally.loss, "tally/correct": tally.correct}
-        for row in range(stack.size):
+        for row in range(len(stack.specs)):
             group, member = stack.group_of(row)
             tensors |= {f"tally/{row}/{key}": v for key, v in group.tally(member).items()}
     _write(tensors, epoch, stack.optimizer_steps, stack.specs, path, under_way, keep=True)
 
 
-def save_run(stack: Stack, row: int, epoch: int, folder: Path) -> None:
+def save_run(stack: Trainable, row: int, epoch: int, folder: Path) -> None:
     """One run's final files, into `folder`.
 
     `weights.safetensors` (parameters and the rule's state without its optimizer),
     `last.safetensors` (a stack of this one run with its optimizer, to train on from) and
     `spec.json`.
     """
-    spec = stack.specs[row]
-    state = {
-        f"state/{key}": value
-        for key, value in stack.rule_state(row).items()
-        if not key.startswith("moment")
-    }
-    weights = {f"param/{name}": p[row] for name, p in stack.params.items()}
-    _write(weights | state, epoch, stack.optimizer_steps, [spec], folder / "weights.safetensors")
-    last = {f"param/{name}": p[row : row + 1] for name, p in stack.params.items()}
-    for name, (first, second) in stack.moments.items():
-        last |= {f"moment1/{name}": first[row : row + 1], f"moment2/{name}": second[row : row + 1]}
-    last |= {f"state/0/{key}": value for key, value in stack.rule_state(row).items()}
+    spec, networks, state = stack.specs[row], _networks(stack), _state(stack, row)
+    weights = {name: p[row] for name, p in networks.items() if name.startswith("param/")}
+    weights |= {f"state/{key}": v for key, v in state.items() if not key.startswith("moment")}
+    _write(weights, epoch, stack.optimizer_steps, [spec], folder / "weights.safetensors")
+    last = {name: tensor[row : row + 1] for name, tensor in networks.items()}
+    last |= {f"state/0/{key}": value for key, value in state.items()}
     _write(last, epoch, stack.optimizer_steps, [spec], folder / "last.safetensors")
     text = json.dumps({"schema": SCHEMA, **asdict(spec)}, indent=2)
     path = folder / "spec.json"
     with _writing(path):
         path.write_text(text + "\n")
+
+
+def _networks(stack: Trainable) -> dict[str, Tensor]:
+    """Parameters and AdamW's moments of all runs, by their names in a file."""
+    tensors = {f"param/{name}": p for name, p in stack.params.items()}
+    for name, (first, second) in stack.moments.items():
+        tensors |= {f"moment1/{name}": first, f"moment2/{name}": second}
+    return tensors
+
+
+def _state(stack: Trainable, row: int) -> State:
+    """Views of what the rule of one run carries."""
+    group, member = stack.group_of(row)
+    return {key: value[member] for key, value in group.state.items()}
 
 
 def previous(path: Path) -> Path:
@@ -164,14 +168,9 @@ def read_header(path: Path) -> Header:
         if schema != SCHEMA:
             raise CreditError(f"schema {schema}, this is {SCHEMA}")
         specs = [RunSpec.from_mapping(p) for p in json.loads(metadata["specs"])]
-        return Header(
-            path,
-            int(metadata["epoch"]),
-            int(metadata["optimizer_steps"]),
-            specs,
-            int(metadata.get("steps", 0)),
-            float(metadata.get("seconds", 0)),
-        )
+        epoch, steps = int(metadata["epoch"]), int(metadata.get("steps", 0))
+        seconds = float(metadata.get("seconds", 0))
+        return Header(path, epoch, int(metadata["optimizer_steps"]), specs, steps, seconds)
     except (CreditError, OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CreditError(f"{path} is not a readable checkpoint ({error}): {REMEDY}") from error
 
@@ -181,10 +180,8 @@ def find(
 ) -> tuple[dict[str, tuple[Header, int]], list[CreditError]]:
     """The newest whole checkpoint of every run in `folder`, as (header, row), by spec hash.
 
-    And why files there are none, for each that is not readable or is damaged.
-
-    Args:
-        wanted: spec hashes of the runs that are looked for; None is all.
+    And why files there are none, for each that is not readable or is damaged. `wanted` are the spec
+    hashes that are looked for; None is all.
     """
     headers, bad = [], []
     for path in sorted(folder.glob("*.safetensors")):
@@ -195,12 +192,9 @@ def find(
                 bad.append(error)
     found: dict[str, tuple[Header, int]] = {}
     for header in sorted(headers, key=lambda header: header.done, reverse=True):
-        hashes = [spec.spec_hash for spec in header.specs]
-        fresh = {
-            key: (header, row)
-            for row, key in enumerate(hashes)
-            if key not in found and (wanted is None or key in wanted)
-        }
+        keys = ((spec.spec_hash, row) for row, spec in enumerate(header.specs))
+        sought = ((key, row) for key, row in keys if wanted is None or key in wanted)
+        fresh = {key: (header, row) for key, row in sought if key not in found}
         try:
             if fresh:
                 verify(header.path)
@@ -229,39 +223,29 @@ def verify(path: Path) -> None:
 
 
 def network_of(path: Path) -> tuple[RunSpec, dict[str, Tensor]]:
-    """The spec and the network's parameters of a run, from its `weights.safetensors`.
-
-    Raises:
-        CreditError: not such a file.
-    """
+    """The spec and the network's parameters of a run, from its `weights.safetensors`."""
     header = read_header(path)
     verify(path)
     with safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith("param/")]  # noqa: SIM118
-        params = {name.removeprefix("param/"): file.get_tensor(name) for name in names}
-    return header.specs[0], params
+        return header.specs[0], _under(file, "param/")
 
 
-def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
-    """Set every run of the stack to its row of a checkpoint. All must be at one step.
-
-    Raises:
-        CreditError: a tensor is missing or has another shape or type, or a file is damaged.
-    """
+def restore(stack: Trainable, sources: Sequence[tuple[Header, int]]) -> None:
+    """Set every run of the stack to its row of a checkpoint. All must be at one step."""
     for header, _ in sources:
         verify(header.path)
     steps = {header.optimizer_steps for header, _ in sources}
-    assert len(steps) == 1 and len(sources) == stack.size, "restore rows of one step, one per run"
+    assert len(steps) == 1 and len(sources) == len(stack.specs), (
+        "restore rows of one step, one each"
+    )
     files = {header.path: safe_open(header.path, framework="pt") for header, _ in sources}
+    networks = _networks(stack)
     for row, (header, source) in enumerate(sources):
         file = files[header.path]
-        targets = {f"param/{name}": p[row] for name, p in stack.params.items()}
-        for name, (first, second) in stack.moments.items():
-            targets |= {f"moment1/{name}": first[row], f"moment2/{name}": second[row]}
         try:
-            for name, target in targets.items():
-                _copy(file.get_slice(name)[source], target, name, header.path)
-            for key, target in stack.rule_state(row).items():
+            for name, target in networks.items():
+                _copy(file.get_slice(name)[source], target[row], name, header.path)
+            for key, target in _state(stack, row).items():
                 name = f"state/{source}/{key}"
                 _copy(file.get_tensor(name), target, name, header.path)
             if header.steps:
@@ -273,15 +257,21 @@ def restore(stack: Stack, sources: Sequence[tuple[Header, int]]) -> None:
     stack.set_optimizer_steps(steps.pop())
 
 
-def _restore_tally(stack: Stack, row: int, header: Header, file: safe_open, source: int) -> None:
+def _restore_tally(
+    stack: Trainable, row: int, header: Header, file: safe_open, source: int
+) -> None:
     stack.tally.loss[row] = file.get_tensor("tally/loss")[source]
     stack.tally.correct[row] = file.get_tensor("tally/correct")[source]
     stack.tally.steps, stack.tally.seconds = header.steps, header.seconds
-    prefix = f"tally/{source}/"
-    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
     group, member = stack.group_of(row)
-    values = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    values = _under(file, f"tally/{source}/")
     group.set_tally(member, {name: v.to(stack.device) for name, v in values.items()})
+
+
+def _under(file: safe_open, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a file below a prefix, by the rest of their names."""
+    names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+    return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
 
 def _copy(value: Tensor, target: Tensor, name: str, path: Path) -> None:

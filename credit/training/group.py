@@ -15,6 +15,7 @@ from credit.errors import CreditError
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
+from credit.training.optimizer import adamw, set_steps
 
 UNBRAKED_EPS = 1e-15
 """Below this credit_eps, a credit can be so small that its squares underflow in float32."""
@@ -23,14 +24,7 @@ TRAINED = "estimator/"
 
 
 class Group:
-    """Runs with equal configured rules.
-
-    Args:
-        specs: the runs.
-        rows: where they are in their lane.
-        shape: the network's dimensions.
-        device, dtype: of their states.
-    """
+    """Runs with equal configured rules; `rows` is where they are in their lane."""
 
     def __init__(
         self,
@@ -71,9 +65,7 @@ class Group:
 
     def set_optimizer_steps(self, steps: int) -> None:
         """Continue AdamW's bias correction after `steps` steps of the network."""
-        if self._optimizer:
-            for state in self._optimizer.state.values():
-                state["step"].fill_(float(-(-steps // self._every)))
+        set_steps(self._optimizer, -(-steps // self._every) if self._every else 0)
 
     # ---------------------------------------------------------------- learning
 
@@ -141,15 +133,11 @@ class Group:
 
     def _init_optimizer(self, lr: float) -> torch.optim.AdamW:
         """AdamW over all runs' estimators, its moments entries of the state."""
-        on_gpu = self.device.type == "cuda"
         views = [self.state[name] for name in self._trained]
-        optimizer = torch.optim.AdamW(views, lr=lr, fused=True, capturable=on_gpu)
-        for name, view in zip(self._trained, views, strict=True):
-            first, second = torch.zeros_like(view), torch.zeros_like(view)
+        moments = [(torch.zeros_like(view), torch.zeros_like(view)) for view in views]
+        for name, (first, second) in zip(self._trained, moments, strict=True):
             self.state |= {f"moment1/{name}": first, f"moment2/{name}": second}
-            count = torch.tensor(0.0, device=self.device)
-            optimizer.state[view] = {"step": count, "exp_avg": first, "exp_avg_sq": second}
-        return optimizer
+        return adamw(views, moments, lr=lr)
 
     def _moved(self, draw: Tensor) -> Tensor:
         """A draw on the group's device: float32 in the run's precision, other types as they are."""
@@ -157,23 +145,16 @@ class Group:
 
 
 def check_alike(rule: str, states: Sequence[State]) -> None:
-    """Refuse states that cannot be stacked over runs.
-
-    Raises:
-        CreditError: an entry is no dense tensor, or its type or shape differs between runs.
-    """
+    """Refuse states that cannot be stacked over runs."""
     if not isinstance(states[0], dict):
-        raise CreditError(
-            f"init of rule {rule!r} returns a {type(states[0]).__name__}: return a dictionary of "
-            "tensors"
-        )
+        kind = type(states[0]).__name__
+        raise CreditError(f"init of rule {rule!r} returns a {kind}: return a dictionary of tensors")
     for state in states:
         for name, value in state.items():
             if not isinstance(value, Tensor):
-                kind = type(value).__name__
                 raise CreditError(
-                    f"state {name!r} of rule {rule!r} is a {kind}: make it a tensor, "
-                    "or a constant of the rule's file"
+                    f"state {name!r} of rule {rule!r} is a {type(value).__name__}: make it a "
+                    "tensor, or a constant of the rule's file"
                 )
             if value.layout != torch.strided or value.is_quantized or value.is_nested:
                 raise CreditError(
@@ -181,13 +162,13 @@ def check_alike(rule: str, states: Sequence[State]) -> None:
                     "stacked over runs: make it a dense tensor"
                 )
         kinds = [{n: (v.dtype, tuple(v.shape)) for n, v in s.items()} for s in (states[0], state)]
-        if kinds[0] != kinds[1]:
-            name = next(n for n in {**state, **states[0]} if kinds[0].get(n) != kinds[1].get(n))
-            found = " and ".join(str(kind.get(name, "missing")) for kind in kinds)
-            raise CreditError(
-                f"state {name!r} of rule {rule!r} differs in type or shape between runs ({found}) "
-                "and cannot be stacked: let both follow from shape alone"
-            )
+        for name in {**state, **states[0]}:
+            one, other = (kind.get(name, "missing") for kind in kinds)
+            if one != other:
+                raise CreditError(
+                    f"state {name!r} of rule {rule!r} differs in type or shape between runs "
+                    f"({one} and {other}) and cannot be stacked: let both follow from shape alone"
+                )
 
 
 def _stacked(states: list[Tensor]) -> Tensor:

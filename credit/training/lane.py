@@ -6,7 +6,7 @@ parameters; it changes its rows of the stack's tensors in place.
 Shape legend: R runs of the lane, N batch, d width, C classes, L depth, S seeds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -15,10 +15,11 @@ from torch.func import vmap
 
 from credit import rules
 from credit.networks import resmlp
-from credit.networks.resmlp import Forward, Params
+from credit.networks.resmlp import EMBED, Forward, Params
 from credit.rules import Shape, State, Trace
 from credit.spec import RunSpec
 from credit.training.group import Group
+from credit.training.optimizer import Moments, adamw, clipped, set_steps
 from credit.training.products import PRECISIONS
 
 
@@ -38,9 +39,7 @@ class Lane:
 
     Args:
         specs: the runs, each rule's beside each other, rules that read exact gradients first.
-        shape: the network's dimensions.
-        params: their rows of the stack's parameters, (R, ...).
-        moments: AdamW's first and second moments of the same parameters.
+        params, moments: their rows of the stack's tensors, (R, ...).
         seeds: the stack's seeds, in the order of its batches.
     """
 
@@ -49,10 +48,11 @@ class Lane:
         specs: Sequence[RunSpec],
         shape: Shape,
         params: Params,
-        moments: Mapping[str, tuple[Tensor, Tensor]],
+        moments: Moments,
         seeds: Sequence[int],
     ) -> None:
         self.specs = list(specs)
+        self.size = len(self.specs)  # R
         self.shape = shape
         self.params = params
         example = params["embed.bias"]
@@ -60,7 +60,8 @@ class Lane:
         self._batch_of = torch.tensor([seeds.index(s.seed) for s in specs], device=self.device)
         self._weights = PRECISIONS[specs[0].precision].weights
         self.groups = self._init_groups()
-        self._ends = _ends(params, specs[0])
+        embed = EMBED if specs[0].embed_trains else ()
+        self._ends = (*embed, *(resmlp.head_names(params) if specs[0].head_trains else ()))
         self.frozen = not self._ends and not any(spec.k for spec in specs)
         """No parameter of any network trains: only estimators do."""
         self._alike = self.frozen and len({(spec.seed, spec.start) for spec in specs}) == 1
@@ -80,11 +81,6 @@ class Lane:
         limits = [specs[0].clip if s else float("inf") for s in surrogate]
         self._clip = self._column(limits).view(-1)
 
-    @property
-    def size(self) -> int:
-        """R."""
-        return len(self.specs)
-
     def _column(self, values: Sequence[float]) -> Tensor:
         """One number per run as (R, 1, 1)."""
         return torch.tensor(values, dtype=self.dtype, device=self.device).view(-1, 1, 1)
@@ -99,49 +95,27 @@ class Lane:
 
     # ---------------------------------------------------------------- optimizer
 
-    def _parts(self) -> list[tuple[str, slice]]:
-        """Every parameter slice that trains. Frozen blocks are in none: no step, no decay."""
-        whole = slice(0, self.size)
-        parts = [(name, whole) for name in self._ends]
+    def _init_optimizer(self, moments: Moments) -> torch.optim.AdamW | None:
+        """One AdamW over every parameter slice that trains, if any; `moments` holds its state.
+
+        Frozen blocks are in none: no step, no decay. On a GPU the learning rate is a tensor, which
+        a captured step reads anew at every replay.
+        """
+        parts = [(name, slice(0, self.size)) for name in self._ends]
         for block, slices in enumerate(self.trained):
             parts += [(name, rows) for name in resmlp.block_names(block) for rows in slices]
-        return parts
-
-    def _init_optimizer(
-        self, moments: Mapping[str, tuple[Tensor, Tensor]]
-    ) -> torch.optim.AdamW | None:
-        """One AdamW over slices of the parameters, its moments slices of `moments`, if any trains.
-
-        AdamW acts on every number by itself, so one optimizer over all parts equals one each for
-        embed, every block and head. On a GPU the learning rate is a tensor, which a captured step
-        reads anew at every replay.
-        """
-        self._views = {(name, rows.start): self.params[name][rows] for name, rows in self._parts()}
-        if not self._views:
+        self._views = {(name, rows.start): self.params[name][rows] for name, rows in parts}
+        if not parts:
             return None
-        spec, captured = self.specs[0], self.device.type == "cuda"
-        optimizer = torch.optim.AdamW(
-            list(self._views.values()),
-            lr=spec.lr,
-            weight_decay=spec.weight_decay,
-            fused=True,
-            capturable=captured,
-        )
-        if captured:
-            optimizer.param_groups[0]["lr"] = torch.tensor(spec.lr, device=self.device)
-        for (name, rows), view in zip(self._parts(), self._views.values(), strict=True):
-            first, second = moments[name]
-            optimizer.state[view] = {
-                "step": torch.tensor(0.0, device=self.device),
-                "exp_avg": first[rows],
-                "exp_avg_sq": second[rows],
-            }
+        own = [(moments[name][0][rows], moments[name][1][rows]) for name, rows in parts]
+        lr, decay = self.specs[0].lr, self.specs[0].weight_decay
+        optimizer = adamw([*self._views.values()], own, lr=lr, weight_decay=decay)
+        if self.device.type == "cuda":
+            optimizer.param_groups[0]["lr"] = torch.tensor(lr, device=self.device)
         return optimizer
 
     def set_optimizer_steps(self, steps: int) -> None:
-        """Continue AdamW's bias correction from `steps`."""
-        for state in self.optimizer.state.values() if self.optimizer else ():
-            state["step"].fill_(float(steps))
+        set_steps(self.optimizer, steps)
         for group in self.groups:
             group.set_optimizer_steps(steps)
 
@@ -165,65 +139,59 @@ class Lane:
         self.phase = tuple((group.warm, group.learns) for group in self.groups)
 
     def noise(self, samples: int, step: int) -> list[State]:
-        """`Group.noise` of every group."""
         return [group.noise(samples, step) for group in self.groups]
 
     def count_updates(self) -> None:
-        """Say that a step is done."""
         for group in self.groups:
             group.count_update()
 
     def take_metrics(self) -> list[dict[str, float]]:
-        """`Group.take_metrics` of every run."""
         return [metrics for group in self.groups for metrics in group.take_metrics()]
 
     # ---------------------------------------------------------------- credit
 
-    def trace(
-        self,
-        group: Group,
-        run: Forward,
-        labels: Tensor,
-        error: Tensor,
-        grad_out: Tensor,
-        hidden_grads: list[Tensor],
-        params: Params,
-    ) -> Trace:
-        """What a step shows the rule of `group`; tensors as `credits` takes them."""
-        rows, rule = group.rows, group.rule
-        weights = {k: p[rows] for k, p in params.items() if k[:6] != "embed."}
-        return Trace(
-            hiddens=[h[rows] for h in run.hiddens],
-            logits=run.logits[rows],
-            labels=labels[rows],
-            error=error[rows],
-            grad_out=grad_out[rows],
-            hidden_grads=[g[rows] for g in hidden_grads] if rule.reads_hidden_grads else [],
-            weights=weights if rule.learned or rule.reads_weights else {},
-        )
-
-    def credits(
+    def traces(
         self,
         run: Forward,
         labels: Tensor,
         error: Tensor,
         grad_out: Tensor,
         hidden_grads: list[Tensor],
-    ) -> Iterator[tuple[Group, list[Tensor]]]:
-        """Every rule's credit: each group with its a_0 .. a_L, (rows, N, d) each.
+        params: Params | None = None,
+    ) -> list[Trace]:
+        """What a step shows the rule of every group.
 
         Args:
             labels: (R, N).
-            error: loss gradient at the logits, (R, N, C).
-            grad_out: the same at h_L, (R, N, d).
+            error, grad_out: loss gradient at the logits, (R, N, C), and at h_L, (R, N, d).
             hidden_grads: the same at h_0 .. h_L, for at least the runs of `self.exact`.
+            params: as the step multiplies with them; None is the parameters as they are.
         """
-        for group in self.groups:
-            trace = self.trace(group, run, labels, error, grad_out, hidden_grads, self.params)
+        weights = {k: p for k, p in (params or self.params).items() if k not in EMBED}
+        return [
+            Trace(
+                hiddens=[h[rows] for h in run.hiddens],
+                logits=run.logits[rows],
+                labels=labels[rows],
+                error=error[rows],
+                grad_out=grad_out[rows],
+                hidden_grads=[g[rows] for g in hidden_grads if rule.reads_hidden_grads],
+                weights={
+                    k: p[rows] for k, p in weights.items() if rule.learned or rule.reads_weights
+                },
+            )
+            for rule, rows in ((group.rule, group.rows) for group in self.groups)
+        ]
+
+    def credits(self, traces: Sequence[Trace]) -> Iterator[tuple[Group, list[Tensor]]]:
+        """Every rule's credit: each group with its a_0 .. a_L, (rows, N, d) each."""
+        for group, trace in zip(self.groups, traces, strict=True):
             yield group, vmap(group.rule.credit)(group.state, trace)
 
-    def _traces(self, params: Params, run: Forward, labels: Tensor, error: Tensor) -> list[Trace]:
-        """What the step shows the rule of every group."""
+    def _step_traces(
+        self, params: Params, run: Forward, labels: Tensor, error: Tensor
+    ) -> list[Trace]:
+        """`traces` in a step, from each sample's own `error`."""
         reduced = torch.where(self._per_sample, error, error / error.shape[-2])
         grad_out = resmlp.head_input_vjp(params, run.last, reduced)
         hidden_grads = []
@@ -231,10 +199,7 @@ class Lane:
             exact = {name: p[self.exact] for name, p in params.items()}
             part = run.rows(self.exact)
             hidden_grads = resmlp.hidden_gradients(exact, part, reduced[self.exact])
-        return [
-            self.trace(group, run, labels, reduced, grad_out, hidden_grads, params)
-            for group in self.groups
-        ]
+        return self.traces(run, labels, reduced, grad_out, hidden_grads, params)
 
     def _cotangents(self, traces: Sequence[Trace]) -> list[Tensor]:
         """What every block's output, and last the embedding's, is pulled along: L + 1 x (R, N, d).
@@ -271,9 +236,7 @@ class Lane:
         """One batch through every run: forward, learning rules, credit, gradients, clipping, AdamW.
 
         Args:
-            x: (N, D) shared by all runs, or (S, N, D), one per seed of the stack.
-            y: (N,) or (S, N).
-            noise: of `noise`.
+            x, y: (N, D) and (N,), shared by all runs, or (S, N, D) and (S, N), by seed.
 
         Returns:
             Per run, from the logits before the update: sum of sample losses (R,), correct (R,).
@@ -289,7 +252,7 @@ class Lane:
         losses = resmlp.losses(run.logits, labels).sum(-1)
         correct = (run.logits.argmax(-1) == labels).sum(-1)
         error = resmlp.output_error(run.logits, labels)
-        traces = self._traces(params, run, labels, error)
+        traces = self._step_traces(params, run, labels, error)
         for group, trace, draws in zip(self.groups, traces, noise, strict=True):
             if group.learns:
                 group.learn(trace, draws)
@@ -312,7 +275,7 @@ class Lane:
                     cotangent = cotangent + pull * run.blocks[block].out[rows]
                 part = resmlp.block_part(params, block, rows)
                 grads = resmlp.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
-                self._assign(_clipped(grads, self._clip[rows]), rows)
+                self._assign(clipped(grads, self._clip[rows]), rows)
         self.optimizer.step()
         return losses, correct
 
@@ -326,21 +289,3 @@ class Lane:
     def _assign(self, grads: Params, rows: slice) -> None:
         for name, grad in grads.items():
             self._views[name, rows.start].grad = grad
-
-
-def _ends(params: Params, spec: RunSpec) -> tuple[str, ...]:
-    """Names of what trains whatever k is."""
-    embed = ("embed.weight", "embed.bias") if spec.embed_trains else ()
-    return (*embed, *(resmlp.head_names(params) if spec.head_trains else ()))
-
-
-def _clipped(grads: Params, limit: Tensor) -> Params:
-    """Scale one block's gradients, per run, to norm `limit` (R,) where they exceed it.
-
-    The rule of `torch.nn.utils.clip_grad_norm_`, for every run of the stack by itself.
-    """
-    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads.values()])
-    scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-    return {
-        name: grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1))) for name, grad in grads.items()
-    }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from credit.data import Dataset
 from credit.data.batches import held_out, train_batches
+from credit.measures import Report
 from credit.training.cost import costs
 from credit.training.measuring import evaluate, measure_held_out
 from credit.training.stack import Stack
@@ -38,10 +39,9 @@ def train(
 ) -> Iterator[list[EpochRecord]]:
     """Train from `start_epoch` finished epochs to the end, yielding one record per run and epoch.
 
-    Where the stack was restored in mid-epoch (`Stack.tally`), the epoch goes on from there.
-
-    A run that turns non-finite gets a record with `failure` and is then no longer reported; the
-    others go on, and their numbers do not change.
+    Where the stack was restored in mid-epoch (`Stack.tally`), the epoch goes on from there. A run
+    that turns non-finite gets a record with `failure` and is then no longer reported; the others go
+    on, and their numbers do not change.
 
     Args:
         on_step: called after each step with (steps done, steps) of the epoch; what it raises stops
@@ -78,7 +78,7 @@ def train(
         test_accuracy = evaluate(stack.params, *test, pause).tolist()  # waits for the device
         losses, hits = ((t / data.n_train).tolist() for t in (tally.loss, tally.correct))
         seconds = time.perf_counter() - started
-        reports = dict(enumerate(measure_held_out(stack, data, pause=pause))) if measured else {}
+        reports = measure_held_out(stack, data, pause=pause) if measured else []
         if stale:
             stale.note("epoch")
         learned = stack.take_metrics()  # from here on a checkpoint is the whole epoch's
@@ -97,16 +97,14 @@ def train(
                 metrics |= costs(stack.specs[row], stack.shape)
             if stale:
                 metrics |= stale.metrics[row]
-            failure = ""
+            failure, report = "", reports[row] if reports else Report()
             if not math.isfinite(metrics["loss/train"]):
                 alive.discard(row)
                 where = stack.non_finite(row) or "all parameters are finite"
                 failure = f"non-finite training loss in epoch {epoch + 1}: {where}"
-            report = None if failure else reports.get(row)
-            if report is not None:
-                metrics |= report.metrics
-            layers = report.layers if report is not None else []
-            records.append(EpochRecord(row, epoch + 1, metrics, layers, failure))
+                report = Report()
+            metrics |= report.metrics
+            records.append(EpochRecord(row, epoch + 1, metrics, report.layers, failure))
         yield records
         if not alive:
             return

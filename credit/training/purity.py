@@ -6,7 +6,7 @@ It gives the same numbers only if the rule's methods are functions of what they 
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,7 @@ _DRAWN = "draw random numbers in init(spec, shape, generator), from the generato
 
 @contextlib.contextmanager
 def guarded(name: str, rule: Rule) -> Iterator[None]:
-    """See that the global random generators and the rule's attributes stay as they are.
-
-    Raises:
-        CreditError: one has changed.
-    """
+    """See that the global random generators and the rule's attributes stay as they are."""
     generators, attributes = _generators(), _attributes(rule)
     yield
     for which, state in _generators().items():
@@ -49,11 +45,7 @@ def guarded(name: str, rule: Rule) -> Iterator[None]:
 
 
 def check_init(spec: RunSpec, shape: Shape) -> None:
-    """See that the rule's state follows from its generator, and has one layout for all seeds.
-
-    Raises:
-        CreditError: it does not.
-    """
+    """See that the rule's state follows from its generator, and has one layout for all seeds."""
     rule = rules.of(spec)
     with guarded(spec.rule, rule):
         seeds = (spec.seed, spec.seed, spec.seed + 1)
@@ -66,16 +58,9 @@ def check_init(spec: RunSpec, shape: Shape) -> None:
 
 
 def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace) -> Any:
-    """Call the rule's methods on one run, twice and once on a new object: all must agree.
+    """Return the credit of one run, of which `state` and `trace` have no run dimension.
 
-    Args:
-        state, trace: of one run, without a leading run dimension.
-
-    Returns:
-        what `credit` returns.
-
-    Raises:
-        CreditError: they differ in a bit, or something else has changed.
+    The rule's methods are called twice, and once on a new object: all must agree, bit for bit.
     """
     results = []
     given = tree_leaves((state, trace))
@@ -83,7 +68,7 @@ def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Tr
     for called in (rule, rule, rules.of(spec)):
         shown = dict(state)
         with guarded(spec.rule, called):
-            results.append({n: call() for n, call in _calls(spec, called, shape, shown, trace)})
+            results.append(dict(_calls(spec, called, shape, shown, trace)))
         if not all(map(torch.equal, before, given)):
             raise CreditError(
                 f"rule {spec.rule!r} changes in place what credit is shown, its state or the "
@@ -106,17 +91,16 @@ def check_calls(spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Tr
 
 def _calls(
     spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace
-) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The methods that training calls, by name, in its order."""
+) -> Iterator[tuple[str, Any]]:
+    """The results of the methods that training calls, by name, in its order."""
     if rule.learned:
-        samples = len(trace.labels)
-        noise = rule.noise(shape, samples, generator(spec.seed, "trial"))
-        yield "noise", lambda: noise
-        yield "gradients", lambda: rule.gradients(state, trace, noise)
-        yield "refreshed", lambda: rule.refreshed(state)
+        noise = rule.noise(shape, len(trace.labels), generator(spec.seed, "trial"))
+        yield "noise", noise
+        yield "gradients", rule.gradients(state, trace, noise)
+        yield "refreshed", rule.refreshed(state)
     if rule.warm(0, spec.epochs):
-        yield "warmup_credit", lambda: rule.warmup_credit(state, trace)
-    yield "credit", lambda: rule.credit(state, trace)
+        yield "warmup_credit", rule.warmup_credit(state, trace)
+    yield "credit", rule.credit(state, trace)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -130,16 +114,16 @@ def _same(one: Any, other: Any) -> bool:
     return True
 
 
-def _generators() -> Mapping[str, object]:
+def _generators() -> dict[str, object]:
     """The states of all global random generators."""
     found: dict[str, object] = {
-        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "torch's global generator": torch.get_rng_state().tolist(),
         "numpy's global generator": _contents(np.random.get_state()),
         "Python's random": random.getstate(),
     }
     if torch.cuda.is_initialized():
         states = torch.cuda.get_rng_state_all()
-        found["torch's global generator of the GPU"] = [s.numpy().tobytes() for s in states]
+        found["torch's global generator of the GPU"] = [s.tolist() for s in states]
     return found
 
 

@@ -7,7 +7,7 @@ Shape legend: R runs, N batch, d width, C classes, L depth, S distinct seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from credit.training import products
 from credit.training.group import Group
 from credit.training.lane import Lane
 from credit.training.steppers import lanes_for, stepper
+from credit.training.trainable import Tally
 
 
 def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
@@ -41,25 +42,10 @@ def arrange(specs: Sequence[RunSpec]) -> list[RunSpec]:
     return sorted(specs, key=lambda s: (*rank(s), turns[rank(s)] * s.k, s.spec_hash))
 
 
-@dataclass
-class Tally:
-    """What the steps of an epoch under way have added up to. A checkpoint holds it."""
-
-    loss: Tensor  # (R,), sum of sample losses
-    correct: Tensor  # (R,), samples classified correctly
-    steps: int = 0
-    seconds: float = 0.0
-    whole: bool = True
-    """A checkpoint now would hold all that the epoch needs to go on."""
-
-
 class Stack:
-    """Parameters, optimizer and rule states of R runs.
+    """Parameters, optimizer and rule states of R runs of one `stack_key`, as `arrange` has them.
 
-    Args:
-        specs: runs with equal `stack_key`, in the order of `arrange`.
-        shape: the network's dimensions.
-        starts: parameters of one run each, by the spec hash that `RunSpec.start` names.
+    `starts` has parameters of one run each, by the spec hash that `RunSpec.start` names.
     """
 
     def __init__(
@@ -67,10 +53,9 @@ class Stack:
     ) -> None:
         first = specs[0]
         assert "published" not in {s.credit_reduction for s in specs}, "specs are not resolved"
-        assert all(spec.stack_key == first.stack_key for spec in specs), (
-            "specs of unequal stack_key"
-        )
+        assert len({spec.stack_key for spec in specs}) == 1, "specs of unequal stack_key"
         self.specs = list(specs)
+        self.size = len(self.specs)  # R
         self.shape = shape
         self.device = torch.device(first.device)
         self.dtype = products.PRECISIONS[first.precision].states
@@ -86,25 +71,20 @@ class Stack:
         self.lanes = [self._lane(rows) for rows in self.bounds]
         self._step = stepper(self.lanes, self.device)
 
-    @property
-    def size(self) -> int:
-        """R."""
-        return len(self.specs)
-
     def _init_params(self, starts: Mapping[str, Params]) -> Params:
         found = {}
         for spec in self.specs:  # of one stack_key: one kind of network
-            if spec.start in starts:
-                found[spec.seed, spec.start] = {
-                    name: p.to(self.dtype) for name, p in starts[spec.start].items()
-                }
-                continue
-            found[spec.seed, spec.start] = resmlp.init(
-                *self.shape,
-                generator(spec.seed, "init"),
-                self.dtype,
-                alpha=None if spec.activation == "gelu" else spec.alpha,
-                terminal_norm=spec.terminal_norm,
+            start = starts.get(spec.start)
+            found[spec.seed, spec.start] = (
+                {name: p.to(self.dtype) for name, p in start.items()}
+                if start
+                else resmlp.init(
+                    *self.shape,
+                    generator(spec.seed, "init"),
+                    self.dtype,
+                    alpha=None if spec.activation == "gelu" else spec.alpha,
+                    terminal_norm=spec.terminal_norm,
+                )
             )
         params = resmlp.stack([found[spec.seed, spec.start] for spec in self.specs])
         if resmlp.ALPHA in params:
@@ -119,19 +99,15 @@ class Stack:
 
     def begin_epoch(self) -> None:
         """Count losses and hits from nothing."""
-        loss, correct = torch.zeros(
-            2, len(self.specs), dtype=torch.float64, device=self.device
-        ).unbind()
-        self.tally = Tally(loss, correct)
+        sums = torch.zeros(2, self.size, dtype=torch.float64, device=self.device)
+        self.tally = Tally(sums[0], sums[1])
 
     def set_optimizer_steps(self, steps: int) -> None:
-        """Continue AdamW's bias correction from `steps`."""
         self.optimizer_steps = steps
         for lane in self.lanes:
             lane.set_optimizer_steps(steps)
 
     def set_lr(self, lr: float) -> None:
-        """Learning rate of the coming steps."""
         for lane in self.lanes:
             lane.set_lr(lr)
 
@@ -141,7 +117,6 @@ class Stack:
             lane.set_phase(epoch, epochs, self.optimizer_steps)
 
     def take_metrics(self) -> list[dict[str, float]]:
-        """`Lane.take_metrics` of all runs."""
         return [metrics for lane in self.lanes for metrics in lane.take_metrics()]
 
     def rule_state(self, row: int) -> State:
@@ -164,10 +139,8 @@ class Stack:
 
     def non_finite(self, row: int) -> str:
         """Which parameter of a run is not finite; empty if all are."""
-        for name, parameter in self.params.items():
-            if not parameter[row].isfinite().all():
-                return f"{name} is not finite"
-        return ""
+        bad = (name for name, p in self.params.items() if not p[row].isfinite().all())
+        return next((f"{name} is not finite" for name in bad), "")
 
     def measured_credits(
         self, run: Forward, labels: Tensor, error: Tensor, grad_out: Tensor, grads: list[Tensor]
@@ -177,7 +150,13 @@ class Stack:
             credits
             for rows, lane in zip(self.bounds, self.lanes, strict=True)
             for _, credits in lane.credits(
-                run.rows(rows), labels[rows], error[rows], grad_out[rows], [g[rows] for g in grads]
+                lane.traces(
+                    run.rows(rows),
+                    labels[rows],
+                    error[rows],
+                    grad_out[rows],
+                    [g[rows] for g in grads],
+                )
             )
         ]
         return [torch.cat(parts).to(self.dtype) for parts in zip(*groups, strict=True)]

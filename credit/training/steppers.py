@@ -40,10 +40,7 @@ def lanes_for(
     """The rows of every lane: neighbouring runs, about equal work in each.
 
     A GPU has one lane. A CPU has as many as the limits above allow, or one less, each with the same
-    number of threads.
-
-    Args:
-        threads: torch's threads; None asks torch.
+    number of torch's threads.
     """
     count = 1
     if device.type == "cpu":

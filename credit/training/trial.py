@@ -31,11 +31,7 @@ _BASES = (base.__file__, learned.__file__)
 
 
 def check_states(specs: Sequence[RunSpec], shape_of: Callable[[RunSpec], Shape]) -> None:
-    """See that the rules can say what state they carry. It takes no memory.
-
-    Raises:
-        CreditError: one cannot.
-    """
+    """Refuse rules that cannot say what state they carry. It takes no memory."""
     for spec in _to_try(specs):
         with _blamed(spec.rule):
             state_sizes(spec, shape_of(spec))
@@ -46,11 +42,7 @@ def check_credits(
 ) -> None:
     """Let each rule assign credit in a network as its runs begin, and take a step with it.
 
-    Args:
-        finite: inf and nan are an error, too, and not for training to find out.
-
-    Raises:
-        CreditError: a method is missing or fails, or what it returns is no credit.
+    If `finite`, inf and nan are an error, too, and not for training to find out.
     """
     for spec in _to_try(specs):
         if (shape := shape_of(spec)).d_in:  # else it is no network
@@ -75,7 +67,7 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     grads = resmlp.hidden_gradients(stack.params, run, error)
     (lane,) = stack.lanes
     (group,) = lane.groups
-    seen = lane.trace(group, run, y.expand(1, -1), error, grads[-1], grads, stack.params)
+    (seen,) = lane.traces(run, y.expand(1, -1), error, grads[-1], grads)
     with _blamed(spec.rule):
         one = tree_map(lambda tensor: tensor[0], seen)
         credits = purity.check_calls(spec, group.rule, shape, stack.rule_state(0), one)
@@ -83,28 +75,29 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     if finite:
         _check_finite(spec.rule, credits)
     with _blamed(spec.rule), purity.guarded(spec.rule, group.rule):
-        list(lane.credits(run, y.expand(1, -1), error, grads[-1], grads))  # lifted by vmap
+        list(lane.credits([seen]))  # lifted by vmap
         stack.set_phase(0, spec.epochs)
         stack.step(x, y)
 
 
 def _check_shapes(name: str, credits: Any, shape: Shape) -> None:
-    wanted = (
+    one = (SAMPLES, shape.width)
+    remedy = (
         f"return a_0 .. a_{shape.depth}, {shape.depth + 1} tensors of the shape of "
-        f"trace.hiddens[l], here ({SAMPLES}, {shape.width})"
+        f"trace.hiddens[l], here {one}"
     )
     if not isinstance(credits, list | tuple):
-        raise CreditError(f"credit of rule {name!r} returns a {type(credits).__name__}: {wanted}")
-    if strange := [type(a).__name__ for a in credits if not isinstance(a, Tensor)]:
-        raise CreditError(f"credit of rule {name!r} returns a list with a {strange[0]}: {wanted}")
-    sizes = [tuple(a.shape) for a in credits]
-    if sizes != [(SAMPLES, shape.width)] * (shape.depth + 1):
+        found = f"a {type(credits).__name__}"
+    elif strange := [type(a).__name__ for a in credits if not isinstance(a, Tensor)]:
+        found = f"a list with a {strange[0]}"
+    elif (sizes := [tuple(a.shape) for a in credits]) != [one] * (shape.depth + 1):
         shown = ", ".join(map(str, dict.fromkeys(sizes)))
-        raise CreditError(
-            f"credit of rule {name!r} returns {len(sizes)} tensors of shape {shown}: {wanted}"
-        )
-    if not all(a.is_floating_point() for a in credits):
-        raise CreditError(f"credit of rule {name!r} returns whole numbers: return floats")
+        found = f"{len(sizes)} tensors of shape {shown}"
+    elif not all(a.is_floating_point() for a in credits):
+        found, remedy = "whole numbers", "return floats"
+    else:
+        return
+    raise CreditError(f"credit of rule {name!r} returns {found}: {remedy}")
 
 
 def _check_finite(name: str, credits: Sequence[Tensor]) -> None:

@@ -1,0 +1,56 @@
+"""Matrix products and LayerNorm, as networks of any kind need them.
+
+Matrix products run in the precision of the weight matrices: where those are coarser than the rest,
+operands and results are rounded to it. Shape legend: N batch, d width.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LN_EPS = 1e-5
+
+
+def product(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """a @ b, rounded to `dtype` (by default that of b) before and after, as numbers of a's type."""
+    dtype = dtype or b.dtype
+    if a.dtype == b.dtype == dtype:
+        return a @ b
+    return (a.to(dtype) @ b.to(dtype)).to(a.dtype)
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """inputs (..., N, i), weight (..., o, i), bias (..., o) -> (..., N, o)."""
+    return product(inputs, weight.mT).add_(bias.unsqueeze(-2))
+
+
+class Normed(NamedTuple):
+    """LayerNorm without its affine part, and what its backward pass needs."""
+
+    out: Tensor  # (..., N, d)
+    inputs: Tensor  # (..., N, d)
+    mean: Tensor  # (..., N, 1)
+    rstd: Tensor  # (..., N, 1), 1/deviation
+
+    def rows(self, rows: slice) -> "Normed":
+        """The part that belongs to some runs of a stack."""
+        return Normed(*(t[rows] for t in self))
+
+
+def standardise(h: Tensor) -> Normed:
+    """LayerNorm without its affine part. h (..., N, d)."""
+    out, mean, rstd = torch.native_layer_norm(h, h.shape[-1:], None, None, LN_EPS)
+    return Normed(out, h, mean, rstd)
+
+
+def affine(normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """LayerNorm's affine part. normed (..., N, d), weight and bias (..., d)."""
+    return torch.addcmul(bias.unsqueeze(-2), normed, weight.unsqueeze(-2))
+
+
+def norm_vjp(cotangent: Tensor, normed: Normed) -> Tensor:
+    """Pull a cotangent of `standardise`'s output back to its input."""
+    _, h, mean, rstd = normed
+    shape, no_affine = h.shape[-1:], (None, None, [True, False, False])
+    return torch.ops.aten.native_layer_norm_backward(cotangent, h, shape, mean, rstd, *no_affine)[0]

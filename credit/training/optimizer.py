@@ -1,0 +1,48 @@
+"""AdamW over slices of a stack's tensors, and the clipping of what it is given.
+
+AdamW acts on every number by itself, so one optimizer over all parts equals one for each.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+Moments = Mapping[str, tuple[Tensor, Tensor]]
+"""AdamW's first and second moment of every parameter, by name."""
+
+
+def adamw(
+    views: Sequence[Tensor],
+    moments: Sequence[tuple[Tensor, Tensor]],
+    lr: float,
+    weight_decay: float = 0.01,
+) -> torch.optim.AdamW:
+    """AdamW that keeps its moments in the given tensors. On a GPU its steps can be captured."""
+    device = views[0].device
+    on_gpu = device.type == "cuda"
+    optimizer = torch.optim.AdamW(
+        list(views), lr, weight_decay=weight_decay, fused=True, capturable=on_gpu
+    )
+    for view, (first, second) in zip(views, moments, strict=True):
+        count = torch.tensor(0.0, device=device)
+        optimizer.state[view] = {"step": count, "exp_avg": first, "exp_avg_sq": second}
+    return optimizer
+
+
+def set_steps(optimizer: torch.optim.AdamW | None, steps: int) -> None:
+    """Continue the bias correction from `steps`."""
+    for state in optimizer.state.values() if optimizer else ():
+        state["step"].fill_(float(steps))
+
+
+def clipped(grads: dict[str, Tensor], limit: Tensor) -> dict[str, Tensor]:
+    """Scale one block's gradients, per run, to norm `limit` (R,) where they exceed it.
+
+    The rule of `torch.nn.utils.clip_grad_norm_`, for every run of the stack by itself.
+    """
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads.values()])
+    scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    return {
+        name: grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1))) for name, grad in grads.items()
+    }
