@@ -5,8 +5,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from credit.data import load
-from credit.errors import CreditError
 from credit.randomness import generator
 from credit.spec import RunSpec
 from credit.sweep import tracked_stack
@@ -204,11 +202,8 @@ def test_finished_runs_are_skipped_and_a_killed_one_goes_on(
     values = [records[0].metrics for records in real(alone, 0, lambda step, steps: None)]
     assert history["value"].tolist() == pytest.approx([v["alignment/deep"] for v in values])
     folder = reader.artifact(run_id, "checkpoint")
-    assert {p.name for p in folder.iterdir()} == {
-        "weights.safetensors",
-        "last.safetensors",
-        "spec.json",
-    }
+    files = {"weights.safetensors", "last.safetensors", "spec.json"}
+    assert {p.name for p in folder.iterdir()} == files
     stored = pd.read_csv(reader.artifact(run_id, "diagnostics/layers.csv"))
     assert len(stored) == 4 and {"copy", "alignment_g"} <= set(stored)
     assert not list((tmp_path / "state").rglob("*.safetensors"))
@@ -223,22 +218,3 @@ def test_a_run_that_is_not_finite_fails_and_says_why(tracking_store):
     assert "non-finite" in outcome.failures[label(bad)]
     statuses = connect().runs().set_index("spec_hash")["status"]
     assert statuses.to_dict() == {bad.spec_hash: "FAILED", good.spec_hash: "FINISHED"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"dataset": "digits"}, "dataset=digits: this experiment makes its own"),
-        ({"train_samples": 0}, "train_samples=0: trajectories are drawn without end"),
-        ({"width": 1}, "width=1 is too small"),
-        ({"precision": "bf16"}, "precision=bf16 is for networks: pass fp32 or fp64"),
-    ],
-)
-def test_a_run_that_makes_no_sense_is_refused(tracking_store, fields, message):
-    with pytest.raises(CreditError, match=message):
-        tracked.run(plan(spec_of(**fields)), open_store())
-
-
-def test_other_experiments_point_here():
-    with pytest.raises(CreditError, match=r"python -m entrypoints\.toy_lq"):
-        load("toy_lq")

@@ -1,0 +1,58 @@
+"""conda.yaml, which `mlflow run` installs, and pyproject.toml name the same environment."""
+
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from tests.commands import ROOT
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def conda() -> dict:
+    return yaml.safe_load((ROOT / "conda.yaml").read_text())
+
+
+def by_name(requirements: list[str]) -> dict[str, Requirement]:
+    parsed = [Requirement(text) for text in requirements]
+    assert len({r.name for r in parsed}) == len(parsed), "a package is required twice"
+    return {r.name: r for r in parsed}
+
+
+def pip_section(conda: dict) -> list[str]:
+    (section,) = (d["pip"] for d in conda["dependencies"] if isinstance(d, dict))
+    return section
+
+
+def test_pip_section_agrees_with_pyproject(project, conda):
+    assert by_name(pip_section(conda)) == by_name(project["dependencies"])
+
+
+def test_pip_section_has_no_paths(conda):
+    """Mlflow installs it in a temporary directory, so `-e .` or a file would not be found."""
+    assert all(Requirement(text).url is None for text in pip_section(conda))
+
+
+def test_python_agrees_with_pyproject(project, conda):
+    (python,) = (d for d in conda["dependencies"] if str(d).startswith("python"))
+    version = python.removeprefix("python=")
+    assert version[0].isdigit(), f"{python!r}: mlflow wants one pinned version"
+    assert version in SpecifierSet(project["requires-python"])
+
+
+def test_no_uv_lock():
+    """Mlflow's uv mode would install a uv.lock beside pyproject.toml instead of conda.yaml."""
+    assert not (ROOT / "uv.lock").exists()
+
+
+def test_mlflow_range_skips_the_release_that_does_not_resolve(project):
+    mlflow = by_name(project["dependencies"])["mlflow"].specifier
+    assert "3.17.2" in mlflow
+    assert "3.18.0" not in mlflow
