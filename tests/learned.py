@@ -13,29 +13,15 @@ from tests.reference import Batch
 NAMES = tuple(name for name in rules.available() if rules.get(name).learned)
 SHAPE = Shape(9, 8, 5, 3)  # D, d, C, L
 PHI = {"activation": "phi", "terminal_norm": False}
-ESTIMATOR = {
-    "estimator_width": 8,
-    "warmup_ratio": 0.0,
-    "draws": 3,
-    "field_directions": 2,
-    "ema": 0.9,
-}
+ESTIMATOR = {"estimator_width": 8, "warmup_ratio": 0.0}
+ESTIMATOR |= {"draws": 3, "field_directions": 2, "ema": 0.9}
 EPOCHS, SIZES = 4, (7, 7, 2)  # the last batch has fewer samples than there are layers
 
 
 def spec(rule: str, **changes) -> RunSpec:
-    """A float64 run on the CPU, all blocks trainable, with a small estimator."""
-    base = {
-        "rule": rule,
-        "width": SHAPE.width,
-        "depth": SHAPE.depth,
-        "k": SHAPE.depth,
-        "epochs": EPOCHS,
-        "device": "cpu",
-        "precision": "fp64",
-        "credit_reduction": "sum",
-    }
-    return RunSpec(**{**base, **ESTIMATOR, **changes})
+    """A run with a small estimator."""
+    base = {"epochs": EPOCHS, "credit_reduction": "sum", **ESTIMATOR}
+    return stacks.spec(rule, SHAPE, **{**base, **changes})
 
 
 def batches(seed: int = 0, epochs: int = EPOCHS) -> list[list[Batch]]:

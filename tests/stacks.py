@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from credit import rules
 from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Shape
+from credit.spec import RunSpec
 from credit.training.loop import learning_rate
 from credit.training.stack import Stack
 from tests.reference import Batch
@@ -24,6 +26,20 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 
 def draw(*size: int, seed: int = 0) -> Tensor:
     return torch.randn(*size, generator=generator(seed, "test"), dtype=torch.float64)
+
+
+def spec(rule: str, shape: Shape, **changes) -> RunSpec:
+    """A float64 run on the CPU, all blocks trainable, its reduction resolved as a sweep would."""
+    base = {
+        "rule": rule,
+        "width": shape.width,
+        "depth": shape.depth,
+        "k": shape.depth,
+        "device": "cpu",
+        "precision": "fp64",
+        "credit_reduction": rules.get(rule).published_reduction,
+    }
+    return RunSpec(**{**base, **changes})
 
 
 def used_params(

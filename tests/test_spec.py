@@ -87,9 +87,6 @@ def test_a_run_cannot_be_changed_in_place():
         refused(lambda m=make: m(k=9), "k=9", "depth=4")
 
 
-# ------------------------------------------------------------------ the hash
-
-
 def test_hashes_of_the_first_runs_are_what_they_were():
     """Stores hold these names: a change here, without a new SCHEMA, retrains finished runs."""
     assert SCHEMA == "1"
@@ -147,9 +144,6 @@ def test_every_field_is_part_of_the_hash(one, data):
         assert (other.spec_hash == one.spec_hash) == same, name
 
 
-# ------------------------------------------------------------------ stacks and names
-
-
 @patient
 @given(specs, st.data())
 def test_runs_share_a_stack_if_they_differ_in_member_fields_alone(one, data):
@@ -194,8 +188,6 @@ def test_names_within_a_grid_are_distinct():
 def test_a_run_is_called_by_what_it_is(changes, name):
     assert RunSpec(**changes).name == name
 
-
-# ------------------------------------------------------------------ what a rule does not read
 
 KNOBS = {
     "bp": set(),

@@ -92,9 +92,6 @@ def test_unknown_dataset():
         refused(lambda c=call: c("cifar"), "'cifar'", "'cifar10'")
 
 
-# Files
-
-
 def test_where_the_data_directory_is(monkeypatch, tmp_path):
     missing = tmp_path / "missing"
     monkeypatch.setenv("CREDIT_DATA", str(missing))

@@ -5,7 +5,7 @@ import torch
 
 from credit.data import Dataset, fallback, load, teacher
 from credit.data.batches import held_out, train_batches
-from credit.errors import CreditError
+from tests.traps import refused
 
 F32, F64 = torch.float32, torch.float64
 
@@ -16,13 +16,17 @@ def data() -> Dataset:
 
 
 def test_what_it_holds(data):
-    assert data.train_images.shape == (10_000, 1, 1, teacher.INPUTS)
-    assert data.test_images.shape == (2048, 1, 1, teacher.INPUTS)
-    assert data.train_images.dtype == data.test_images.dtype == torch.uint8
-    assert data.train_labels.dtype == data.test_labels.dtype == torch.int64
-    assert data.train_labels.shape == (10_000,)
-    assert data.test_labels.shape == (2048,)
+    for images, labels, n in (
+        (data.train_images, data.train_labels, 10_000),
+        (data.test_images, data.test_labels, 2048),
+    ):
+        assert images.shape == (n, 1, 1, teacher.INPUTS) and images.dtype == torch.uint8
+        assert labels.shape == (n,) and labels.dtype == torch.int64
+        share = labels.bincount(minlength=10) / n
+        assert share.min() > 0.03 and share.max() < 0.25
     assert (data.d_in, data.classes, data.pad, data.flip) == (24, 10, 0, False)
+    rows = torch.cat([data.train_images, data.test_images]).flatten(1)
+    assert len(rows.unique(dim=0)) == len(rows)  # no test sample is a training sample
 
 
 def test_it_is_the_same_every_time_and_needs_no_directory(data, monkeypatch, no_global_generator):
@@ -43,24 +47,13 @@ def test_labels_do_not_depend_on_the_number_of_threads(data):
         torch.set_num_threads(before)
 
 
-def test_rounding_errors_are_too_small_to_change_a_label(data):
-    images = torch.cat([data.train_images, data.test_images])
-    leading = teacher.logits(images).topk(2, 1).values
-    assert (leading[:, 0] - leading[:, 1]).min() > 1e-6
-
-
-def test_classes_are_balanced(data):
-    for labels in (data.train_labels, data.test_labels):
-        share = labels.bincount(minlength=10) / len(labels)
-        assert share.max() < 0.25
-        assert share.min() > 0.03
-
-
 def test_labels_are_a_function_of_the_quantised_inputs(data):
+    """And rounding errors are too small to change one."""
     images = torch.cat([data.train_images, data.test_images])
-    assert torch.equal(
-        teacher.logits(images).argmax(1), torch.cat([data.train_labels, data.test_labels])
-    )
+    logits, labels = teacher.logits(images), torch.cat([data.train_labels, data.test_labels])
+    assert torch.equal(logits.argmax(1), labels)
+    leading = logits.topk(2, 1).values
+    assert (leading[:, 0] - leading[:, 1]).min() > 1e-6
     # one sample at a time, whatever stands beside it
     order = torch.randperm(2048, generator=torch.Generator().manual_seed(0))[:300]
     chosen = torch.cat([data.train_images, data.test_images[order]])
@@ -94,11 +87,6 @@ def test_normalised_inputs_are_standard_normal(data):
         assert len(images) == len(labels)
 
 
-def test_no_test_sample_is_a_training_sample(data):
-    rows = torch.cat([data.train_images, data.test_images]).flatten(1)
-    assert len(rows.unique(dim=0)) == len(rows)
-
-
 def test_train_samples_keeps_the_first(data):
     few = load("teacher", train_samples=100)
     assert torch.equal(few.train_images, data.train_images[:100])
@@ -106,8 +94,7 @@ def test_train_samples_keeps_the_first(data):
     assert torch.equal(few.test_labels, data.test_labels)
     assert few.digest != data.digest
     for wrong in (10_001, -1):
-        with pytest.raises(CreditError, match=f"train_samples={wrong}.*10000"):
-            load("teacher", train_samples=wrong)
+        refused(lambda n=wrong: load("teacher", train_samples=n), f"train_samples={wrong}", "10000")
 
 
 def test_augmented_batches_are_the_plain_ones(data):

@@ -96,9 +96,6 @@ def test_duplicating_the_batch_changes_nothing():
         assert twice.metrics[name] == pytest.approx(once.metrics[name], rel=1e-9, abs=1e-13), name
 
 
-# --- rho -----------------------------------------------------------------------------------------
-
-
 def test_rho_of_the_gradient_tends_to_one_as_the_step_shrinks():
     gaps = []
     for eps in (0.4, 0.2, 0.1):
@@ -148,9 +145,6 @@ def test_chunk_size_changes_no_number(monkeypatch):
     assert column(single, "rho") == pytest.approx(column(many, "rho"), abs=1e-10)
 
 
-# --- nudge ---------------------------------------------------------------------------------------
-
-
 def test_nudge_is_minus_eta_gradient_norm_times_cosine_to_first_order():
     kept = {}
 
@@ -185,9 +179,6 @@ def test_relative_steps_scale_with_the_hidden_state():
     (relative,) = report(exact, options=Options(directions=1, nudge_eta=1e-5, relative_steps=True))
     ratio = relative.metrics["nudge/h00"] / absolute.metrics["nudge/h00"]
     assert h0.min() < ratio < h0.max()
-
-
-# --- scale ---------------------------------------------------------------------------------------
 
 
 def test_scale_and_growth_of_blocks_that_add_a_constant():

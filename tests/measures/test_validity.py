@@ -145,9 +145,6 @@ def test_means_over_layers_need_every_layer():
     assert holed.metrics == {}
 
 
-# --- the stack -----------------------------------------------------------------------------------
-
-
 def test_a_report_does_not_depend_on_who_shares_the_stack():
     seeds = (42, 123, 42)
     runs = [one_run(42), one_run(123), one_run(9)]

@@ -21,9 +21,6 @@ REFUSES = "http://127.0.0.1:9"
 """Nothing listens there, and the answer comes at once."""
 
 
-# ------------------------------------------------------------------ what a case finds
-
-
 @dataclass
 class World:
     """The surroundings of one invocation: its folder, environment, and names for its words."""

@@ -76,17 +76,9 @@ def test_the_search_finds_what_it_looks_for(text):
     assert unsafe(text)
 
 
-# ------------------------------------------------------------------ the UI
-
-
 def test_make_ui_serves_this_machine_only():
-    shown = subprocess.run(
-        ["make", "--dry-run", "ui", f"PYTHON={sys.executable}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    make = ["make", "--dry-run", "ui", f"PYTHON={sys.executable}"]
+    shown = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     served = [line for line in shown.replace("\\\n", " ").splitlines() if "mlflow ui" in line]
     assert served and all("--host 127.0.0.1" in line for line in served)
 

@@ -70,9 +70,6 @@ def test_the_conformance_suite_of_all_rules_passes_on_the_example():
     assert passed and int(passed[1]) >= 15, done.stdout[-1000:]
 
 
-# ------------------------------------------------------------------ the example itself
-
-
 def example_trace(params: resmlp.Params, n: int = len(X)) -> Trace:
     return trace_of(rules.get(EXAMPLE), params, X[:n], Y[:n])
 

@@ -16,6 +16,7 @@ from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
 from credit.training.stack import Stack
+from tests import stacks
 from tests.stacks import draw
 
 YOURS = [name for name in os.environ.get("CREDIT_RULES", "").split(",") if name]
@@ -31,17 +32,7 @@ NO_CLIP = 1e30
 
 
 def spec(rule: str, shape: Shape = SHAPE, **changes) -> RunSpec:
-    """A float64 run on the CPU, all blocks trainable, its reduction resolved as a sweep would."""
-    base = {
-        "rule": rule,
-        "width": shape.width,
-        "depth": shape.depth,
-        "k": shape.depth,
-        "device": "cpu",
-        "precision": "fp64",
-        "credit_reduction": rules.get(rule).published_reduction,
-    }
-    return RunSpec(**{**base, **changes})
+    return stacks.spec(rule, shape, **changes)
 
 
 def batch(shape: Shape = SHAPE, n: int = N, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -119,9 +119,6 @@ def test_a_rule_that_sees_no_gradient_is_not_silently_backprop(name, rule):
         close(by_rule[part], by_bp[part])
 
 
-# ------------------------------------------------------------------ every rule: what it may see
-
-
 class Barrier(torch.autograd.Function):
     """The identity forward; no gradient gets back through it."""
 

@@ -25,9 +25,6 @@ VARIANTS = [
 ]
 
 
-# ------------------------------------------------------------------ no hidden gradient
-
-
 class Trap(torch.autograd.Function):
     """The identity forward; no gradient gets back through it, lifted or not."""
 
@@ -110,9 +107,6 @@ def test_the_trap_catches_what_needs_one(rule, message, monkeypatch):
         train(Stack([one], SHAPE), batches(epochs=1))
 
 
-# ------------------------------------------------------------------ what a learned rule learns
-
-
 @pytest.mark.parametrize("one", VARIANTS, ids=lambda one: f"{one.rule} {one.code}")
 @pytest.mark.usefixtures("no_global_generator")
 def test_gradients_are_of_the_estimator_alone_pure_and_lifted(one):
@@ -135,9 +129,6 @@ def test_gradients_are_of_the_estimator_alone_pure_and_lifted(one):
         alone, _ = rule.gradients(states[row], trace, draws[row])
         for key, value in alone.items():
             close(lifted[key][row], value)
-
-
-# ------------------------------------------------------------------ it learns
 
 
 def test_the_vector_field_finds_the_gradient_and_shuffled_targets_do_not():

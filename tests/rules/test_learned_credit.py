@@ -31,9 +31,6 @@ def estimator_of(state: State) -> dict[str, Tensor]:
     return {k.removeprefix("estimator/"): v for k, v in state.items() if k.startswith("estimator/")}
 
 
-# ------------------------------------------------------------------ knowing all
-
-
 @dataclass(frozen=True)
 class TrueState(StateBridge):
     """Its prediction of h_L is what the blocks would make of the state."""
@@ -176,9 +173,6 @@ def test_a_relative_state_bridge_predicts_in_units_of_the_last_state():
         relative.loss(estimator_of(state), trace, noise, state)[0],
         absolute.loss(estimator_of(scaled), trace, noise, scaled)[0],
     )
-
-
-# ------------------------------------------------------------------ which rows a step shows
 
 
 def layers_of(rows: Rows) -> Tensor:

@@ -110,9 +110,6 @@ def test_feedback_is_normal_with_variance_one_over_its_columns(name, columns):
             assert cosine(feedback[i].flatten(), feedback[j].flatten()).abs() < 4 * sd
 
 
-# ------------------------------------------------------------------ bp, oracle
-
-
 @pytest.mark.parametrize("k", range(SHAPE.depth + 1))
 def test_bp_steps_along_the_gradient_of_the_whole_network(k):
     """Unclipped: `clip` is below every block's gradient norm here and changes nothing."""
@@ -133,9 +130,6 @@ def test_bp_and_oracle_credit_is_the_gradient_by_autograd():
         credits = rules.get(name).credit({}, trace_of(rules.get(name), params))
         for a, g in zip(credits, exact, strict=True):
             close(a, g)
-
-
-# ------------------------------------------------------------------ fa, dfa
 
 
 def test_fa_and_dfa_credit_sample_by_sample():

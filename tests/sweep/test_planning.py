@@ -20,20 +20,11 @@ from credit.sweep.planning import MAX_RUNS, SHARE, check, footprint, memory_need
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from credit.training.stack import Stack, arrange
+from tests import sweeps
 from tests.sweeps import assert_equal_weights, weights
 from tests.traps import refused
 
-BASE = {
-    "dataset": "digits",
-    "width": 16,
-    "depth": 2,
-    "epochs": 1,
-    "train_samples": 100,
-    "batch_size": 64,
-    "measure_samples": 64,
-    "directions": 4,
-    "device": "cpu",
-}
+BASE = {**sweeps.BASE, "epochs": 1, "train_samples": 100, "measure_every": 1}
 RULES = ("bp", "oracle", "fa", "dfa")
 PLENTY = 10**15
 LARGER = {"width": 32, "depth": 3, "batch_size": 4000}

@@ -46,9 +46,6 @@ def in_float64(seed: int, samples: int = 5, width: int = 12, depth: int = 4):
     return found, system.Draws(*(draw.to(F64) for draw in draws))
 
 
-# The system
-
-
 def test_the_costate_is_the_gradient_that_autograd_finds():
     found, draws = in_float64(7)
     seen = system.trace(found, draws, exact=True)
@@ -89,9 +86,6 @@ def test_a_trace_rolls_on_without_noise_and_hides_the_costate():
     end = seen.hiddens[-1].flip(0)
     errors = end @ found.readout.mT - draws.targets.flip(0)
     assert_close(seen.output_losses(end, seen.labels.flip(0)), errors.square().sum(-1) / 2)
-
-
-# Learning and measuring
 
 
 def test_exact_credit_measures_as_exact():
@@ -152,9 +146,6 @@ def test_runs_with_other_knobs_or_progress_train_apart():
     specs.append(spec_of("credit_bridge", tgw=0))
     assert [len(own) for own in bundles.bundles(specs, {})] == [2, 1, 1, 1]
     assert len(bundles.bundles(specs[:2], {specs[0].spec_hash: 1})) == 2
-
-
-# In the tracking store
 
 
 def plan(*specs: RunSpec) -> Sweep:

@@ -124,18 +124,6 @@ def test_runs_are_the_same_by_query_and_by_client(opened, tmp_path, monkeypatch)
     pd.testing.assert_frame_equal(by_query[0], reader.runs())
 
 
-def test_runs_used_by_two_parents_are_children_of_both(opened, tmp_path):
-    parent, ids = fill(opened, tmp_path / "j")
-    second = open_parent(opened, "scan", "scan", {}, "scanhash")
-    log_children(opened, second, ids[:2])
-    own = open_child(opened, second, SPEC.replace(seed=7))
-    reader = connect()
-    assert set(reader.children(second)) == {*ids[:2], own}
-    assert set(reader.children(parent)) == set(ids)
-    assert set(reader.runs(kind="scan")["run_id"]) == {*ids[:2], own}
-    assert set(reader.runs(parent=parent)["run_id"]) == set(ids)
-
-
 def test_history_is_the_same_by_query_and_by_client(opened, tmp_path, monkeypatch):
     _, ids = fill(opened, tmp_path / "j")
     reader = connect()
@@ -159,9 +147,6 @@ def test_reader_does_not_create_a_store(tmp_path):
 def test_reader_needs_no_torch():
     code = "import sys, credit.tracking.reader; sys.exit('torch' in sys.modules)"
     assert python("-c", code).returncode == 0
-
-
-# --- a real server ---------------------------------------------------------------------------
 
 
 @pytest.mark.slow

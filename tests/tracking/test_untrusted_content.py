@@ -3,7 +3,6 @@
 import json
 import pickle
 import re
-import subprocess
 import sys
 from xml.etree import ElementTree
 
@@ -17,7 +16,7 @@ from credit.tracking.journal import Journal
 from credit.tracking.marks import NOTE, REASON
 from credit.tracking.portable import export, import_into
 from credit.tracking.reader import connect
-from tests.commands import ROOT
+from tests.commands import entry
 from tests.tracking.exports import CHILD, changed, damage, not_imported, with_spec
 from tests.traps import TRAPS, Payload, pickled
 
@@ -93,12 +92,7 @@ def test_a_rule_in_an_export_is_not_imported(exported, other, tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     child = reader.children(parent)[0]
     for words in (["remeasure", "--parent", parent], ["audit", "--run_id", child]):
-        done = subprocess.run(
-            [sys.executable, "-m", f"entrypoints.{words[0]}", *words[1:]],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
+        done = entry(*words)
         assert done.returncode == 1 and "--trust_rules evil_rule:Rule" in done.stderr
 
 

@@ -17,6 +17,16 @@ from tests.server import PATIENCE_S
 from tests.tracking.stores import SPEC, heartbeat_of, parent_of, steps_of, values_at
 
 
+@pytest.fixture
+def child(opened) -> str:
+    return open_child(opened, parent_of(opened), SPEC)
+
+
+def log(writer: Writer, run_id: str, *steps: int) -> None:
+    for step in steps:
+        writer.log(run_id, step, values_at(step))
+
+
 def test_journal_survives_a_line_cut_in_mid_write(tmp_path):
     journal = Journal(tmp_path, "r")
     for step in (1, 2):
@@ -57,11 +67,7 @@ def test_journal_logs_a_key_at_a_step_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- the writer ------------------------------------------------------------------------------
-
-
-def test_writer_sends_everything_and_drops_what_is_not_a_number(opened, tmp_path):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_writer_sends_everything_and_drops_what_is_not_a_number(opened, child, tmp_path):
     with Writer(opened, tmp_path / "j") as writer:
         before = time.time_ns() // 1_000_000
         for step in (1, 2, 3):
@@ -77,42 +83,36 @@ def test_writer_sends_everything_and_drops_what_is_not_a_number(opened, tmp_path
     assert list((tmp_path / "j").iterdir()) == []
 
 
-def test_more_than_a_thousand_values_arrive(opened, tmp_path):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_more_than_a_thousand_values_arrive(opened, child, tmp_path):
     with Writer(opened, tmp_path) as writer:
         writer.log(child, 1, {f"m/{i:04d}": float(i) for i in range(2300)})
     assert len(opened.client.get_run(child).data.metrics) == 2300
 
 
-def test_resume_repeats_epochs_without_duplicate_steps(opened, tmp_path):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_resume_repeats_epochs_without_duplicate_steps(opened, child, tmp_path):
     with Writer(opened, tmp_path) as writer:
-        for step in (1, 2, 3):
-            writer.log(child, step, values_at(step))
+        log(writer, child, 1, 2, 3)
     with Writer(opened, tmp_path) as writer:
         assert writer.known_steps(child) == {1, 2, 3}
-        for step in (2, 3, 4):  # the checkpoint was of epoch 1
-            writer.log(child, step, values_at(step))
+        log(writer, child, 2, 3, 4)  # the checkpoint was of epoch 1
     assert steps_of(opened, child) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_resume_without_journal_asks_the_server(asked, opened, tmp_path):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_resume_without_journal_asks_the_server(asked, opened, child, tmp_path):
     with Writer(opened, tmp_path / "one") as writer:
-        for step in (1, 2, 3):
-            writer.log(child, step, values_at(step))
+        log(writer, child, 1, 2, 3)
     for _ in range(2):  # and a third process knows it from the new journal
         with Writer(opened, tmp_path / "two") as writer:
             if asked:
                 assert writer.known_steps(child) >= {1, 2, 3}
-            for step in (2, 3, 4):
-                writer.log(child, step, values_at(step))
+            log(writer, child, 2, 3, 4)
     assert steps_of(opened, child) == [1, 2, 3, 4]
 
 
-def test_asking_for_the_steps_of_another_process_s_run_sends_nothing(opened, tmp_path, monkeypatch):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_asking_for_the_steps_of_another_process_s_run_sends_nothing(
+    opened, child, tmp_path, monkeypatch
+):
     opened.client.set_tag(child, "credit.heartbeat", "1")
     Journal(tmp_path, child).append(1, 1000, values_at(1))  # not sent before its process died
     monkeypatch.setattr(sending, "HEARTBEAT_S", 0)
@@ -143,8 +143,7 @@ def test_the_first_end_of_a_run_counts(waits, opened, tmp_path):
     assert [path.stem for path in tmp_path.glob("*.jsonl")] == [other]
 
 
-def test_what_a_killed_process_left_is_sent_once_by_the_next(opened, tmp_path):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_what_a_killed_process_left_is_sent_once_by_the_next(opened, child, tmp_path):
     code = f"""
 import os, signal
 from credit.tracking.writer import Writer, open_store
@@ -168,8 +167,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [m.timestamp for m in history][:3] == stamps
 
 
-def test_actions_follow_the_values_and_the_end_follows_the_actions(opened, tmp_path):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_actions_follow_the_values_and_the_end_follows_the_actions(opened, child, tmp_path):
     seen = []
 
     def look() -> None:
@@ -203,15 +201,13 @@ def test_one_refused_run_does_not_hold_up_the_others(opened, tmp_path, caplog):
     assert (tmp_path / f"{gone}.jsonl").exists()
 
 
-def test_locked_store_delays_but_loses_nothing(opened, tmp_path):
+def test_locked_store_delays_but_loses_nothing(opened, child, tmp_path):
     """A store that takes no writes for a while: log returns at once, all arrives afterwards."""
-    child = open_child(opened, parent_of(opened), SPEC)
     blocker = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     writer = Writer(opened, tmp_path / "j", interval_s=0.05)
     start = time.monotonic()
-    for step in (1, 2, 3):
-        writer.log(child, step, values_at(step))
+    log(writer, child, 1, 2, 3)
     assert time.monotonic() - start < 1
     assert writer.flush(0.5) == 6
     blocker.execute("ROLLBACK")
@@ -219,8 +215,7 @@ def test_locked_store_delays_but_loses_nothing(opened, tmp_path):
     assert steps_of(opened, child) == [1, 2, 3]
 
 
-def test_heartbeat_is_refreshed_without_values(opened, tmp_path, monkeypatch):
-    child = open_child(opened, parent_of(opened), SPEC)
+def test_heartbeat_is_refreshed_without_values(opened, child, tmp_path, monkeypatch):
     opened.client.set_tag(child, "credit.heartbeat", "1")
     monkeypatch.setattr(sending, "HEARTBEAT_S", 0)
     with Writer(opened, tmp_path, interval_s=0.05) as writer:

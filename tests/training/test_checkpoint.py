@@ -134,9 +134,6 @@ def test_the_newest_checkpoint_of_a_run_is_found(tmp_path):
     assert find(tmp_path / "absent") == ({}, [])
 
 
-# ------------------------------------------------------------------ one run's files
-
-
 @pytest.mark.parametrize("row", range(len(MIXED)))
 def test_a_finished_run_keeps_its_weights_feedback_and_spec(tmp_path, row):
     stack, one = trained(), MIXED[row]

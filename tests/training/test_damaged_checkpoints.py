@@ -166,9 +166,6 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(saved, name):
     refused(lambda: restore(stack, rows), str(saved), name, "delete it")
 
 
-# ------------------------------------------------------------------ disks that are full
-
-
 def assert_unwritable(stack: Stack, path: Path) -> None:
     refused(lambda: save_stack(stack, 2, path), str(path), "free the disk")
 

@@ -16,8 +16,6 @@ from tests.stacks import assert_same_bits, contents, train
 
 LR = {"lr": 0.01, "estimator_lr": 0.02}  # large steps: mistakes show
 
-# ------------------------------------------------------------------ the plain loop
-
 PLAIN = [
     spec("state_bridge", **LR),
     spec("state_bridge", **LR, **PHI, alpha=0.5, code="deltaL_hL", estimator_layers=2, k=2),
@@ -79,9 +77,6 @@ def test_the_averaged_copy_is_the_exponential_average():
     assert (by_hand - w3).abs().max() > 1e-3
 
 
-# ------------------------------------------------------------------ phases
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("ratio", "epochs", "count"),
@@ -135,8 +130,6 @@ def test_an_estimator_is_updated_every_so_many_steps_and_says_so(name):
     assert losses[0] and losses[1] and losses[2] is None  # no update, nothing to report
 
 
-# ------------------------------------------------------------------ neighbours
-
 COMPANY = arrange(
     [
         *(spec(name, seed=seed, **LR, **PHI, alpha=0.5) for name in NAMES for seed in (1, 2)),
@@ -180,9 +173,6 @@ def test_equal_knobs_are_computed_as_one():
     assert len(groups) == len(by_rule) + 2
 
 
-# ------------------------------------------------------------------ checkpoints
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_finished_run_can_be_trained_on(tmp_path, name):
     """From its own file, in other company than before."""
@@ -197,9 +187,6 @@ def test_a_finished_run_can_be_trained_on(tmp_path, name):
     train(alone, data[2:], 2)
     for key, value in contents(stack, 1).items():
         torch.testing.assert_close(contents(alone)[key], value, rtol=1e-9, atol=1e-12)
-
-
-# ------------------------------------------------------------------ the training loop
 
 
 def test_the_loop_reports_the_estimators_losses_and_measures_their_credit(digits):

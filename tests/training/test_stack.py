@@ -18,12 +18,8 @@ RULES = ("bp", "oracle", "fa", "dfa")
 NONE = torch.empty(0)
 
 
-def spec(**changes) -> RunSpec:
-    base = {"width": 8, "depth": 3, "k": 3, "epochs": EPOCHS, "device": "cpu", "precision": "fp64"}
-    merged = {**base, **changes}
-    if "credit_reduction" not in changes:
-        merged["credit_reduction"] = "sum" if merged.get("rule") == "dfa" else "mean"
-    return RunSpec(**merged)
+def spec(rule: str = "bp", **changes) -> RunSpec:
+    return stacks.spec(rule, SHAPE, **{"epochs": EPOCHS, **changes})
 
 
 def batches(seed: int = 0) -> list[list[reference.Batch]]:
