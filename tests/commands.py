@@ -24,3 +24,10 @@ def python(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
 def entry(script: str, *words: str, **env: str) -> subprocess.CompletedProcess:
     """An entry point with these words, ended."""
     return python("-m", f"entrypoints.{script}", *words, **env)
+
+
+def succeed(script: str, *words: str, **env: str) -> str:
+    """What an entry point prints that ends well."""
+    done = entry(script, *words, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import urllib.request
 from pathlib import Path
 
 # Before torch and mlflow are imported, and for every process that a test starts.
@@ -74,6 +75,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # keeps the proxies that it first found
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from credit.experiments import KINDS, find
 from credit.experiments.ladder import EXPERIMENT as LADDER
 from credit.spec import SETTLED_FIELDS, RunSpec, field_types
 from credit.tracking.reader import connect
-from tests.commands import ROOT, entry, python
+from tests.commands import ROOT, entry, python, succeed
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 SCRIPTS = sorted(p.stem for p in (ROOT / "entrypoints").glob("*.py"))
@@ -112,34 +112,28 @@ def test_quick_falls_back_to_digits_where_cifar_cannot_be_had(
 @pytest.mark.slow
 def test_ladder_then_report_then_export_and_import(tracking_store, monkeypatch, tmp_path):
     words = [*TINY.split(), "--ks", "0,2", "--rules", "bp,dfa"]
-    done = entry("ladder", *words)
-    assert done.returncode == 0, done.stderr
+    printed = succeed("ladder", *words)
     (parent,) = connect().parents("ladder")["run_id"]
-    assert parent in done.stdout
+    assert parent in printed
     for name in ("table.csv", "table.md", "figure.png", "figure.svg", "verdicts.json", "runs.json"):
         assert connect().artifact(parent, name).stat().st_size > 0
     before = connect().artifact(parent, "table.md").read_text()
-    report = entry("report")
-    assert report.returncode == 0, report.stderr
+    succeed("report")
     assert connect().artifact(parent, "table.md").read_text() == before
     assert len(connect().runs()) == 4
-    exported = entry("export", "--folder", str(tmp_path / "exported"))
-    assert exported.returncode == 0, exported.stderr
+    succeed("export", "--folder", str(tmp_path / "exported"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
-    imported = entry("import_results", "--folder", str(tmp_path / "exported"))
-    assert imported.returncode == 0, imported.stderr
+    succeed("import_results", "--folder", str(tmp_path / "exported"))
     elsewhere = connect().runs()
     assert sorted(elsewhere["name"]) == ["bp k0 s42", "bp k2 s42", "dfa k0 s42", "dfa k2 s42"]
     ids = set(elsewhere["run_id"])
-    again = entry("ladder", *words)
-    assert again.returncode == 0, again.stderr
+    succeed("ladder", *words)
     assert set(connect().runs()["run_id"]) == ids  # nothing is trained twice
 
 
 @pytest.mark.slow
 def test_a_bf16_ladder_is_published_and_says_so(tracking_store):
-    done = entry("ladder", *TINY.split(), "--ks", "0", "--rules", "bp", "--precision", "bf16")
-    assert done.returncode == 0, done.stderr
+    succeed("ladder", *TINY.split(), "--ks", "0", "--rules", "bp", "--precision", "bf16")
     (parent,) = connect().parents("ladder")["name"]
     assert " bf16 " in parent
     assert connect().runs()["name"].tolist() == ["bp k0 s42 bf16"]
@@ -149,8 +143,7 @@ def test_a_bf16_ladder_is_published_and_says_so(tracking_store):
 def test_a_ladder_of_a_rule_that_learns_stands_beside_rules_that_do_not(tracking_store):
     """Although the knobs that it reads are reset for them."""
     words = "--ks 0,2 --rules bp,credit_bridge --code deltaL --estimator_width 8"
-    done = entry("ladder", *TINY.split(), *words.split())
-    assert done.returncode == 0, done.stderr
+    succeed("ladder", *TINY.split(), *words.split())
     runs = connect().runs()
     assert sorted(runs["name"]) == [
         "bp k0 s42",

@@ -5,10 +5,10 @@ environment variable CREDIT_RULES names (package.module:Rule, comma-separated).
 """
 
 import os
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from credit import rules
 from credit.networks import resmlp
@@ -102,19 +102,7 @@ def exactly(actual: Tensor, expected: Tensor) -> bool:
 
 def copies(value):
     """Deep copies of the tensors in a trace, a list or a state."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: copies(v) for key, v in value.items()}
-    return [copies(v) for v in value]
-
-
-def tensors(value) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    else:
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from tensors(part)
+    return tree_map(Tensor.clone, value)
 
 
 def held_out(stack: Stack) -> list[Tensor]:

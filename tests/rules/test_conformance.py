@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from credit import rules
 from credit.networks import resmlp
@@ -31,7 +31,6 @@ from tests.rules.cases import (
     new_params,
     new_state,
     spec,
-    tensors,
     trace_of,
 )
 from tests.stacks import close, cosine, used_params
@@ -54,7 +53,7 @@ def test_credit_is_pure(name, rule):
     first = copies(rule.credit(state, trace))
     again = rule.credit(state, trace)
     assert all(map(exactly, first, again))
-    for now, then in zip(tensors([state, *trace]), tensors(before), strict=True):
+    for now, then in zip(tree_leaves((state, trace)), tree_leaves(before), strict=True):
         assert exactly(now, then)
 
 

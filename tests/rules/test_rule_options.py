@@ -9,7 +9,7 @@ from credit import rules
 from credit.spec import RunSpec
 from credit.sweep.sweep import resolve
 from credit.tracking.reader import connect
-from tests.commands import entry
+from tests.commands import entry, succeed
 from tests.traps import refused
 
 TEXT = """
@@ -133,8 +133,7 @@ def test_an_option_reaches_ladder_train_and_audit(folder):
         ("audit", f"{grid} --rule {rule} --controls none"),
         ("train", f"{TINY} --rule {rule} --k 1 --rule_option k=4"),
     ):
-        done = entry(script, *words.split(), PYTHONPATH=str(folder))
-        assert done.returncode == 0, done.stderr
+        succeed(script, *words.split(), PYTHONPATH=str(folder))
     runs = connect().runs()
     mine = runs.loc[runs["rule"] == rule]
     assert set(mine["rule_option"]) == {"k=4"} and sorted(mine["k"]) == [0, 1, 4]

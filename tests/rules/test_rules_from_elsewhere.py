@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from credit import rules
-from credit.errors import CreditError
 from credit.networks import resmlp
 from credit.rules import Rule
 from credit.training.stack import Stack, arrange
 from tests.rules.cases import NO_CLIP, SHAPE, X, Y, gradients, held_out, spec
 from tests.stacks import close
+from tests.traps import refused
 
 ELSEWHERE = """
 from dataclasses import dataclass
@@ -94,30 +94,22 @@ def test_a_rule_from_elsewhere_keeps_its_own_fields_unless_an_option_sets_them(e
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "words"),
     [
-        ("dffa", "unknown rule 'dffa': did you mean 'dfa'?"),
-        ("oracel", "unknown rule 'oracel': did you mean 'oracle'?"),
-        ("xyz", "unknown rule 'xyz': choose from .*bp.*dfa.*fa.*oracle"),
-        ("base", "unknown rule 'base'"),
-        ("", "unknown rule ''"),
-        ("credit.rules.bp", "unknown rule 'credit.rules.bp'"),
-        ("{}.absent:Rule", "cannot load rule '{0}.absent:Rule': No module named '{0}.absent'"),
-        ("{}.mine:Absent", "cannot load rule '{0}.mine:Absent': .* no attribute 'Absent'"),
-        ("{}.mine:", "cannot load rule '{0}.mine:'"),
-        (":Compass", "cannot load rule ':Compass'"),
-        ("{}.mine:NUMBER", "'{0}.mine:NUMBER' is not a rule: it must subclass credit.rules.Rule"),
-        ("{}.mine:NOT_A_RULE", "is not a rule"),  # an instance, where a class is asked for
-        ("{}.mine:credit", "is not a rule"),
-        ("{}.mine:torch", "is not a rule"),
-        (".mine:Compass", "cannot load rule '.mine:Compass'"),
-        ("{}.broken:Rule", "cannot load rule '{0}.broken:Rule': division by zero"),
+        ("dffa", ["'dffa'", "'dfa'"]),
+        ("oracel", ["'oracel'", "'oracle'"]),
+        ("xyz", ["'xyz'", "bp", "dfa", "fa", "oracle"]),
+        *((name, [f"'{name}'"]) for name in ("base", "", "credit.rules.bp")),
+        ("{}.absent:Rule", ["'{0}.absent:Rule'", "No module named '{0}.absent'"]),
+        ("{}.mine:Absent", ["'{0}.mine:Absent'", "no attribute 'Absent'"]),
+        *((name, [f"'{name}'"]) for name in ("{}.mine:", ":Compass", ".mine:Compass")),
+        # a number, an instance where a class is asked for, a function, a module
+        *((f"{{}}.mine:{n}", [n, "is not"]) for n in ("NUMBER", "NOT_A_RULE", "credit", "torch")),
+        ("{}.broken:Rule", ["'{0}.broken:Rule'", "division by zero"]),
     ],
 )
-def test_a_rule_that_is_not_there_is_an_error_of_one_line(elsewhere, name, message):
-    with pytest.raises(CreditError, match=message.format(elsewhere)) as caught:
-        rules.get(name.format(elsewhere))
-    assert "\n" not in str(caught.value)
+def test_a_rule_that_is_not_there_is_an_error_of_one_line(elsewhere, name, words):
+    refused(lambda: rules.get(name.format(elsewhere)), *(w.format(elsewhere) for w in words))
 
 
 def test_available_rules_can_all_be_had():

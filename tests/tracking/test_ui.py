@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -14,17 +12,12 @@ from credit.tracking import notes, views
 from credit.tracking.marks import NOTE
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
-from tests.commands import ROOT
+from tests.commands import python, succeed
 
-OPTIONS = {
-    "preset": "quick",
-    "dataset": "digits",
-    "rules": "bp,fa,dfa",
-    "ks": "0,2",
-    "epochs": "2",
-    "width": "32",
-    "depth": "2",
-}
+pytestmark = pytest.mark.slow
+
+OPTIONS = {"preset": "quick", "dataset": "digits", "rules": "bp,fa,dfa", "ks": "0,2"}
+OPTIONS |= {"epochs": "2", "width": "32", "depth": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +30,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory):
         for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
             patch.delenv(name, raising=False)
         words = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
-        command = [sys.executable, "-m", "entrypoints.ladder", *words]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+        succeed("ladder", *words)
         store = open_store()
         parent = connect(store.uri).parents("ladder")["run_id"].iloc[0]
         yield store, parent
@@ -64,7 +56,6 @@ def text_of(page) -> str:
     return re.sub(r"\s+", " ", page.locator("body").inner_text())
 
 
-@pytest.mark.slow
 def test_a_parents_page_has_the_answer_the_figure_and_the_reasons(swept, window):
     store, parent = swept
     page = window(views.run_link(store, parent), "From no to all blocks trained")
@@ -80,7 +71,6 @@ def test_a_parents_page_has_the_answer_the_figure_and_the_reasons(swept, window)
     assert report.locator("iframe").count() == 1
 
 
-@pytest.mark.slow
 def test_the_experiments_page_says_what_came_out(swept, window):
     store, parent = swept
     page = window(f"#/experiments/{store.experiment_id}/runs?{views.WORKFLOW}", "credit")
@@ -89,7 +79,6 @@ def test_the_experiments_page_says_what_came_out(swept, window):
     assert answer[:60] in text
 
 
-@pytest.mark.slow
 def test_saved_views_open_with_their_columns_and_charts(swept, window):
     store, parent = swept
     key = views.view_key(parent)
@@ -106,7 +95,6 @@ def test_saved_views_open_with_their_columns_and_charts(swept, window):
     assert "ladder digits d32 L2" in overview and "dfa k2 s42" not in overview
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("state", ["{}", "no json", '{"compareRunCharts": 7}'])
 def test_a_view_that_the_ui_cannot_read_does_not_break_the_page(swept, window, state):
     store, _ = swept
@@ -115,7 +103,6 @@ def test_a_view_that_the_ui_cannot_read_does_not_break_the_page(swept, window, s
     assert "ladder digits d32 L2" in text_of(page)
 
 
-@pytest.mark.slow
 def test_runs_compare_by_rule(swept, window):
     store, parent = swept
     runs = screenshots.one_per_rule(connect(store.uri).runs(parent=parent))
@@ -125,7 +112,6 @@ def test_runs_compare_by_rule(swept, window):
         assert f"{rule} k2 s42" in text
 
 
-@pytest.mark.slow
 def test_publishing_again_changes_nothing_but_keeps_what_a_person_wrote(swept):
     store, parent = swept
     before = store.client.get_experiment(store.experiment_id).tags
@@ -149,7 +135,6 @@ def test_publishing_again_changes_nothing_but_keeps_what_a_person_wrote(swept):
     store.client.set_experiment_tag(store.experiment_id, NOTE, before[NOTE])
 
 
-@pytest.mark.slow
 def test_views_of_runs_that_are_gone_are_dropped(swept):
     store, parent = swept
     gone = f"{views.VIEW}{views.view_key('0' * 32)}"
@@ -162,18 +147,10 @@ def test_views_of_runs_that_are_gone_are_dropped(swept):
     store.client.delete_experiment_tag(store.experiment_id, own)
 
 
-@pytest.mark.slow
-def test_screenshots_are_small(swept, window, tmp_path, monkeypatch):
-    command = [
-        "-m",
-        "benchmarks.screenshots",
-        "--folder",
-        str(tmp_path),
-        "--only",
-        "results,parent",
-    ]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", swept[0].uri)
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, timeout=600)
+def test_screenshots_are_small(swept, window, tmp_path):
+    options = ("--folder", str(tmp_path), "--only", "results,parent")
+    done = python("-m", "benchmarks.screenshots", *options, MLFLOW_TRACKING_URI=swept[0].uri)
+    assert done.returncode == 0, done.stderr
     for name in ("results", "parent"):
         picture = (tmp_path / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG") and len(picture) < 300_000
