@@ -53,7 +53,7 @@ ladder() { # name, options of the entry point
 
 tests() {
     timed tests "$python" -m pytest -q -p no:cacheprovider -rs -k "gpu or cuda or captured" \
-        tests/test_lanes.py tests/test_data.py tests/test_planning.py
+        tests/training/test_captured.py tests/data/test_batches.py tests/sweep/test_planning.py
 }
 ladders() {
     ladder ladder_d256_L4

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import urllib.request
 from pathlib import Path
 
 # Before torch and mlflow are imported, and for every process that a test starts.
@@ -14,7 +15,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-pytest.register_assert_rewrite("tests.layout")  # so that a failure shows the numbers
+for helper in ("layout", "stacks", "sweeps", "traps"):  # so that a failure shows the numbers
+    pytest.register_assert_rewrite(f"tests.{helper}")
 
 INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 """Set when the tests themselves run inside `mlflow run`; no test may join that run."""
@@ -56,6 +58,24 @@ def no_global_generator():
     if not torch.equal(before, torch.get_rng_state()):
         torch.set_rng_state(before)
         pytest.fail("torch's global random generator was used; pass a generator")
+
+
+@pytest.fixture
+def trap(tmp_path: Path):
+    """The file that must not be there at the end: unpickling a trap of `tests.traps` writes it."""
+    path = tmp_path / "unpickled.txt"
+    yield path
+    assert not path.exists(), "a pickle was unpickled"
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch):
+    """Every request goes to a proxy where nobody listens: it is refused at once."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # keeps the proxies that it first found
 
 
 @pytest.fixture(scope="session")

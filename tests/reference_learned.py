@@ -61,7 +61,7 @@ def output(weights: Weights, h: Tensor, t: float, s: Tensor) -> Tensor:
 
 
 def codes(weights: Weights, seen: Seen, code: str) -> Tensor:
-    """s of every sample."""
+    """S of every sample."""
     s = seen.error
     if code.startswith("deltaL"):
         s = seen.at_output / seen.at_output.square().mean().sqrt()
@@ -84,9 +84,6 @@ def shown(order: Tensor, depth: int, times: int) -> list[tuple[int, int]]:
         for i in range(times or depth)
         for sample in order[(layer + i) % depth :: depth].tolist()
     ]
-
-
-# ------------------------------------------------------------------ what each estimator minimises
 
 
 def state_bridge(
@@ -158,9 +155,6 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "credit_bridge": credit_bridge,
     "vector_field": vector_field,
 }
-
-
-# ------------------------------------------------------------------ credit and training
 
 
 def credits(weights: Weights, model: ResMLP, seen: Seen, spec: RunSpec) -> list[Tensor]:

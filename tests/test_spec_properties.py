@@ -13,7 +13,7 @@ from credit import cli
 from credit.errors import CreditError
 from credit.lab import options
 from credit.spec import LARGEST, RunSpec, check_field, field_types
-from tests.test_spec import mappings, patient
+from tests.specs import mappings, patient
 
 DEFAULTS = RunSpec().to_params()
 names = st.sampled_from(sorted(DEFAULTS))

@@ -4,7 +4,7 @@ A saved view is an experiment tag, `mlflow.sharedViewState.<key>`, that the UI l
 views and opens by `viewStateShareKey=<key>`. The format is the UI's own, documented in its source
 only (of 3.16: `savedViewEnvelope.ts`, `ExperimentPageUIState.tsx`, `runs-charts.types.ts`), and an
 older UI gets none. A view that the UI does not understand is announced there, and the plain page
-opens; tests/test_ui.py opens them.
+opens; tests/tracking/test_ui.py opens them.
 """
 
 import base64

@@ -1,0 +1,214 @@
+"""`networks.resmlp` against the reference, in every kind of network."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from credit.networks import arithmetic, resmlp
+from tests import reference
+from tests.networks.made import (
+    BATCH,
+    CLASSES,
+    D_IN,
+    DEPTH,
+    WIDTH,
+    X,
+    Y,
+    grad_of,
+    make_params,
+    stream,
+)
+from tests.reference import ResMLP
+from tests.stacks import close, draw
+
+KINDS = {
+    "gelu": [{}] * 3,
+    "phi, no terminal norm": [{"alpha": a, "terminal_norm": False} for a in (0.25, 0.0, 1.0)],
+    "phi": [{"alpha": a} for a in (1.0, 0.5, 0.0)],
+    "no terminal norm": [{"terminal_norm": False}] * 3,
+}
+
+
+@pytest.fixture(
+    params=[
+        *(("gelu", runs) for runs in ("one run", "stack, shared input", "stack")),
+        *((kind, runs) for kind in list(KINDS)[1:] for runs in ("one run", "stack")),
+    ],
+    ids=", ".join,
+)
+def case(request) -> tuple[resmlp.Params, Tensor, Tensor, list[tuple[ResMLP, Tensor, Tensor]]]:
+    """Parameters, inputs and labels as `networks.resmlp` takes them, and run by run beside it."""
+    kind, together = request.param
+    runs = [make_params(seed, **options) for seed, options in enumerate(KINDS[kind])]
+    if together == "one run":
+        params = runs[0]
+        return params, X, Y, [(ResMLP.from_params(params), X, Y)]
+    if together == "stack, shared input":
+        xs, ys = [X] * 3, [Y] * 3
+        x = X
+    else:
+        xs = [draw(BATCH, D_IN, seed=seed + 70) for seed in range(3)]
+        ys = [Y, Y.flip(0), (Y + 1) % CLASSES]
+        x = torch.stack(xs)
+    models = [ResMLP.from_params(run) for run in runs]
+    return resmlp.stack(runs), x, torch.stack(ys), list(zip(models, xs, ys, strict=True))
+
+
+def per_run(values: Tensor, runs: list) -> list[Tensor]:
+    """One tensor per run, whether `values` has a run dimension or not."""
+    return [values] if len(runs) == 1 else list(values.unbind(0))
+
+
+def check(values: Tensor, expected: list[Tensor]) -> None:
+    for value, wanted in zip(per_run(values, expected), expected, strict=True):
+        close(value, wanted.detach())
+
+
+def test_network_forward(case):
+    params, x, _, runs = case
+    out = resmlp.forward(params, x)
+    check(out.logits, [model(x) for model, x, _ in runs])
+    assert len(out.hiddens) == DEPTH + 1
+    for level, hidden in enumerate(out.hiddens):
+        check(hidden, [model.hiddens(x)[level] for model, x, _ in runs])
+    for block, trace in enumerate(out.blocks):
+        check(trace.out, [model.blocks[block](model.hiddens(x)[block]) for model, x, _ in runs])
+    assert torch.equal(resmlp.embed(params, x), out.hiddens[0])
+
+
+def test_network_tail_from_every_hidden_state(case):
+    params, x, _, _ = case
+    out = resmlp.forward(params, x)
+    for level, hidden in enumerate(out.hiddens):
+        close(resmlp.tail(params, hidden, level), out.logits)
+
+
+def test_network_output_error_is_the_gradient_at_the_logits(case):
+    params, x, y, runs = case
+    expected = []
+    for model, inputs, labels in runs:
+        logits = model(inputs).detach().requires_grad_()
+        F.cross_entropy(logits, labels, reduction="sum").backward()
+        assert logits.grad is not None
+        expected.append(logits.grad)
+    check(resmlp.output_error(resmlp.forward(params, x).logits, y), expected)
+
+
+def test_network_hidden_gradients(case):
+    params, x, y, runs = case
+    out = resmlp.forward(params, x)
+    grads = resmlp.hidden_gradients(params, out, resmlp.output_error(out.logits, y) / BATCH)
+    expected = [reference.hidden_gradients(*run) for run in runs]
+    assert len(grads) == DEPTH + 1
+    for level, grad in enumerate(grads):
+        check(grad, [of_run[level] for of_run in expected])
+
+
+def test_network_head_grads_and_input_vjp(case):
+    params, x, y, runs = case
+    out = resmlp.forward(params, x)
+    error = resmlp.output_error(out.logits, y) / BATCH
+    grads = resmlp.head_grads(params, out.last, error)
+    assert tuple(grads) == resmlp.head_names(params)
+    assert set(grads) == {name for name in params if name.startswith("out_")}
+    at_input = []
+    for model, inputs, labels in runs:
+        hidden = model.hiddens(inputs)[-1].detach().requires_grad_()
+        F.cross_entropy(model.head(hidden), labels).backward()
+        assert hidden.grad is not None
+        at_input.append(hidden.grad)
+    for name, grad in grads.items():
+        check(grad, [grad_of(model, name) for model, _, _ in runs])
+    check(resmlp.head_input_vjp(params, out.last, error), at_input)
+
+
+@pytest.mark.parametrize("block", range(DEPTH))
+def test_network_block_grads_and_input_vjp(case, block):
+    """Both against autograd of <f_l(h_l), c> and <h_l + f_l(h_l), c> for a random c."""
+    params, x, _, runs = case
+    trace = resmlp.block_forward(params, block, resmlp.forward(params, x).hiddens[block])
+    cotangent = draw(*trace.out.shape, seed=33)
+    grads = resmlp.block_grads(params, block, trace, cotangent)
+    assert tuple(grads) == resmlp.block_names(block)
+    at_input = []
+    for (model, inputs, _), c in zip(runs, per_run(cotangent, runs), strict=True):
+        hidden = model.hiddens(inputs)[block].detach().requires_grad_()
+        (model.blocks[block](hidden) * c).sum().backward()
+        assert hidden.grad is not None
+        at_input.append(hidden.grad + c)
+    for name, grad in grads.items():
+        check(grad, [grad_of(model, name) for model, _, _ in runs])
+    check(resmlp.block_input_vjp(params, block, trace, cotangent), at_input)
+
+
+def test_network_names_are_the_module_s():
+    for options in ({}, {"alpha": 0.3}, {"terminal_norm": False}):
+        params, model = make_params(**options), ResMLP(D_IN, WIDTH, CLASSES, DEPTH, **options)
+        assert set(params) - {resmlp.ALPHA} == set(model.state_dict())
+        assert (resmlp.ALPHA in params) == ("alpha" in options)
+        assert resmlp.depth_of(params) == DEPTH
+
+
+def test_phi_is_linear_at_alpha_0_and_tanh_at_1():
+    pre = draw(BATCH, WIDTH)
+
+    def phi(alpha: float | list[float], z: Tensor) -> Tensor:
+        return resmlp.activate({resmlp.ALPHA: torch.tensor(alpha).double()}, z)
+
+    assert torch.equal(phi(0.0, pre), pre)
+    close(phi(1.0, pre), pre.tanh())
+    for alpha in (0.0, 0.25, 0.5, 1.0):
+        close(phi(alpha, pre), (1 - alpha) * pre + alpha * pre.tanh())
+    stacked = phi([0.0, 1.0], pre.expand(2, -1, -1))  # a run each
+    close(stacked, torch.stack([pre, pre.tanh()]))
+
+
+def test_a_block_of_a_linear_network_is_linear_in_its_standardised_state():
+    params = make_params(alpha=0.0)
+    h = draw(2, WIDTH)
+    one, other = (resmlp.standardise(row[None]).out for row in h)
+    between = 0.3 * one + 0.7 * other  # a standardised state of another scale
+    names = resmlp.block_names(0)
+    free = params | {names[0]: params[names[0]] * 0}  # scale 0: what does not depend on the state
+    constant = resmlp.block_forward(free, 0, h[:1]).out
+    first, second = (resmlp.block_forward(params, 0, row[None]).out for row in h)
+    at_between = resmlp.block_forward(params, 0, between).out - constant
+    spread = (between.square().mean() - between.mean().square() + arithmetic.LN_EPS).sqrt()
+    close(at_between * spread, 0.3 * (first - constant) + 0.7 * (second - constant))
+
+
+def test_networks_of_one_seed_differ_in_their_kind_alone():
+    """Same draws with and without phi and terminal norm: differences are the kind's."""
+    base = resmlp.init(D_IN, WIDTH, CLASSES, DEPTH, stream(), torch.float64)
+    for alpha, terminal_norm in ((0.5, True), (None, False), (0.0, False)):
+        other = resmlp.init(
+            D_IN, WIDTH, CLASSES, DEPTH, stream(), torch.float64, alpha, terminal_norm
+        )
+        shared = other.keys() & base.keys()
+        assert all(torch.equal(base[name], other[name]) for name in shared)
+        assert base.keys() - shared == (set() if terminal_norm else set(resmlp.HEAD[:2]))
+        assert other.keys() - shared == (set() if alpha is None else {resmlp.ALPHA})
+
+
+def test_network_init_has_the_distributions_of_torch_s_default():
+    """Same bounds and spread as nn.Linear and LayerNorm; fc2 N(0, 0.01^2) with bias 0."""
+    width, d_in = 128, 300
+    params = resmlp.init(d_in, width, CLASSES, 2, stream(), torch.float32)
+    default = ResMLP(d_in, width, CLASSES, 2).state_dict()
+    for name, p in params.items():
+        assert p.shape == default[name].shape, name
+        if ".fc2." in name:
+            spread = 0.01 if name.endswith("weight") else 0.0
+            assert p.std().item() == pytest.approx(spread, rel=0.05)
+            assert p.abs().max() < 0.06
+        elif "ln." in name:
+            assert torch.equal(p, default[name]), name
+        else:
+            bound = (d_in if name.startswith("embed") else width) ** -0.5
+            assert 0.3 * bound < p.abs().max() <= bound, name
+            if p.numel() > 1000:
+                assert p.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03), name
+                assert p.abs().max() > 0.99 * bound, name
