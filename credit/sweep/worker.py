@@ -64,9 +64,9 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
             `PATIENCE_SECONDS`.
         Stopped: by a signal.
     """
-    folder = task.state / "stacks"
+    folder = task.state / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{task.name}.lock"):  # a worker that lost its sweep may still save
+    with FileLock(folder / task.name):  # a worker that lost its sweep may still save
         hashes = [spec.spec_hash for spec in task.specs]
         found = patiently(store, lambda: find_children(store, hashes))
         if task.uploads:

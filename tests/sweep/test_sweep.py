@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec
-from credit.sweep import scheduler, state, sweep, tracked_stack, worker
+from credit.sweep import checkpoints, scheduler, state, sweep, tracked_stack, worker
 from credit.tracking.reader import connect
 from credit.tracking.store import Store, open_store
 from credit.tracking.writer import Writer, finish, open_child, open_parent
@@ -432,7 +432,7 @@ def test_a_signal_before_training_leaves_no_run_running(at, monkeypatch):
 def test_a_stop_while_runs_end_leaves_the_ended_ones_ended(at, monkeypatch):
     """And of the others the checkpoint stays: the same command trains nothing twice."""
     specs, starts, saved = grid()[:3], [], []
-    save_run, flush, previous = checkpoint.save_run, Writer.flush, checkpoint.previous
+    save_run, flush, drop = checkpoint.save_run, Writer.flush, checkpoints.drop
 
     def noted(stack, data, start, on_step, pause):
         starts.append(start)
@@ -458,17 +458,16 @@ def test_a_stop_while_runs_end_leaves_the_ended_ones_ended(at, monkeypatch):
             stop()
         return unsent
 
-    def dropping(path):
-        if not path.exists():
-            stop()
-        return previous(path)
+    def dropping(*args):
+        drop(*args)
+        stop()
 
     monkeypatch.setattr(tracked_stack, "train", noted)
     with monkeypatch.context() as patched:
         if at in ("full disk", "upload"):
             patched.setattr(checkpoint, "save_run", saving)
         elif at == "dropped":
-            patched.setattr(checkpoint, "previous", dropping)
+            patched.setattr(checkpoints, "drop", dropping)
         else:
             patched.setattr(Writer, "flush", flushing)
         with pytest.raises((CreditError, tracked_stack.Stopped), match=r"cannot write|SIGTERM"):

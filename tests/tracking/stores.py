@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from credit.spec import RunSpec
-from credit.tracking import marks
 from credit.tracking.writer import Store, Writer, finish, log_children, open_child, open_parent
 
 SPEC = RunSpec(rule="dfa", k=2, epochs=3)
@@ -22,10 +21,6 @@ def values_at(step: int) -> dict[str, float]:
 
 def steps_of(opened: Store, run_id: str, key: str = "loss/train") -> list[int]:
     return sorted(m.step for m in opened.client.get_metric_history(run_id, key))
-
-
-def heartbeat_of(opened: Store, run_id: str) -> int:
-    return marks.heartbeat(opened.client.get_run(run_id).data.tags)
 
 
 def fill(opened: Store, folder: Path) -> tuple[str, list[str]]:

@@ -1,25 +1,17 @@
 """Parents and children: what they carry, how they go on, and to whom they belong."""
 
-import os
-import socket
-import subprocess
 import time
 
-import psutil
 import pytest
 
 from credit.errors import CreditError
-from credit.tracking import marks, runs
-from credit.tracking.marks import owner_tags
+from credit.tracking import runs
 from credit.tracking.reader import connect
 from credit.tracking.writer import (
     Writer,
-    contested,
-    end_parent,
     find_children,
     finish,
     open_child,
-    release,
 )
 from tests.tracking.stores import DATASET, PARAMS, SPEC, parent_of, values_at
 
@@ -90,71 +82,15 @@ def test_parent_of_mlflow_run_continues_an_older_one_that_keeps_its_runs(opened,
     assert old.data.tags["credit.continued_by"] == new
 
 
-def owner_of(process_id: int, host: str | None = None, started: int = 0) -> str:
-    return f"{host or socket.gethostname()}:{process_id}:{started}"
-
-
 def found_of(opened):
     return find_children(opened, [SPEC.spec_hash])[SPEC.spec_hash]
 
 
-def test_run_of_a_live_process_is_busy_and_of_a_dead_one_is_not(opened):
-    parent = parent_of(opened)
-    child = open_child(opened, parent, SPEC)
-
-    def busy_with(owner: str, heartbeat: float) -> bool:
-        opened.client.set_tag(child, "credit.owner", owner)
-        opened.client.set_tag(child, "credit.heartbeat", str(int(heartbeat)))
-        return found_of(opened).busy
-
-    now = time.time()
-    assert not found_of(opened).busy  # this process's own
-    sleeper = subprocess.Popen(["sleep", "60"])
-    started = int(psutil.Process(sleeper.pid).create_time())
-    assert busy_with(owner_of(sleeper.pid, started=started), now)
-    with pytest.raises(CreditError, match="is being trained by"):
-        open_child(opened, parent, SPEC, found_of(opened))
-    assert not busy_with(owner_of(sleeper.pid, started=started - 1000), now)  # pid used again
-    sleeper.kill()
-    while psutil.Process(sleeper.pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
-    assert not busy_with(owner_of(sleeper.pid, started=started), now)  # dead, not yet reaped
-    sleeper.wait()
-    assert not busy_with(owner_of(sleeper.pid, started=started), now)
-    assert busy_with(owner_of(1, "elsewhere"), now - 60)
-    assert not busy_with(owner_of(1, "elsewhere"), now - 3600)
-
-
-def test_sweep_of_a_live_process_is_joined(opened):
-    """And its parent ends as killed by its own process only."""
-    parent = parent_of(opened)
-    started = int(psutil.Process(os.getppid()).create_time())
-    opened.client.set_tag(parent, "credit.owner", owner_of(os.getppid(), started=started))
-    assert parent_of(opened) == parent
-    end_parent(opened, parent, "KILLED")
-    assert opened.client.get_run(parent).info.status == "RUNNING"
-    end_parent(opened, parent, "FINISHED")
-    assert opened.client.get_run(parent).info.status == "FINISHED"
-
-
-def test_of_two_claims_the_earlier_counts(opened):
-    """As two hosts make them that share a server only: each sees the other's a moment later."""
-    parent = parent_of(opened)
-    first = open_child(opened, parent, SPEC)
-    time.sleep(0.002)
-    second = open_child(opened, parent, SPEC)
-    key, there = SPEC.spec_hash, owner_of(1, "elsewhere")
-    assert contested(opened, {key: first}) == []  # both are this process's own
-    opened.client.set_tag(second, "credit.owner", there)
-    assert contested(opened, {key: first}) == []
-    opened.client.set_tag(second, "credit.owner", owner_tags()["credit.owner"])
-    opened.client.set_tag(first, "credit.owner", there)
-    assert contested(opened, {key: second}) == [key]
-    assert contested(opened, {key: first}) == [key]  # claimed again by another in the same moment
-    opened.client.set_tag(first, "credit.heartbeat", str(int(time.time()) - 3600))
-    assert contested(opened, {key: second}) == []  # its process is dead: the lease is over
-    release(opened, second)
-    assert set(connect().runs()["run_id"]) == {first}
+def test_a_run_says_whose_commands_train_it(opened):
+    child = open_child(opened, parent_of(opened), SPEC, owner="one place")
+    assert found_of(opened).owner == "one place"
+    assert open_child(opened, parent_of(opened), SPEC, found_of(opened), owner="another") == child
+    assert found_of(opened).owner == "another"
 
 
 def test_finished_run_wins_over_a_later_unfinished_one(opened):
@@ -212,9 +148,3 @@ def test_child_that_was_killed_before_its_parameters_came_gets_them_at_resume(op
     run = opened.client.get_run(child)
     assert run.data.params == SPEC.to_params()
     assert len(run.inputs.dataset_inputs) == 1
-
-
-@pytest.mark.parametrize("owner", ["x", "", "a:b:c", f"{socket.gethostname()}:{9**40}:1", ":²:²"])
-def test_tags_that_nobody_wrote_claim_nothing(owner):
-    assert not marks.is_busy("RUNNING", {marks.OWNER: owner, marks.HEARTBEAT: "abc"})
-    assert marks.heartbeat({marks.HEARTBEAT: "9" * 5000}) == 0

@@ -154,7 +154,7 @@ def test_imported_finished_runs_count_as_finished(exported, other):
     import_into(other, exported)
     found = find_children(other, [spec.spec_hash for spec in SPECS])
     assert [found[spec.spec_hash].finished for spec in SPECS] == [True, True, False]
-    assert not any(run.busy for run in found.values())
+    assert not any(run.owner for run in found.values())
 
 
 def test_an_import_can_be_exported_further(exported, other, tmp_path, _empty_store, monkeypatch):

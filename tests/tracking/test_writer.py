@@ -8,13 +8,12 @@ import time
 import pytest
 
 from credit.errors import CreditError
-from credit.sweep import queue
-from credit.tracking import sending
+from credit.sweep import worker
 from credit.tracking.journal import Journal
 from credit.tracking.writer import Writer, open_child, open_store
 from tests.commands import python
 from tests.server import PATIENCE_S
-from tests.tracking.stores import SPEC, heartbeat_of, parent_of, steps_of, values_at
+from tests.tracking.stores import SPEC, parent_of, steps_of, values_at
 
 
 @pytest.fixture
@@ -110,17 +109,13 @@ def test_resume_without_journal_asks_the_server(asked, opened, child, tmp_path):
     assert steps_of(opened, child) == [1, 2, 3, 4]
 
 
-def test_asking_for_the_steps_of_another_process_s_run_sends_nothing(
-    opened, child, tmp_path, monkeypatch
-):
-    opened.client.set_tag(child, "credit.heartbeat", "1")
+def test_asking_for_the_steps_of_another_process_s_run_sends_nothing(opened, child, tmp_path):
     Journal(tmp_path, child).append(1, 1000, values_at(1))  # not sent before its process died
-    monkeypatch.setattr(sending, "HEARTBEAT_S", 0)
     with Writer(opened, tmp_path, interval_s=0.05) as writer:
         assert writer.known_steps(child) == {1}
         assert writer.unsent == 0
         time.sleep(0.3)
-    assert steps_of(opened, child) == [] and heartbeat_of(opened, child) == 1
+    assert steps_of(opened, child) == []
     with Writer(opened, tmp_path) as writer:
         assert writer.known_steps(child) == {1}
         writer.log(child, 2, values_at(2))
@@ -215,17 +210,6 @@ def test_locked_store_delays_but_loses_nothing(opened, child, tmp_path):
     assert steps_of(opened, child) == [1, 2, 3]
 
 
-def test_heartbeat_is_refreshed_without_values(opened, child, tmp_path, monkeypatch):
-    opened.client.set_tag(child, "credit.heartbeat", "1")
-    monkeypatch.setattr(sending, "HEARTBEAT_S", 0)
-    with Writer(opened, tmp_path, interval_s=0.05) as writer:
-        writer.watch(child)
-        deadline = time.monotonic() + 20
-        while heartbeat_of(opened, child) == 1 and time.monotonic() < deadline:
-            time.sleep(0.05)
-    assert time.time() - heartbeat_of(opened, child) < 30
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -250,7 +234,7 @@ def test_damaged_lines_of_a_journal_are_left_out(line, tmp_path):
 def test_a_run_that_was_deleted_for_good_is_no_outage(opened):
     began = time.monotonic()
     with pytest.raises(CreditError, match=r"refuses it .*0{32}.*run the same command again"):
-        queue.patiently(opened, lambda: opened.client.get_run("0" * 32))
+        worker.patiently(opened, lambda: opened.client.get_run("0" * 32))
     assert time.monotonic() - began < 10
 
 
