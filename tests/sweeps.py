@@ -65,3 +65,7 @@ def assert_same_series(one, other) -> None:
         frames.append(frame.sort_values(["run_id", "key", "step"]).reset_index(drop=True))
     assert len(frames[0]) > 100
     pd.testing.assert_frame_equal(*frames, check_exact=True)
+
+
+class Broken(BaseException):
+    """Stands for whatever ends a process in the middle of a step."""
