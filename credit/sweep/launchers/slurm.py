@@ -104,7 +104,7 @@ class Slurm:
             **({"slurm_partition": launch.slurm_partition} if launch.slurm_partition else {}),
             slurm_array_parallelism=launch.slurm_array_parallelism,
             slurm_signal_delay_s=SAVE_SECONDS,
-            slurm_additional_parameters=_pairs(launch.slurm_extra),
+            slurm_additional_parameters={"requeue": True, **_pairs(launch.slurm_extra)},
         )
         try:
             with executor.batch():
