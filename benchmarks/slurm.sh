@@ -45,10 +45,9 @@ until_true() { # seconds, what, command ...
         sleep 1
     done
 }
-ladder() { "$python" -m entrypoints.ladder --preset quick --dataset digits --rules bp,dfa --ks 0,4 \
-    --width 32 --measure_every 10 "$@"; }
-on_slurm() { ladder --launcher slurm --slurm_partition low \
-    --checkpoints "$folder/shared" "$@"; }
+ladder=("$python" -m entrypoints.ladder --preset quick --dataset digits --rules bp,dfa --ks 0,4
+    --width 32 --measure_every 10)
+on_slurm=("${ladder[@]}" --launcher slurm --slurm_partition low --checkpoints "$folder/shared")
 histories() { "$python" -m benchmarks.histories "$@"; }
 
 export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
@@ -121,7 +120,7 @@ say "tracking server at $MLFLOW_TRACKING_URI, artifacts served"
 
 # ---------------------------------------------------------------- preemption in mid-stack
 say "ladder --epochs $epochs --seeds 1,2,3 --launcher slurm --slurm_partition low"
-on_slurm --epochs "$epochs" --seeds 1,2,3 > "$folder/sweep.out" 2> "$folder/sweep.err.out" &
+"${on_slurm[@]}" --epochs "$epochs" --seeds 1,2,3 > "$folder/sweep.out" 2> "$folder/sweep.err.out" &
 sweeping=$!
 training() { [ "$(histories epochs "$folder/server/store.db")" -ge $((epochs / 10)) ]; }
 until_true 600 "jobs in mid-stack" training
@@ -150,14 +149,15 @@ tr '\r' '\n' < "$folder/sweep.err.out" | tail -n 4
 say "epochs of each run by the time they were logged"
 histories gaps "$folder/server/store.db"
 say "the job's own words"
-cat "$folder"/shared/*/jobs/"${job}"_0_log.{out,err} | grep -vi warn | cut -c 1-160 | tail -n 30
+cat "$folder"/shared/*/jobs/"${job}"_0_log.{out,err} \
+    | grep -E '^(submitit|slurmstepd|srun|credit)' | cut -c 1-160
 
 # ---------------------------------------------------------------- detached
-say "ladder --epochs 60 --seeds 4,5 --detach true"
-on_slurm --epochs 60 --seeds 4,5 --detach true
+say "ladder --epochs 15 --seeds 4,5 --detach true"
+"${on_slurm[@]}" --epochs 15 --seeds 4,5 --detach true
 squeue --array
 say "the same without --detach"
-on_slurm --epochs 60 --seeds 4,5 > "$folder/detached.out" 2> "$folder/detached.err.out" \
+"${on_slurm[@]}" --epochs 15 --seeds 4,5 > "$folder/detached.out" 2> "$folder/detached.err.out" \
     || { cat "$folder/detached.err.out"; fail "collecting"; }
 head -n 12 "$folder/detached.out"
 scontrol --oneliner show job | grep -oE 'JobId=[0-9]+|ArrayTaskId=[0-9]+|JobName=[^ ]+|Restarts=[0-9]+|JobState=[A-Z]+' \
@@ -166,9 +166,9 @@ scontrol --oneliner show job | grep -oE 'JobId=[0-9]+|ArrayTaskId=[0-9]+|JobName
 # ---------------------------------------------------------------- the same in one process
 say "the same sweeps in one process, SQLite store"
 export MLFLOW_TRACKING_URI="sqlite:///$folder/one/store.db"
-for options in "--epochs $epochs --seeds 1,2,3" "--epochs 60 --seeds 4,5"; do
+for options in "--epochs $epochs --seeds 1,2,3" "--epochs 15 --seeds 4,5"; do
     # shellcheck disable=SC2086
-    ladder $options > "$folder/one.out" 2> "$folder/one.err.out" || fail "one process"
+    "${ladder[@]}" $options > "$folder/one.out" 2> "$folder/one.err.out" || fail "one process"
 done
 say "SLURM against one process"
 histories same "$folder/server/store.db" "$folder/server" "$folder/one/store.db" "$folder/one"
