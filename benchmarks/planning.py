@@ -6,11 +6,10 @@ product's own writer made. Digits, 15 runs a stack (bp, fa and dfa, k = 0 to 4).
 - resolve: defaults and the rules' own refusals, for every spec;
 - prepare: data, and whether every run fits into memory (`Networks`, `check`);
 - plan: the stacks of runs of which none has begun, and once more of the same as noted in a plan;
-- find: which of the runs the store has (`find_children`), from the SQLite file with the number of
-  its queries, and from an `mlflow server`, for some of the hashes, with the number of requests;
+- find: which runs the store has (`find_children`): SQLite; for some, an `mlflow server`, too;
 - schedule: the whole of `Scheduler.train` with a launcher whose workers end at once.
 
-Prints JSON: seconds, the median of the repeats.
+Prints JSON: seconds of wall time and of this process' CPU, and how often the store was asked.
 
     python -m benchmarks.planning
 """
@@ -61,8 +60,7 @@ from credit.tracking.writer import (
 
 STACK = [(rule, k) for rule in ("bp", "fa", "dfa") for k in range(5)]
 WIDTHS, SEEDS = (16, 32, 48), (1, 2, 3)
-BY_HTTP = 200
-"""Hashes that the server is asked for."""
+BY_HTTP = 200  # hashes that the server is asked for
 
 
 def grid(count: int) -> list[RunSpec]:
@@ -110,35 +108,37 @@ class Ending:
 
 
 @contextlib.contextmanager
-def counted(count: list[str]) -> Iterator[None]:
+def counted(asked: list[str]) -> Iterator[None]:
     """Note queries of a SQLite file and requests to a server."""
     read_only, request = rows.read_only, requests.Session.request
 
     @contextlib.contextmanager
     def reading(path: Path) -> Iterator[sqlite3.Connection]:
         with read_only(path) as database:
-            database.set_trace_callback(count.append)
+            database.set_trace_callback(asked.append)
             yield database
 
     def asking(*args: Any, **kwargs: Any) -> requests.Response:
-        count.append("request")
+        asked.append("request")
         return request(*args, **kwargs)
 
-    with (
-        patch.object(rows, "read_only", reading),
-        patch.object(requests.Session, "request", asking),
-    ):
+    sessions = patch.object(requests.Session, "request", asking)
+    with patch.object(rows, "read_only", reading), sessions:
         yield
 
 
-def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the median of the seconds, and what the last call gave."""
-    seconds, given = [], None
-    for _ in range(repeats):
-        started = time.perf_counter()
-        given = work()
-        seconds.append(time.perf_counter() - started)
-    return round(statistics.median(seconds), 3), given
+def timed(work: Callable[[], Any], repeats: int) -> tuple[dict[str, float], Any]:
+    """Return medians of wall time and CPU with the questions to the store, and the last result."""
+    wall, cpu, asked, given = [], [], [], None
+    with counted(asked):
+        for _ in range(repeats):
+            started, spent = time.perf_counter(), time.process_time()
+            given = work()
+            wall.append(time.perf_counter() - started)
+            cpu.append(time.process_time() - spent)
+    medians = {"wall": statistics.median(wall), "cpu": statistics.median(cpu)}
+    figures = medians | {"asked": len(asked) / repeats}
+    return {name: round(value, 3) for name, value in figures.items()}, given
 
 
 def measure(folder: Path, count: int, repeats: int) -> dict[str, Any]:
@@ -159,40 +159,26 @@ def measure(folder: Path, count: int, repeats: int) -> dict[str, Any]:
     took["plan"], stacks = timed(lambda: work.plan(specs, {}, {}), repeats)
     began = {spec.spec_hash: str(i) for i, stack in enumerate(stacks) for spec in stack}
     took["plan again"], _ = timed(lambda: work.plan(specs, {}, began), repeats)
-    asked: dict[str, list[str]] = {"find": [], "schedule": [], "http": []}
     took["find"], found = timed(lambda: find_children(store, hashes), repeats)
-    with counted(asked["find"]):
-        find_children(store, hashes)
     place, ending = Place(store, folder), Ending()
-    with Writer(store, folder / "journal") as writer, counted(asked["schedule"]):
+    with Writer(store, folder / "journal") as writer:
         template = Task((), parent_id, {}, "", state, False, Networks, environment(store))
         scheduler = Scheduler(specs, work, store, writer, place, Launch(), template)
         bar = tqdm(disable=True)
         took["schedule"], _ = timed(lambda: scheduler.train(ending, bar), 1)
-    some = hashes[:: max(1, count // BY_HTTP)]
+    some = hashes[:BY_HTTP]
     with serve(folder, f"sqlite:///{behind_a_server(folder)}") as (uri, _):
         os.environ["MLFLOW_TRACKING_URI"] = uri
         remote = open_store()
-        took[f"find {len(some)} by HTTP"], _ = timed(lambda: find_children(remote, some), repeats)
-        with counted(asked["http"]):
-            find_children(remote, some)
-    return {
-        "runs": len(specs),
-        "found": len(found),
-        "stacks": len(stacks),
-        "stacks_scheduled": ending.stacks,
-        "seconds": took,
-        "queries_of_find": len(asked["find"]),
-        "queries_of_schedule": len(asked["schedule"]),
-        f"requests_of_find_{len(some)}_by_http": len(asked["http"]),
-    }
+        took[f"find {len(some)} by HTTP"], _ = timed(lambda: find_children(remote, some), 1)
+    assert len(found) == count and ending.stacks == len(stacks)
+    return {"runs": count, "stacks": len(stacks), "seconds": took}
 
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    kind = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=kind)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()

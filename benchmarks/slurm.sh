@@ -122,7 +122,7 @@ say "tracking server at $MLFLOW_TRACKING_URI, artifacts served"
 say "ladder --epochs $epochs --seeds 1,2,3 --launcher slurm --slurm_partition low"
 "${on_slurm[@]}" --epochs "$epochs" --seeds 1,2,3 > "$folder/sweep.out" 2> "$folder/sweep.err.out" &
 sweeping=$!
-training() { [ "$(histories epochs "$folder/server/store.db")" -ge $((epochs / 10)) ]; }
+training() { [ "$(histories epochs "$folder/server/store.db")" -ge $((epochs / 3)) ]; }
 until_true 600 "jobs in mid-stack" training
 squeue --array
 say "a job on high: one of them must go"
@@ -152,6 +152,10 @@ say "the job's own words"
 cat "$folder"/shared/*/jobs/"${job}"_0_log.{out,err} \
     | grep -E '^(submitit|slurmstepd|srun|credit)' | cut -c 1-160
 
+starts=$(cat "$folder"/shared/*/jobs/*_log.err | grep -c 'start over' || true)
+echo "jobs that say that they found no checkpoint and start over: $starts"
+[ "$starts" = 0 ] || fail "a job began from zero"
+
 # ---------------------------------------------------------------- detached
 say "ladder --epochs 15 --seeds 4,5 --detach true"
 "${on_slurm[@]}" --epochs 15 --seeds 4,5 --detach true
@@ -160,8 +164,8 @@ say "the same without --detach"
 "${on_slurm[@]}" --epochs 15 --seeds 4,5 > "$folder/detached.out" 2> "$folder/detached.err.out" \
     || { cat "$folder/detached.err.out"; fail "collecting"; }
 head -n 12 "$folder/detached.out"
-scontrol --oneliner show job | grep -oE 'JobId=[0-9]+|ArrayTaskId=[0-9]+|JobName=[^ ]+|Restarts=[0-9]+|JobState=[A-Z]+' \
-    | paste -sd ' ' | sed 's/ JobId/\nJobId/g'
+echo "all jobs of this hour:"
+squeue --states all --array --sort i --format '%12i %9P %8j %T %r'
 
 # ---------------------------------------------------------------- the same in one process
 say "the same sweeps in one process, SQLite store"

@@ -34,8 +34,7 @@ from typing import Any
 from benchmarks.common import hardware
 from benchmarks.store_rate_figure import draw
 from benchmarks.tracking import KEYS, serve
-from credit.spec import RunSpec
-from credit.tracking.writer import Writer, open_child, open_parent, open_store
+from credit.tracking.writer import Writer, open_store
 
 RUNS = 15
 WRITERS = (1, 2, 4, 8)
@@ -72,11 +71,10 @@ def postgresql() -> Iterator[str]:
 
 
 def write(
-    uri: str, run_ids: list[str], folder: Path, seconds: float, ready: Any, answers: Any
+    uri: str, run_ids: list[str], step: int, folder: Path, seconds: float, ready: Any, answers: Any
 ) -> None:
-    """Write epochs for so many seconds; answer the epochs accepted by burst and their seconds."""
+    """Write epochs after `step` for so many seconds; answer how many a second, by burst."""
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    step = 0
     with Writer(open_store(), folder) as writer:
 
         def send(epochs: int) -> None:
@@ -105,7 +103,8 @@ def rates(uri: str, folder: Path, seconds: float) -> dict[str, list[dict[str, fl
     """Measure a store with each number of writers."""
     os.environ["MLFLOW_TRACKING_URI"] = uri
     store = open_store()
-    parent = open_parent(store, "store rate", "benchmark", {}, "0" * 16)
+    made = [store.client.create_run(store.experiment_id) for _ in range(RUNS * max(WRITERS))]
+    ids = [run.info.run_id for run in made]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["credit.tracking.writer"])
     found: dict[str, list[dict[str, float]]] = {str(burst): [] for burst in BURSTS}
@@ -113,10 +112,9 @@ def rates(uri: str, folder: Path, seconds: float) -> dict[str, list[dict[str, fl
         ready, answers = context.Barrier(count), context.Queue()
         workers = []
         for number in range(count):
-            seeds = range(RUNS * (100 * count + number), RUNS * (100 * count + number + 1))
-            ids = [open_child(store, parent, RunSpec(seed=seed)) for seed in seeds]
-            where = folder / f"journal-{count}-{number}"
-            given = (uri, ids, where, seconds, ready, answers)
+            own = ids[RUNS * number : RUNS * (number + 1)]
+            first, where = 1_000_000 * count, folder / f"journal-{number}"
+            given = (uri, own, first, where, seconds, ready, answers)
             workers.append(context.Process(target=write, args=given))
         for worker in workers:
             worker.start()
