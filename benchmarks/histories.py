@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors.numpy import load_file
+
 Row = tuple[str, str, int, float]
 """Spec hash, metric, step, value."""
 
@@ -79,10 +81,12 @@ def saved(folder: str) -> None:
 
 
 def weights(store: str, artifacts: str) -> dict[str, str]:
-    """Spec hash -> digest of the final weights."""
+    """Spec hash -> digest of the final weights; not of the file, whose metadata are in no order."""
     files = {path.parts[-4]: path for path in Path(artifacts).glob("**/weights.safetensors")}
     return {
-        spec: hashlib.sha256(files[run_id].read_bytes()).hexdigest()
+        spec: hashlib.sha256(
+            b"".join(tensor.tobytes() for _, tensor in sorted(load_file(files[run_id]).items()))
+        ).hexdigest()
         for spec, (run_id, _, _) in runs(store).items()
     }
 
