@@ -5,9 +5,10 @@ product's own writer made. Digits, 15 runs a stack (bp, fa and dfa, k = 0 to 4).
 
 - resolve: defaults and the rules' own refusals, for every spec;
 - prepare: data, and whether every run fits into memory (`Networks`, `check`);
-- plan: the stacks of runs of which none has begun, and once more of the same as noted in a plan;
+- plan: the stacks, of runs of which none has begun;
 - find: which runs the store has (`find_children`): SQLite; for some, an `mlflow server`, too;
-- schedule: the whole of `Scheduler.train` with a launcher whose workers end at once.
+- schedule: the whole of `Scheduler.train` for the first 1,000 runs, with a launcher whose workers
+  end at once.
 
 Prints JSON: seconds of wall time and of this process' CPU, and how often the store was asked.
 
@@ -60,6 +61,7 @@ from credit.tracking.writer import (
 
 STACK = [(rule, k) for rule in ("bp", "fa", "dfa") for k in range(5)]
 WIDTHS, SEEDS = (16, 32, 48), (1, 2, 3)
+SOME = 1000  # runs that are scheduled
 BY_HTTP = 200  # hashes that the server is asked for
 
 
@@ -157,22 +159,20 @@ def measure(folder: Path, count: int, repeats: int) -> dict[str, Any]:
 
     took["prepare"], work = timed(prepare, repeats)
     took["plan"], stacks = timed(lambda: work.plan(specs, {}, {}), repeats)
-    began = {spec.spec_hash: str(i) for i, stack in enumerate(stacks) for spec in stack}
-    took["plan again"], _ = timed(lambda: work.plan(specs, {}, began), repeats)
     took["find"], found = timed(lambda: find_children(store, hashes), repeats)
     place, ending = Place(store, folder), Ending()
     with Writer(store, folder / "journal") as writer:
         template = Task((), parent_id, {}, "", state, False, Networks, environment(store))
-        scheduler = Scheduler(specs, work, store, writer, place, Launch(), template)
+        scheduler = Scheduler(specs[:SOME], work, store, writer, place, Launch(), template)
         bar = tqdm(disable=True)
-        took["schedule"], _ = timed(lambda: scheduler.train(ending, bar), 1)
+        took[f"schedule {SOME}"], _ = timed(lambda: scheduler.train(ending, bar), 1)
     some = hashes[:BY_HTTP]
     with serve(folder, f"sqlite:///{behind_a_server(folder)}") as (uri, _):
         os.environ["MLFLOW_TRACKING_URI"] = uri
         remote = open_store()
         took[f"find {len(some)} by HTTP"], _ = timed(lambda: find_children(remote, some), 1)
-    assert len(found) == count and ending.stacks == len(stacks)
-    return {"runs": count, "stacks": len(stacks), "seconds": took}
+    assert len(found) == count
+    return {"runs": count, "stacks": len(stacks), "scheduled": ending.stacks, "seconds": took}
 
 
 def main() -> None:
