@@ -124,7 +124,8 @@ def rates(uri: str, folder: Path, seconds: float) -> dict[str, list[dict[str, fl
         for burst in BURSTS:
             epochs = sum(rate[burst] for rate in each)
             values = epochs * RUNS * len(KEYS)
-            point = {"values_per_s": values, "requests_per_s": epochs * RUNS / burst}
+            requests = epochs * RUNS / burst
+            point = {"values_per_s": round(values), "requests_per_s": round(requests, 1)}
             found[str(burst)].append({"writers": count, **point})
             print(f"{count} writers, {burst} epochs a request: {values:.0f} /s", file=sys.stderr)
     return found
