@@ -64,10 +64,11 @@ class Slurm:
     def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
         """Train stacks, as `Launcher.run`; jobs go on when the iterator is closed."""
         running: dict[str, tuple[submitit.Job, Task]] = {}
+        queued = self._queued()
         while True:
             fresh = []
             while task := take():
-                job = self._submitted(task)
+                job = self._submitted(task, queued)
                 fresh.append(task) if job is None else running.update({task.name: (job, task)})
             running |= self._submit(fresh)
             if not running:
@@ -104,19 +105,19 @@ class Slurm:
             **({"slurm_partition": launch.slurm_partition} if launch.slurm_partition else {}),
             slurm_array_parallelism=launch.slurm_array_parallelism,
             slurm_signal_delay_s=SAVE_SECONDS,
-            slurm_additional_parameters=_pairs(launch.slurm_extra),
+            slurm_additional_parameters={"requeue": True, **_pairs(launch.slurm_extra)},
         )
         try:
             with executor.batch():
                 jobs = [executor.submit(TrainStack(), task) for task in tasks]
-        except (FileNotFoundError, FailedJobError) as error:
+        except FailedJobError as error:
             cause = " ".join(str(error).split())[:300]
             raise CreditError(f"SLURM takes no job ({cause})") from error
         for job, task in zip(jobs, tasks, strict=True):
             _note(task).write_text(json.dumps({"job": job.job_id}))
         return {task.name: (job, task) for job, task in zip(jobs, tasks, strict=True)}
 
-    def _submitted(self, task: Task) -> submitit.Job | None:
+    def _submitted(self, task: Task, queued: set[str] | None) -> submitit.Job | None:
         """Return the job of a stack that an earlier command submitted and that is still there."""
         try:
             job_id = json.loads(_note(task).read_text())["job"]
@@ -124,14 +125,21 @@ class Slurm:
             return None
         kind = submitit.SlurmJob if self._cluster == "slurm" else submitit.LocalJob
         job = kind(_note(task).parent, job_id)
-        return job if self._is_there(job, self._queued()) else None
+        return job if self._is_there(job, queued) else None
 
     def _queued(self) -> set[str] | None:
-        """Return the ids of the user's jobs that SLURM has; None if it does not answer."""
+        """Return the ids of the user's jobs that SLURM has; None if it does not answer.
+
+        Raises:
+            CreditError: this machine is no host of a SLURM cluster.
+        """
         if self._cluster != "slurm":
             return set()
         command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise CreditError("launcher=slurm: there is no SLURM here (no squeue)") from error
         return set(done.stdout.split()) if done.returncode == 0 else None
 
     def _is_there(self, job: submitit.Job, queued: set[str] | None) -> bool:
