@@ -1,5 +1,6 @@
 """Credit rules: one file each, found by module name; others are given as `package.module:Rule`."""
 
+import functools
 import importlib
 import pkgutil
 import shlex
@@ -16,9 +17,10 @@ __all__ += ["knobs", "look", "of", "refuse_untrusted"]
 _SHARED = ("base", "estimator", "learned", "names", "options", "source")
 
 
-def available() -> list[str]:
+@functools.cache
+def available() -> tuple[str, ...]:
     """Names of the rules in this package, in alphabetical order."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
+    return tuple(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
 
 
 def get(name: str) -> Rule:

@@ -11,7 +11,7 @@ from credit.spec import RunSpec
 from credit.tracking.store import AWAY
 from credit.tracking.writer import Store, find_children
 
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 30.0
 """Least time between two questions to the store."""
 
 

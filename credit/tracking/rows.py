@@ -7,6 +7,7 @@ result is the same.
 
 import contextlib
 import itertools
+import math
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ class Row(NamedTuple):
     latest: dict[str, tuple[float, int]]
 
 
+QUESTIONS = 20
+"""Most questions to a server for a list of values; for more, all runs are read in pages."""
 Tags = Mapping[str, str | Collection[str]]
 """Tag -> its value, or several of which one must be it."""
 
@@ -65,16 +68,20 @@ def select(
         with contextlib.suppress(sqlite3.Error), read_only(path) as database:
             found = [row for part in parts for row in _query(database, experiments, allowed, part)]
     if found is None:  # MLflow's filters have no OR, and IN for run ids alone
+        extra, asked = [_and_one_of(filter, part) for part in parts], allowed
+        if math.prod(len(values) for values in allowed.values()) > QUESTIONS:
+            asked = {key: values for key, values in allowed.items() if len(values) == 1}
         found = [
             _row(run)
             for part in parts
-            for values in itertools.product(*allowed.values())
+            for values in itertools.product(*asked.values())
             for run in search(
                 client,
                 experiments,
-                dict(zip(allowed, values, strict=True)),
+                dict(zip(asked, values, strict=True)),
                 _and_one_of(filter, part),
             )
+            if all(run.data.tags.get(key) in values for key, values in allowed.items())
         ]
     return in_order(found)
 

@@ -7,6 +7,7 @@ runs a task again whose node or process has died; it goes on from the stack's la
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from credit.errors import CreditError, Stopped
 from credit.sweep import worker
@@ -74,13 +75,10 @@ class Ray:
             "name": f"credit-{task.name}",
             "runtime_env": {"env_vars": dict(task.environment)},
         }
-        return ray.remote(_run).options(**options).remote(task, self._cpus)
+        return ray.remote(_run).options(**options).remote(replace(task, threads=self._cpus))
 
 
-def _run(task: Task, cpus: int) -> Failures:
-    import torch
-
-    torch.set_num_threads(cpus)
+def _run(task: Task) -> Failures:
     try:
         return worker.run(task)
     except Stopped as stopped:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from credit.errors import CreditError, Stopped
@@ -29,6 +30,8 @@ SAVE_SECONDS = 120
 """How long before its end a job is told to save; and how long it may take."""
 RESULT_SECONDS = 10.0
 """How long the result of a job that is gone may take to appear."""
+ARRAY = 1000
+"""Most jobs of an array; more is refused by SLURM's default MaxArraySize."""
 TIMEOUTS = 1000
 """How often a job may come to the end of its time and go on."""
 
@@ -70,7 +73,8 @@ class Slurm:
             while task := take():
                 job = self._submitted(task, queued)
                 fresh.append(task) if job is None else running.update({task.name: (job, task)})
-            running |= self._submit(fresh)
+            for start in range(0, len(fresh), ARRAY):
+                running |= self._submit(fresh[start : start + ARRAY])
             if not running:
                 return
             if self._launch.detach:
@@ -89,8 +93,6 @@ class Slurm:
             time.sleep(POLL_SECONDS)
 
     def _submit(self, tasks: list[Task]) -> dict[str, tuple[submitit.Job, Task]]:
-        if not tasks:
-            return {}
         launch = self._launch
         folder = tasks[0].state / "jobs"
         executor = submitit.AutoExecutor(
@@ -109,7 +111,10 @@ class Slurm:
         )
         try:
             with executor.batch():
-                jobs = [executor.submit(TrainStack(), task) for task in tasks]
+                jobs = [
+                    executor.submit(TrainStack(), replace(task, threads=launch.worker_cpus or 1))
+                    for task in tasks
+                ]
         except FailedJobError as error:
             cause = " ".join(str(error).split())[:300]
             raise CreditError(f"SLURM takes no job ({cause})") from error
