@@ -26,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -42,11 +42,9 @@ from benchmarks.tracking import KEYS, serve
 from credit.spec import RunSpec
 from credit.sweep.launchers.base import Ended, Take, environment
 from credit.sweep.networks import Networks
-from credit.sweep.options import Launch
-from credit.sweep.running import Place
 from credit.sweep.scheduler import Scheduler
 from credit.sweep.sweep import resolve
-from credit.sweep.worker import Task
+from credit.sweep.worker import Settled, Task
 from credit.tracking import rows
 from credit.tracking.marks import PARENT, SPEC
 from credit.tracking.store import Store
@@ -101,11 +99,12 @@ class Ending:
     def __init__(self) -> None:
         self.stacks = 0
 
-    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+    def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """End stacks, as `Launcher.run`."""
         while task := take():
             self.stacks += 1
-            yield Ended(task, {})
+            ids = {spec.spec_hash: "" for spec in task.specs}
+            yield Ended(task, Settled(ids, {}))
             watch()
 
 
@@ -160,10 +159,21 @@ def measure(folder: Path, count: int, repeats: int) -> dict[str, Any]:
     took["prepare"], work = timed(prepare, repeats)
     took["plan"], stacks = timed(lambda: work.plan(specs, {}, {}), repeats)
     took["find"], found = timed(lambda: find_children(store, hashes), repeats)
-    place, ending = Place(store, folder), Ending()
+    ending = Ending()
     with Writer(store, folder / "journal") as writer:
-        template = Task((), parent_id, {}, "", state, False, Networks, environment(store))
-        scheduler = Scheduler(specs[:SOME], work, store, writer, place, Launch(), template)
+        template = Task(
+            specs=(),
+            parent_id=parent_id,
+            names={},
+            owner="",
+            state=state,
+            uploads=False,
+            take_over=False,
+            context={},
+            training=Networks,
+            environment=environment(store),
+        )
+        scheduler = Scheduler(specs[:SOME], work, store, writer, template)
         bar = tqdm(disable=True)
         took[f"schedule {SOME}"], _ = timed(lambda: scheduler.train(ending, bar), 1)
     some = hashes[:BY_HTTP]

@@ -34,11 +34,8 @@ def main(experiment: Experiment) -> NoReturn:
     """Run the entry point of an experiment: options, runs, result."""
 
     def run_it() -> int:
-        defaults = {**experiment.defaults(), **dict.fromkeys(LAUNCH_DEFAULTS, "")}
-        given = options(document(experiment), defaults, {**helps_of(experiment), **LAUNCH_HELPS})
-        preset = experiment.presets.get(given.get("preset", ""), {})
-        asked = {name: given.pop(name) or preset.get(name, "") for name in LAUNCH_DEFAULTS}
-        place = Launch.from_options(asked)
+        given = options(document(experiment), defaults_of(experiment), helps_of(experiment))
+        place = place_of(experiment, given)
         from credit.sweep.launch import launch  # here: it loads torch
 
         return launch(experiment, given, place)
@@ -51,10 +48,23 @@ def document(experiment: Experiment) -> str:
     return find_module(experiment.kind).__doc__ or ""
 
 
+def defaults_of(experiment: Experiment) -> dict[str, str]:
+    """Return every option of an experiment with its default; where it trains is among them."""
+    return {**experiment.defaults(), **LAUNCH_DEFAULTS}
+
+
+def place_of(experiment: Experiment, given: dict[str, str]) -> Launch:
+    """Take the options that say where stacks train out of `given`; the preset fills them in."""
+    preset = experiment.presets.get(given.get("preset", ""), {})
+    asked = {name: given.pop(name) for name in LAUNCH_DEFAULTS}
+    filled = {k: preset.get(k, v) if v == LAUNCH_DEFAULTS[k] else v for k, v in asked.items()}
+    return Launch.from_options(filled)
+
+
 def helps_of(experiment: Experiment) -> dict[str, str]:
     """Return the help of every option of an experiment."""
     presets = f"where options left at 'preset' come from: {', '.join(experiment.presets)}"
-    return {**spec_helps(), **experiment.options, "preset": presets}
+    return {**spec_helps(), **experiment.options, **LAUNCH_HELPS, "preset": presets}
 
 
 def parent_of(reader: "Reader", chosen: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from credit.errors import CreditError
 from credit.experiments.audit import EXPERIMENT
 
 NONE = "none"
-DEFAULTS = {**EXPERIMENT.defaults(), "run_id": NONE, "trust_rules": NONE}
+DEFAULTS = {**cli.defaults_of(EXPERIMENT), "run_id": NONE, "trust_rules": NONE}
 HELPS = {
     **cli.helps_of(EXPERIMENT),
     "run_id": "a finished run to measure again and judge, in place of all training",
@@ -26,7 +26,7 @@ def main() -> int:
             raise CreditError("trust_rules is of a run that is audited: pass --run_id, too")
         from credit.sweep.launch import launch  # here: it loads torch
 
-        return launch(EXPERIMENT, given)
+        return launch(EXPERIMENT, given, cli.place_of(EXPERIMENT, given))
     for name, value in given.items():
         if value != DEFAULTS[name]:
             raise CreditError(f"{name}={value} does not go with run_id: leave out one of the two")

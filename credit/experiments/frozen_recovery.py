@@ -95,7 +95,7 @@ def grid(chosen: Options) -> list[RunSpec]:
     from credit.sweep.sweep import resolve  # here: it loads torch, which reading results needs not
 
     own = arms(chosen, started)
-    return [*(one for one in started if one.device == resolve(own[0]).device), *own]
+    return [*(one for one in started if one.device == resolve(own[0], here=False).device), *own]
 
 
 def references(chosen: Options) -> list[RunSpec]:

@@ -1,11 +1,12 @@
 """Checkpoints that runs go on from: those in the state folder, and those in the tracking store.
 
-A worker on another host has not the state folder of the first one. With `checkpoints=store` every
+A worker on another host may not see the first worker's state folder. With `checkpoints=store` every
 stack uploads its checkpoint to its first run, below `resume/`, and whoever goes on fetches it.
 """
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from credit.errors import CreditError
 from credit.spec import RunSpec
-from credit.tracking.store import AWAY
+from credit.tracking.store import AWAY, shown
 from credit.tracking.writer import FoundRun, Store, Writer, log_artifact_file
 from credit.training import checkpoint
 
@@ -57,34 +58,43 @@ def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
 
     The one before goes when the new one is whole.
     """
-    with contextlib.suppress(*AWAY):
-        if writer.flush(FLUSH_SECONDS) == 0:
-            header = checkpoint.read_header(path)
-            name = f"{path.stem}.{header.epoch:06}.{header.steps:08}{path.suffix}"
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                os.link(path, Path(folder) / name)
-                log_artifact_file(store, run_id, Path(folder) / name, FOLDER)
-            _delete(store, run_id, keep=name)
+    if writer.flush(FLUSH_SECONDS):
+        return
+    header = checkpoint.read_header(path)
+    name = f"{path.stem}.{header.epoch:06}.{header.steps:08}{path.suffix}"
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            shutil.copy(path, Path(folder) / name)
+            log_artifact_file(store, run_id, Path(folder) / name, FOLDER)
+        _delete(store, run_id, keep=name)
+    except AWAY as error:
+        cause = shown(" ".join(str(error).split()))[:200]
+        print(f"credit: a checkpoint is not in the store ({cause})", file=sys.stderr)
 
 
 def fetch(store: Store, found: Mapping[str, FoundRun], state: Path) -> None:
-    """Download the uploaded checkpoints of unfinished runs into the state folder."""
+    """Download the uploaded checkpoints of these runs into the state folder.
+
+    A checkpoint lies below one run of its stack, which may have ended before the others.
+    """
     (state / "stacks").mkdir(parents=True, exist_ok=True)
     for run in found.values():
-        if run.status in ("FINISHED", "FAILED"):
-            continue
         for file in store.client.list_artifacts(run.run_id, FOLDER):
             with tempfile.TemporaryDirectory(dir=state) as folder:
                 got = store.client.download_artifacts(run.run_id, file.path, folder)
                 os.replace(got, state / "stacks" / Path(file.path).name)
 
 
-def drop(store: Store, run_id: str, path: Path, uploaded: bool) -> None:
-    """Remove a stack's checkpoints, here and in the store: its runs are finished."""
+def drop(path: Path) -> None:
+    """Remove a stack's checkpoints of this host: its runs are finished."""
     for file in path.parent.glob(f"{path.stem}.*"):
         file.unlink(missing_ok=True)
-    if uploaded:
-        with contextlib.suppress(*AWAY):  # left over, it is of no use and no harm
+
+
+def drop_uploads(store: Store, run_ids: Iterable[str]) -> None:
+    """Remove the checkpoints in the store of runs that are finished."""
+    with contextlib.suppress(*AWAY):  # left over, they are of no use and no harm
+        for run_id in run_ids:
             _delete(store, run_id)
 
 

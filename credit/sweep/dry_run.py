@@ -1,5 +1,6 @@
-"""What a sweep would train: stacks, memory and hours, measured on a few steps of each kind."""
+"""The plan of a sweep: stacks, memory, and hours by the time of a few steps of each kind."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from credit.randomness import generator
 from credit.spec import RunSpec
 from credit.sweep import planning
 from credit.sweep.networks import Networks
+from credit.sweep.options import Launch
+from credit.sweep.worker import SETTLED
 from credit.tracking.writer import Store, find_children
 from credit.training.stack import Stack
 
@@ -16,13 +19,16 @@ STEPS = 4
 """Steps that are timed of each kind of stack, after one that is not."""
 
 
-def report(specs: Sequence[RunSpec], work: Networks, store: Store, workers: int) -> str:
+def report(
+    specs: Sequence[RunSpec], work: Networks, store: Store, launch: Launch, workers: int
+) -> str:
     """Return the stacks that a sweep would train, as text for the terminal.
 
     Hours are those of training alone, at the speed at which a few steps ran here.
     """
     found = find_children(store, [spec.spec_hash for spec in specs])
-    left = [s for s in specs if s.spec_hash not in found or not found[s.spec_hash].finished]
+    settled = {key for key, run in found.items() if run.status in SETTLED}
+    left = [spec for spec in specs if spec.spec_hash not in settled]
     stacks = work.plan(left, {}, {}) if left else []
     speeds: dict[tuple, float] = {}
     lines, hours = [], []
@@ -30,15 +36,19 @@ def report(specs: Sequence[RunSpec], work: Networks, store: Store, workers: int)
         shape = work.shape(runs[0])
         memory = planning.memory_needed(runs, shape) / 1e9
         kind = (runs[0].stack_key, len(runs), *sorted({(s.rule, s.k) for s in runs}))
-        if shape.d_in and kind not in speeds:
+        timed = shape.d_in and (launch.here or runs[0].device == "cpu")
+        if timed and kind not in speeds:
             speeds[kind] = step_seconds(work.stack(runs), runs[0].batch_size)
         took = speeds.get(kind, float("nan")) * work.steps(runs[0]) * runs[0].epochs / 3600
         hours.append(took)
-        lines.append(f"{number:5} {len(runs):5} runs {memory:8.2f} GB {took:8.2f} h")
-    total = f"{len(left)} of {len(specs)} runs in {len(stacks)} stacks, {sum(hours):.2f} h"
-    if workers > 1:
-        total += f"; with {workers} workers {makespan(hours, workers):.2f} h"
-    return "\n".join([*lines, total + ", measuring and logging not counted"])
+        shown = f"{took:8.2f} h" if timed else "hours unknown here"
+        lines.append(f"{number:5} {len(runs):5} runs {memory:8.2f} GB {shown}")
+    total = f"{len(left)} of {len(specs)} runs in {len(stacks)} stacks"
+    if not any(map(math.isnan, hours)):
+        total += f", {sum(hours):.2f} h"
+        total += f"; with {workers} workers {makespan(hours, workers):.2f} h" * (workers > 1)
+        total += ", measuring and logging not counted"
+    return "\n".join([*lines, total])
 
 
 def makespan(hours: Sequence[float], workers: int) -> float:

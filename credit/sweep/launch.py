@@ -56,6 +56,8 @@ def launch(experiment: Experiment, given: Options, place: Launch | None = None) 
         description=f"{experiment.title}: {experiment.question}",
         then=_second_stage(experiment, chosen, whole, place),
     )
+    if experiment.measured and place != Launch():
+        raise CreditError(f"{experiment.kind} trains nothing: leave out where it would")
     measured = experiment.of_parent(specs) if experiment.of_parent else None
     store = open_store()
     if experiment.measured:

@@ -1,7 +1,8 @@
 """Options that say where the stacks of a sweep train; no result depends on them."""
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ from credit.spec import check_names, parse_value
 NAMES = ("local", "slurm", "ray")
 
 
-def _option(default: Any, help: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": help})
+def _option(default: Any, help: str, *launchers: str) -> Any:
+    """Return a field; `launchers` are those that read it, none for all."""
+    whose = f"{', '.join(launchers)}: " if launchers else ""
+    return dataclasses.field(default=default, metadata={"help": whose + help, "only": launchers})
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,16 @@ class Launch:
     """How a sweep is launched. No result depends on it, and no run is known by it."""
 
     launcher: str = _option("local", f"where stacks train: {', '.join(NAMES)}")
-    workers: int = _option(0, "local: processes that train at once; 0 is one for each device")
+    workers: int = _option(0, "processes that train at once; 0 is one for each device", "local")
     worker_cpus: int = _option(0, "CPU cores of a worker; 0 is an equal share here, 1 elsewhere")
-    worker_gpus: int = _option(-1, "slurm, ray: GPUs of a worker; -1 is 1 with device=cuda, else 0")
-    worker_memory_gb: float = _option(0.0, "memory of a worker; 0 is what is free here")
+    worker_gpus: int = _option(-1, "GPUs of a worker; -1 is 1 with device=cuda", "slurm", "ray")
+    worker_memory_gb: float = _option(0.0, "memory of a worker, or of its GPU; 0 is what is free")
     checkpoints: str = _option("", "folder that all hosts see, or store: the tracking store")
-    slurm_partition: str = _option("", "slurm: partition of the jobs")
-    slurm_timeout_min: int = _option(1440, "slurm: minutes a job may run before it is requeued")
-    slurm_array_parallelism: int = _option(256, "slurm: most jobs at once")
-    slurm_extra: str = _option("", "slurm: further directives, as in account=a,qos=high")
-    detach: bool = _option(False, "slurm: return after submission; the same command collects")
+    slurm_partition: str = _option("", "partition of the jobs", "slurm")
+    slurm_timeout_min: int = _option(1440, "minutes of a job until it is requeued", "slurm")
+    slurm_array_parallelism: int = _option(256, "most jobs at once", "slurm")
+    slurm_extra: str = _option("", "further directives, as in account=a,qos=high", "slurm")
+    detach: bool = _option(False, "return after submission; the same command collects", "slurm")
     follow: bool = _option(False, "show the progress of a sweep that another command runs")
     take_over: bool = _option(False, "go on with runs that a command elsewhere left RUNNING")
     dry_run: bool = _option(False, "print stacks, memory and hours, and train nothing")
@@ -45,11 +48,23 @@ class Launch:
         values: dict[str, Any] = {k: parse_value(k, kinds[k], v) for k, v in given.items() if v}
         launch = cls(**values)
         check_names([launch.launcher], NAMES, "launcher")
-        for name, least in {"workers": 0, "worker_cpus": 0, "slurm_timeout_min": 1}.items():
-            if getattr(launch, name) < least:
-                raise CreditError(f"{name}={getattr(launch, name)}: pass {least} or more")
-        if launch.detach and launch.launcher != "slurm":
-            raise CreditError(f"detach=true is for launcher=slurm, not {launch.launcher}")
+        least = {
+            "workers": 0,
+            "worker_cpus": 0,
+            "worker_gpus": -1,
+            "worker_memory_gb": 0,
+            "slurm_timeout_min": 5,  # a job is told to save two minutes before
+            "slurm_array_parallelism": 1,
+        }
+        for name, bound in least.items():
+            if getattr(launch, name) < bound:
+                raise CreditError(f"{name}={getattr(launch, name)}: pass {bound} or more")
+        for field in dataclasses.fields(cls):
+            only, value = field.metadata["only"], getattr(launch, field.name)
+            if only and launch.launcher not in only and value != field.default:
+                raise CreditError(f"{field.name} is of launcher={' or '.join(only)}: leave it out")
+        if launch.launcher == "slurm" and not (launch.worker_memory_gb or launch.dry_run):
+            raise CreditError("launcher=slurm: pass --worker_memory_gb, the memory of a job")
         return launch
 
     @property
@@ -57,25 +72,30 @@ class Launch:
         """Workers are of this machine."""
         return self.launcher == "local"
 
-    def memory(self, device: str) -> int:
+    def memory(self, device: str, gpus: int) -> int:
         """Return the bytes that a worker has.
 
-        Raises:
-            CreditError: it is not given, and this machine has no such device.
+        Args:
+            device: of the runs.
+            gpus: of this machine, each of which has workers; 0 where they share it all.
         """
         if self.worker_memory_gb:
             return int(self.worker_memory_gb * 1e9)
-        import torch
+        import torch  # here: --help needs neither
 
         from credit.sweep import planning
 
         if device != "cpu" and not torch.cuda.is_available():
             raise CreditError(
                 "workers have GPUs and this machine has none: pass --worker_memory_gb, the memory "
-                "of one of theirs"
+                "of a GPU"
             )
-        share = max(1, self.workers) if self.here and device == "cpu" else 1
-        return planning.memory_free(device) // share
+        workers = self.workers if self.here else CORES // max(1, self.worker_cpus)
+        return planning.memory_free(device) // max(1, -(-workers // max(1, gpus)))
+
+    def hands_out(self, gpus: Sequence[str]) -> bool:
+        """Return whether stacks train in other processes than the command's own."""
+        return not self.here or self.workers > 1 or bool(gpus)
 
     @property
     def uploads(self) -> bool:
@@ -91,15 +111,26 @@ class Launch:
             device: as given, `cuda` or `auto` for all, or several as `cuda:0,cuda:1`.
         """
         names = [name.strip() for name in device.split(",")]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        import torch
+
+        count = torch.cuda.device_count()
+        there = visible.split(",") if visible else [str(i) for i in range(count)]
         if len(names) > 1:
-            if not all(name.startswith("cuda:") for name in names):
-                raise CreditError(f"device={device}: several devices are cuda:0,cuda:1 and so on")
-            return "cuda", [name.removeprefix("cuda:") for name in names]
-        import torch  # here: --help needs none
+            chosen = [name.removeprefix("cuda:") for name in names]
+            wrong = [n for n, i in zip(names, chosen, strict=True) if f"cuda:{i}" != n]
+            wrong += [f"cuda:{i}" for i in chosen if not i.isdecimal() or int(i) >= len(there)]
+            if wrong or len(set(chosen)) < len(chosen) or not self.here:
+                raise CreditError(
+                    f"device={device}: name each of this machine's {len(there)} GPUs once, as in "
+                    "cuda:0,cuda:1; elsewhere pass cuda"
+                )
+            return "cuda", [there[int(i)] for i in chosen]
+        several = self.here and device in ("cuda", "auto") and count > 1
+        return device, there if several else []
 
-        count = torch.cuda.device_count() if self.here and device in ("cuda", "auto") else 0
-        return device, [str(i) for i in range(count)] if count > 1 else []
 
-
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""CPU cores that this process may use."""
 DEFAULTS = {f.name: str(f.default).lower() for f in dataclasses.fields(Launch)}
 HELPS = {f.name: f.metadata["help"] for f in dataclasses.fields(Launch)}

@@ -41,13 +41,11 @@ class Progress:
         self._looked = time.monotonic()
 
     def _recorded(self) -> int:
-        """Return the new run-epochs that the store has; it is asked for each run that trains."""
+        """Return the new run-epochs that the store has."""
         new = 0
         for key, run in find_children(self._store, self._epochs).items():
             epochs = self._epochs[key] if run.finished else 0
-            if run.status == "RUNNING":
-                history = self._store.client.get_metric_history(run.run_id, "loss/train")
-                epochs = max((metric.step for metric in history), default=0)
+            epochs = run.epoch if run.status == "RUNNING" else epochs
             new += max(0, epochs - self._done.get(key, 0))
         return new
 

@@ -1,4 +1,4 @@
-"""Sweeps that run on this host: a command for runs that another one trains waits for it.
+"""Sweeps that run on this host: a command waits for another command that trains its runs.
 
 A sweep holds a file lock as long as its process lives, so that a sweep whose process was killed is
 free for the next command at once. The locks lie beside a SQLite store, else in the state folder:
@@ -8,6 +8,7 @@ that folder is the place whose commands know of each other, and has a name that 
 import contextlib
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -53,20 +54,23 @@ class Place:
         finally:
             claim.free()
 
-    def refuse_elsewhere(self, found: Mapping[str, FoundRun], take_over: bool) -> None:
-        """Refuse runs that commands of another place are training.
 
-        Raises:
-            CreditError: a run is RUNNING, and its place is another; whether its process lives
-                cannot be known here.
-        """
-        for run in found.values():
-            elsewhere = len(run.owner) == len(self.name) and run.owner != self.name
-            if run.status == "RUNNING" and elsewhere and not take_over:
-                raise CreditError(
-                    f"run {run.run_id} is RUNNING for a command on another host or state folder: "
-                    "let that one end, or, if it is gone, pass --take_over true"
-                )
+def refuse_elsewhere(found: Mapping[str, FoundRun], place: str) -> None:
+    """Refuse runs that commands of another place are training.
+
+    Args:
+        place: the name of this one, or "" to take such runs over.
+
+    Raises:
+        CreditError: a run is RUNNING for another place; whether its process lives cannot be known.
+    """
+    for run in found.values():
+        named = re.fullmatch("[0-9a-f]{32}", run.owner)  # earlier versions named processes
+        if place and run.status == "RUNNING" and named and run.owner != place:
+            raise CreditError(
+                f"run {run.run_id} is RUNNING for a command on another host or state folder: let "
+                "that one end, or, if it is gone, pass --take_over true"
+            )
 
 
 class Claim:

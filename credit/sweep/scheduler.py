@@ -4,6 +4,7 @@ It is one process. Where stacks train is the launcher's: in this process, in wor
 machine, on SLURM or on Ray. The tracking store says which runs are finished.
 """
 
+import contextlib
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -17,9 +18,8 @@ from credit.spec import RunSpec
 from credit.sweep import checkpoints
 from credit.sweep.launchers.base import Ended, Launcher
 from credit.sweep.networks import Networks
-from credit.sweep.options import Launch
 from credit.sweep.progress import Progress
-from credit.sweep.running import Place
+from credit.sweep.running import refuse_elsewhere
 from credit.sweep.state import read_plan, write_plan
 from credit.sweep.tracked_stack import hash_of
 from credit.sweep.worker import SETTLED, Task, label, patiently, reason_of
@@ -30,10 +30,9 @@ RETRIES = 2
 
 
 class Scheduler:
-    """The runs of a sweep on their way.
+    """Hands out the stacks of a sweep and collects its runs.
 
     Args:
-        place: whose commands train the runs.
         template: what all tasks share.
 
     Attributes:
@@ -47,15 +46,12 @@ class Scheduler:
         work: Networks,
         store: Store,
         writer: Writer,
-        place: Place,
-        launch: Launch,
         template: Task,
     ) -> None:
         self.run_ids: dict[str, str] = {}
         self.failures: dict[str, str] = {}
         self._specs = {spec.spec_hash: spec for spec in specs}
         self._work, self._store, self._writer = work, store, writer
-        self._place, self._take_over = place, launch.take_over
         self._template = replace(template, names=shortest(spec.rule for spec in specs))
         digest = hash_of(f"plan/{specs[0].device}", specs)
         self._plan = template.state / "plans" / f"{digest}.json"
@@ -75,14 +71,14 @@ class Scheduler:
             print(f"{there} are already there", file=sys.stderr)
         left = [spec for key, spec in self._specs.items() if key not in self.run_ids]
         if left:
-            self._place.refuse_elsewhere(found, self._take_over)
+            refuse_elsewhere(found, "" if self._template.take_over else self._template.owner)
             tasks, done = self._tasks(left, found, bar)
             waiting, tries = deque(tasks), Counter[str]()
             progress = Progress(self._store, left, bar, done)
-            for ended in launcher.run(
-                lambda: waiting.popleft() if waiting else None, progress.show
-            ):
-                self._note(ended, waiting, tries)
+            stacks = launcher.run(lambda: waiting.popleft() if waiting else None, progress.show)
+            with contextlib.closing(stacks):  # an error or a signal stops the workers
+                for ended in stacks:
+                    self._note(ended, waiting, tries)
         self._plan.unlink(missing_ok=True)
 
     def _tasks(
@@ -95,7 +91,7 @@ class Scheduler:
         state = self._template.state
         if self._template.uploads:
             patiently(self._store, lambda: checkpoints.fetch(self._store, found, state))
-        saved = checkpoints.find(specs, found, self._writer, state)
+        saved = patiently(self._store, lambda: checkpoints.find(specs, found, self._writer, state))
         done = {key: header.done for key, (header, _) in saved.items()}
         began = read_plan(self._plan)
         stacks = self._work.plan(specs, done, began)
@@ -109,24 +105,26 @@ class Scheduler:
 
     def _note(self, ended: Ended, waiting: deque[Task], tries: Counter[str]) -> None:
         """Settle the runs of a stack, or hand it out again if its worker was lost."""
-        task = ended.task
-        if ended.lost:
-            tries[task.name] += 1
-            if tries[task.name] > RETRIES:
-                raise CreditError(
-                    f"the worker of {label(task.specs[0])} and {len(task.specs) - 1} more was lost "
-                    f"{tries[task.name]} times ({ended.lost}): mend that and run the same command "
-                    "again, it goes on from the last checkpoint"
-                )
-            line = f"credit: a worker was lost ({ended.lost}): its stack is trained on"
-            print(line, file=sys.stderr)
-            waiting.append(task)
+        task, lost = ended.task, ended.lost
+        self.run_ids |= {k: i for k, i in ended.settled.run_ids.items() if k in self._specs}
+        for key in ended.settled.failures.keys() & self._specs.keys():
+            self.failures[label(self._specs[key])] = ended.settled.failures[key]
+        open_now = [spec for spec in task.specs if spec.spec_hash not in self.run_ids]
+        if not open_now:
             return
-        for key, reason in ended.failures.items():
-            self.failures[label(self._specs[key])] = reason
-        self.run_ids |= {
-            key: run.run_id for key, run in self._found([s.spec_hash for s in task.specs]).items()
-        }
+        lost = lost or "it trained other runs"  # a job of an earlier command, say
+        tries[task.name] += 1
+        if tries[task.name] > RETRIES:
+            for run in self._found(spec.spec_hash for spec in open_now).values():
+                if run.status == "RUNNING":
+                    self._writer.finish(run.run_id, "KILLED", f"its worker was lost ({lost})")
+            raise CreditError(
+                f"the worker of {label(open_now[0])} and {len(open_now) - 1} more was lost "
+                f"{tries[task.name]} times ({lost}): mend that and run the same command again, it "
+                "goes on from the last checkpoint"
+            )
+        print(f"credit: a worker was lost ({lost}): its stack is trained on", file=sys.stderr)
+        waiting.append(task)
 
     def _found(self, hashes: Iterable[str]) -> dict[str, FoundRun]:
         return patiently(self._store, lambda: find_children(self._store, hashes))

@@ -35,7 +35,7 @@ def state_folder(store: Store, given: str = "") -> Path:
     if given in ("", "store"):
         given = os.environ.get("CREDIT_STATE", "")
     if given:
-        return Path(given).expanduser() / key
+        return Path(given).expanduser().resolve() / key
     before = project_root() / ".credit" / key  # where earlier versions kept all of it
     if before.is_dir():
         return before

@@ -20,7 +20,7 @@ from credit.rules.names import parent_name
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.sweep import dry_run, planning
 from credit.sweep.launchers import launcher
-from credit.sweep.launchers.base import Detached, Launcher, environment
+from credit.sweep.launchers.base import Detached, environment
 from credit.sweep.launchers.inside import Inside
 from credit.sweep.networks import Networks, check_staleness, shape_of
 from credit.sweep.options import HELPS, Launch
@@ -28,8 +28,9 @@ from credit.sweep.progress import Progress, progress
 from credit.sweep.running import Claim, Place
 from credit.sweep.scheduler import Scheduler
 from credit.sweep.state import drop_leftovers, make_writable, state_folder
-from credit.sweep.tracked_stack import hash_of, stop_on_signals
+from credit.sweep.tracked_stack import PATIENCE, hash_of, stop_on_signals
 from credit.sweep.worker import SETTLED, Task, patiently, sent
+from credit.tracking.marks import context_tags
 from credit.tracking.store import AWAY, quick_http
 from credit.tracking.writer import Store, Writer, find_children, finish, log_children, open_parent
 
@@ -82,7 +83,9 @@ def resolve(spec: RunSpec, here: bool = True) -> RunSpec:
     if spec.activation != "phi":
         changes["alpha"] = RunSpec.alpha
     if spec.device == "auto":
-        changes["device"] = "cuda" if here and torch.cuda.is_available() else "cpu"
+        if not here:
+            raise CreditError("device=auto is for this machine: pass cpu or cuda of the workers")
+        changes["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     elif here:
         try:
             torch.empty(0, device=spec.device)
@@ -121,10 +124,11 @@ def run(
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
     state = state_folder(store, launch.checkpoints)
     make_writable(state)
-    engine = launcher(launch, specs, gpus)
-    work = _prepared(specs, store, training, launch, engine)
+    memory = launch.memory(specs[0].device, len(gpus)) if launch.hands_out(gpus) else None
+    work = _prepared(specs, store, training, memory)
     if launch.dry_run:
-        raise Planned(dry_run.report(specs, work, store, launch.workers or len(gpus) or 1))
+        raise Planned(dry_run.report(specs, work, store, launch, launch.workers or len(gpus) or 1))
+    engine = launcher(launch, specs, gpus)
     # a second stage is not named by the runs of the first, but by what was asked for
     asked = json.dumps(dict(sweep.params), sort_keys=True) if sweep.then else ""
     sweep_hash = hash_of(sweep.kind + asked, specs)
@@ -134,19 +138,20 @@ def run(
     place = Place(store, state)
     with stop_on_signals(), place.sweep(name, sweep_hash) as claim:
         _take(claim, specs, store, launch)
-        parent_id = open_parent(
-            store,
-            name,
-            sweep.kind,
-            sweep.params,
-            sweep_hash,
-            sweep.description,
-            place.name,
-            HELPS,  # of which no run depends
-        )
-        drop_leftovers(store, state)
+        with PATIENCE.until_asked():  # a signal must not leave it RUNNING
+            parent_id = open_parent(
+                store,
+                name,
+                sweep.kind,
+                sweep.params,
+                sweep_hash,
+                sweep.description,
+                place.name,
+                HELPS,  # on none of which a run depends
+            )
         status = "KILLED"
         try:
+            drop_leftovers(store, state)
             with Writer(store, state / "journal") as writer:
                 template = Task(
                     specs=(),
@@ -155,12 +160,14 @@ def run(
                     owner=place.name,
                     state=state,
                     uploads=launch.uploads,
+                    take_over=launch.take_over,
+                    context=context_tags(),
                     training=training,
                     environment=environment(store),
                 )
 
                 def train(specs: Sequence[RunSpec], work: Networks) -> Outcome:
-                    queue = Scheduler(specs, work, store, writer, place, launch, template)
+                    queue = Scheduler(specs, work, store, writer, template)
                     with progress() as bar:
                         queue.train(engine or Inside(work, store, writer, bar), bar)
                     sent(writer, store, state)
@@ -170,7 +177,7 @@ def run(
                 del work  # a second stage loads its own data
                 if sweep.then and (more := _distinct(sweep.then(outcome, store), launch)):
                     _take(claim, more, store, launch)
-                    second = train(more, _prepared(more, store, training, launch, engine))
+                    second = train(more, _prepared(more, store, training, memory))
                     outcome = Outcome(
                         parent_id,
                         outcome.run_ids | second.run_ids,
@@ -179,22 +186,23 @@ def run(
             run_ids = list(outcome.run_ids.values())
             patiently(store, lambda: log_children(store, parent_id, run_ids))
             drop_leftovers(store, state)
+            patiently(store, lambda: finish(store, parent_id))
             status = "FINISHED"
             return outcome
         except Detached:
             status = "RUNNING"
             raise
         finally:
-            hurry = contextlib.nullcontext() if status == "FINISHED" else quick_http()
-            with contextlib.suppress(*AWAY), hurry:  # the error above says more
-                if status != "RUNNING":
+            if status == "KILLED":
+                with contextlib.suppress(*AWAY), quick_http():  # the error above says more
                     finish(store, parent_id, status)
 
 
 def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) -> None:
     """Wait until no other command trains any of the runs that are open."""
-    found = find_children(store, [spec.spec_hash for spec in specs])
-    left = [s for s in specs if s.spec_hash not in found or not found[s.spec_hash].finished]
+    found = patiently(store, lambda: find_children(store, [spec.spec_hash for spec in specs]))
+    settled = {key for key, run in found.items() if run.status in SETTLED}
+    left = [spec for spec in specs if spec.spec_hash not in settled]
     with progress() if launch.follow else contextlib.nullcontext() as bar:
         if bar is not None:
             bar.total = sum(spec.epochs for spec in left) + 1e-6
@@ -233,8 +241,7 @@ def _prepared(
     specs: Sequence[RunSpec],
     store: Store,
     training: type[Networks],
-    launch: Launch,
-    engine: Launcher | None,
+    memory: int | None,
 ) -> Networks:
     """Return what trains the runs, or, where workers do, what plans them.
 
@@ -244,7 +251,6 @@ def _prepared(
     found = find_children(store, [spec.spec_hash for spec in specs])
     settled = {key for key, old in found.items() if old.status in SETTLED}
     pending = [spec for spec in specs if spec.spec_hash not in settled]
-    memory = None if engine is None else launch.memory(specs[0].device)
     work = training(specs, pending, store, memory)
     work.check(pending)
     return work

@@ -221,7 +221,7 @@ class TrackedStack:
                 self.writer.then(run_id, partial(log_network, *model))
             self.writer.finish(run_id)
         if self.writer.flush(FLUSH_SECONDS) == 0:
-            checkpoints.drop(self.store, self.run_ids[0], self.path, self.uploads)
+            checkpoints.drop(self.path)
             for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
 

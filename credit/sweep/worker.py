@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import tenacity
 import torch
@@ -18,6 +18,7 @@ from credit.rules.names import run_name
 from credit.spec import RunSpec
 from credit.sweep import checkpoints
 from credit.sweep.networks import Networks
+from credit.sweep.running import refuse_elsewhere
 from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, hash_of, stop_on_signals
 from credit.tracking.store import AWAY, is_final, open_store, shown
 from credit.tracking.writer import FoundRun, Store, Writer, find_children, open_child
@@ -42,6 +43,8 @@ class Task:
     owner: str  # the place whose commands train it
     state: Path
     uploads: bool  # checkpoints go to the store, too
+    take_over: bool  # also runs that are RUNNING for another place
+    context: Mapping[str, str]  # tags of new runs: the command, user and commit
     training: type[Networks]
     environment: Mapping[str, str]  # of a worker in a process of its own
     threads: int = 0  # of such a worker; 0 leaves torch's number
@@ -52,11 +55,17 @@ class Task:
         return hash_of("stack", self.specs)
 
 
-Failures = dict[str, str]
-"""Reasons by spec hash."""
+class Settled(NamedTuple):
+    """The runs of a stack that are finished or failed."""
+
+    run_ids: dict[str, str]  # by spec hash
+    failures: dict[str, str]  # reasons by spec hash
 
 
-def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Failures:
+NOTHING = Settled({}, {})
+
+
+def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Settled:
     """Train a stack, from its last checkpoint if there is one, and end its runs.
 
     Raises:
@@ -64,31 +73,39 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
             `PATIENCE_SECONDS`.
         Stopped: by a signal.
     """
+    hashes = sorted(spec.spec_hash for spec in task.specs)
     folder = task.state / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / task.name):  # a worker that lost its sweep may still save
-        hashes = [spec.spec_hash for spec in task.specs]
+    with contextlib.ExitStack() as locks:
+        for key in hashes:  # a worker whose command is gone may still train one of the runs
+            locks.enter_context(FileLock(folder / key))
         found = patiently(store, lambda: find_children(store, hashes))
-        if task.uploads:
-            patiently(store, lambda: checkpoints.fetch(store, found, task.state))
+        refuse_elsewhere(found, "" if task.take_over else task.owner)
         ended = {key: run for key, run in found.items() if run.status in SETTLED}
+        ids = {key: run.run_id for key, run in ended.items()}
         failures = {key: reason_of(run) for key, run in ended.items() if not run.finished}
         specs = [spec for spec in task.specs if spec.spec_hash not in ended]
-        if not specs:  # its worker was killed when all was done
-            return failures
-        stack = work.stack(specs)
-        start = _resumed(stack, found, writer, task.state)
-        ids: dict[str, str] = {}
-        try:
-            for spec in specs:
-                _open(task, spec, found.get(spec.spec_hash), ids, work, store, writer)
-            tracked = work.tracked(stack, list(ids.values()), store, writer, task.state)
-            tracked.uploads = task.uploads
-            return failures | tracked.train(start, bar)
-        except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
-            for run_id in ids.values():
-                writer.finish(run_id, "KILLED", "stopped before it was trained")
-            raise
+        if specs:
+            if task.uploads:
+                patiently(store, lambda: checkpoints.fetch(store, found, task.state))
+            stack = work.stack(specs)
+            start = patiently(store, lambda: _resumed(stack, found, writer, task.state))
+            opened: dict[str, str] = {}
+            try:
+                for spec in specs:
+                    _open(task, spec, found.get(spec.spec_hash), opened, work, store, writer)
+                run_ids = list(opened.values())
+                tracked = work.tracked(stack, run_ids, store, writer, task.state)
+                tracked.uploads = task.uploads
+                failures |= tracked.train(start, bar)
+            except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
+                for run_id in opened.values():
+                    writer.finish(run_id, "KILLED", "stopped before it was trained")
+                raise
+            ids |= opened
+        if task.uploads:
+            checkpoints.drop_uploads(store, ids.values())
+        return Settled(ids, failures)
 
 
 def reason_of(run: FoundRun) -> str:
@@ -96,7 +113,7 @@ def reason_of(run: FoundRun) -> str:
     return run.reason or "failed earlier"
 
 
-def run(task: Task) -> Failures:
+def run(task: Task) -> Settled:
     """Train a stack in a process that does nothing else; return when the store has all of it.
 
     Raises:
@@ -104,24 +121,26 @@ def run(task: Task) -> Failures:
     """
     os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.update(task.environment)
+    path = task.environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path += [folder for folder in path if folder not in sys.path]  # of the user's rules
     if task.threads:
         torch.set_num_threads(task.threads)
     with stop_on_signals(), contextlib.ExitStack() as exits:
         store = patiently(None, open_store)
         writer = exits.enter_context(Writer(store, task.state / "journal"))
-        work = task.training(task.specs, task.specs, store)
-        failures = train(task, work, store, writer, tqdm(disable=True))
-        sent(writer, store, task.state)
-        return failures
+        work = patiently(store, lambda: task.training(task.specs, task.specs, store))
+        settled = train(task, work, store, writer, tqdm(disable=True))
+        sent(writer, store, task.state, PATIENCE_SECONDS)
+        return settled
 
 
-def sent(writer: Writer, store: Store, state: Path) -> None:
+def sent(writer: Writer, store: Store, state: Path, seconds: float = FLUSH_SECONDS) -> None:
     """See that every value has reached the store.
 
     Raises:
         CreditError: one has not.
     """
-    unsent = writer.flush(FLUSH_SECONDS)
+    unsent = writer.flush(seconds)
     for run_id, reason in writer.refused.items():
         raise CreditError(f"run {run_id} takes no more values: {reason}")
     if unsent:
@@ -174,7 +193,15 @@ def _open(
         name, source = run_name(spec, task.names), work.source(spec)
         with PATIENCE.until_asked():  # a signal must not part the run from its id
             ids[spec.spec_hash] = open_child(
-                store, task.parent_id, spec, old, source, writer.then, name, task.owner
+                store,
+                task.parent_id,
+                spec,
+                old,
+                source,
+                writer.then,
+                name,
+                task.owner,
+                task.context,
             )
 
     patiently(store, attempt)
@@ -186,7 +213,7 @@ def label(spec: RunSpec) -> str:
 
 
 def patiently(store: Store | None, action: Callable[[], T]) -> T:
-    """What `action` gives, repeated while the store is away.
+    """Return what `action` gives, repeated while the store is away.
 
     Raises:
         CreditError: it is away for PATIENCE_SECONDS, or refuses what no repetition changes.
@@ -215,6 +242,6 @@ def patiently(store: Store | None, action: Callable[[], T]) -> T:
 
 
 def _is_away(error: BaseException) -> bool:
-    """Whether the store did not answer, said by MLflow or by one of our lines."""
+    """Return whether the store did not answer, said by MLflow or by one of our lines."""
     cause = error.__cause__ if isinstance(error, CreditError) and error.__cause__ else error
     return isinstance(cause, AWAY) and not is_final(cause)

@@ -68,19 +68,15 @@ def select(
         with contextlib.suppress(sqlite3.Error), read_only(path) as database:
             found = [row for part in parts for row in _query(database, experiments, allowed, part)]
     if found is None:  # MLflow's filters have no OR, and IN for run ids alone
-        extra, asked = [_and_one_of(filter, part) for part in parts], allowed
+        asked = allowed
         if math.prod(len(values) for values in allowed.values()) > QUESTIONS:
             asked = {key: values for key, values in allowed.items() if len(values) == 1}
+        clauses = [_and_one_of(filter, part) for part in parts]
         found = [
             _row(run)
-            for part in parts
+            for clause in clauses
             for values in itertools.product(*asked.values())
-            for run in search(
-                client,
-                experiments,
-                dict(zip(asked, values, strict=True)),
-                _and_one_of(filter, part),
-            )
+            for run in search(client, experiments, dict(zip(asked, values, strict=True)), clause)
             if all(run.data.tags.get(key) in values for key, values in allowed.items())
         ]
     return in_order(found)

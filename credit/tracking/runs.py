@@ -45,6 +45,7 @@ class FoundRun:
     Attributes:
         status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
         owner: the place whose commands trained it last, "" if none is noted.
+        epoch: the last one that it has recorded, 0 if none.
         start_time, end_time: milliseconds.
         reason: why it failed or was stopped, if noted.
     """
@@ -54,6 +55,7 @@ class FoundRun:
     parent_id: str | None
     status: str
     owner: str
+    epoch: int
     start_time: int
     end_time: int | None
     reason: str | None
@@ -135,6 +137,7 @@ def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
             parent_id=row.tags.get(PARENT),
             status=row.status,
             owner=row.tags.get(OWNER, ""),
+            epoch=row.latest.get("loss/train", (0.0, 0))[1],
             start_time=row.start or 0,
             end_time=row.end,
             reason=row.tags.get(REASON),
@@ -154,6 +157,7 @@ def open_child(
     later: Callable[[str, Callable[[], None]], None] | None = None,
     name: str | None = None,
     owner: str = "",
+    context: Mapping[str, str] | None = None,
 ) -> str:
     """The run that trains `spec`, as a run id: `found` again, or a new child of `parent_id`.
 
@@ -176,7 +180,9 @@ def open_child(
         note = f"{spec.dataset}, credit rule {spec.rule}, {blocks}, seed {spec.seed}"
         tags[NOTE] = harmless(note)
         run = client.create_run(
-            store.experiment_id, tags={**context_tags(), **tags}, run_name=name or spec.name
+            store.experiment_id,
+            tags={**(context_tags() if context is None else context), **tags},
+            run_name=name or spec.name,
         )
     else:
         run = client.get_run(found.run_id)
@@ -256,11 +262,14 @@ def _log(
 
 def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
     logged = settings(run.data.params)
-    return [
-        k
-        for k, v in params.items()
-        if k in logged and logged[k] != LEFT_OPEN.get(k) and not same_value(logged[k], v)
-    ]
+
+    def agrees(name: str, value: str) -> bool:
+        if name not in logged or logged[name] == LEFT_OPEN.get(name):
+            return True
+        several = name == "device" and value == "cuda" and "," in logged[name]
+        return several or same_value(logged[name], value)
+
+    return [name for name, value in params.items() if not agrees(name, value)]
 
 
 def _agree(

@@ -113,7 +113,7 @@ def test_a_rule_that_is_not_there_is_an_error_of_one_line(elsewhere, name, words
 
 
 def test_available_rules_can_all_be_had():
-    names = rules.available()
+    names = [*rules.available()]
     assert sorted(names) == names and {"bp", "oracle", "fa", "dfa"} <= set(names)
     for name in names:
         assert isinstance(rules.get(name), Rule)

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
+from ray.cluster_utils import Cluster
 
 from credit.spec import RunSpec
 from credit.sweep import running, sweep, tracked_stack
-from credit.sweep.launchers import base
+from credit.sweep.launchers import ray as ray_workers
+from credit.sweep.launchers import slurm
 from credit.sweep.options import Launch
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
@@ -68,7 +71,8 @@ def remote(server: Server, monkeypatch) -> Server:
     """A server with artifacts of its own; this test's runs go to an experiment of their own."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", f"launched-{time.time_ns()}")
-    monkeypatch.setattr(base, "POLL_SECONDS", 0.5)
+    for module in (ray_workers, slurm):
+        monkeypatch.setattr(module, "POLL_SECONDS", 0.5)
     return server
 
 
@@ -189,9 +193,6 @@ def test_a_stack_goes_on_from_the_store_where_its_state_folder_is_gone(
 @pytest.fixture
 def cluster(monkeypatch):
     """A Ray cluster of a head without CPUs and two nodes with one each."""
-    ray = pytest.importorskip("ray", reason="pip install '.[ray]'")
-    from ray.cluster_utils import Cluster
-
     monkeypatch.setenv("RAY_health_check_period_ms", "1000")
     monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
     small = {"object_store_memory": 80_000_000}
@@ -253,9 +254,6 @@ def test_a_ray_driver_that_is_killed_is_followed_by_the_next(remote, cluster, un
 
 
 def test_a_job_that_is_preempted_goes_on(remote, undisturbed, monkeypatch):
-    pytest.importorskip("submitit", reason="pip install '.[slurm]'")
-    from credit.sweep.launchers import slurm
-
     jobs = []
     real = slurm.Slurm._submit
 

@@ -1,11 +1,10 @@
 """Launchers: where the stacks of a sweep train, one file each."""
 
-import os
 from collections.abc import Sequence
 
 from credit.spec import RunSpec
 from credit.sweep.launchers.base import Launcher
-from credit.sweep.options import Launch
+from credit.sweep.options import CORES, Launch
 
 
 def gpus_of(launch: Launch, specs: Sequence[RunSpec]) -> int:
@@ -33,5 +32,5 @@ def launcher(launch: Launch, specs: Sequence[RunSpec], devices: Sequence[str]) -
         return None
     from credit.sweep.launchers.local import Workers  # here: most sweeps have one process
 
-    cpus = launch.worker_cpus or max(1, (os.cpu_count() or 1) // workers)
+    cpus = launch.worker_cpus or max(1, CORES // workers)
     return Workers(workers, cpus, devices)

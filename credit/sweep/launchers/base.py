@@ -1,23 +1,29 @@
 """What a scheduler asks of a launcher."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import NamedTuple, Protocol
 
-from credit.sweep.worker import Failures, Task
-from credit.tracking.store import Store
+from credit.sweep.worker import Settled, Task
+from credit.tracking.store import Store, sqlite_path
 
 Take = Callable[[], Task | None]
 """Gives the next stack to train, None if there is none now."""
 POLL_SECONDS = 5.0
 """Between two looks at workers elsewhere."""
+PASSED = (
+    *("MLFLOW_", "CREDIT_DATA", "AWS_", "AZURE_", "GOOGLE_APPLICATION_", "DATABRICKS_", "PG"),
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_", "REQUESTS_CA_BUNDLE"),
+)
+"""Beginnings of the variables that a worker gets from the command."""
 
 
 class Ended(NamedTuple):
     """A stack that a worker has left."""
 
     task: Task
-    failures: Failures
+    settled: Settled
     lost: str = ""  # how the worker was lost before it had trained the stack
 
 
@@ -28,7 +34,7 @@ class Detached(Exception):
 class Launcher(Protocol):
     """Trains stacks somewhere."""
 
-    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+    def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """Train stacks and yield each when its worker has left it, until there are no more.
 
         A stack that is handed out again, because its worker was lost, is taken after the yield.
@@ -45,11 +51,11 @@ class Launcher(Protocol):
 
 def environment(store: Store) -> dict[str, str]:
     """Return what a worker's environment must have: store, experiment, data and import path."""
-    passed = ("MLFLOW_", "CREDIT_DATA", "AWS_", "AZURE_", "GOOGLE_APPLICATION_")
-    here = {k: v for k, v in os.environ.items() if k.startswith(passed) and k != "MLFLOW_RUN_ID"}
+    here = {k: v for k, v in os.environ.items() if k.startswith(PASSED) and k != "MLFLOW_RUN_ID"}
+    database = sqlite_path(store.uri)
     path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
     return here | {
-        "MLFLOW_TRACKING_URI": store.uri,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{database}" if database else store.uri,
         "MLFLOW_EXPERIMENT_ID": store.experiment_id,
         "PYTHONPATH": path,
     }

@@ -1,6 +1,6 @@
 """Stacks in the process of the sweep itself, one after the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from tqdm import tqdm
 
@@ -16,7 +16,7 @@ class Inside:
     def __init__(self, work: Networks, store: Store, writer: Writer, bar: tqdm) -> None:
         self._given = work, store, writer, bar
 
-    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+    def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """Train stacks, as `Launcher.run`; their progress is the bar's."""
         while task := take():
             yield Ended(task, worker.train(task, *self._given))

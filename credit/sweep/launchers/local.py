@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from credit.errors import CreditError, Stopped
 from credit.sweep import worker
 from credit.sweep.launchers.base import POLL_SECONDS, Ended, Take
-from credit.sweep.worker import Task
+from credit.sweep.worker import NOTHING, Task
 
 LEAVE_SECONDS = 120.0
 """How long workers that are asked to stop may take to save and to send what they have."""
@@ -34,20 +35,21 @@ class Workers:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["credit.sweep.worker"])
 
-    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+    def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """Train stacks, as `Launcher.run`."""
-        busy: dict[Any, tuple[Any, Connection, Task, str]] = {}  # by sentinel
+        busy: dict[Connection, tuple[Any, Task, str]] = {}  # by what its answer comes through
         free = list(self._places)
         try:
             while True:
                 while free and (task := take()):
                     place = free.pop()
                     process, answer = self._start(task, place)
-                    busy[process.sentinel] = (process, answer, task, place)
+                    busy[answer] = (process, task, place)
                 if not busy:
                     return
-                for sentinel in wait(list(busy), POLL_SECONDS):
-                    process, answer, task, place = busy.pop(sentinel)
+                for answer in wait(list(busy), POLL_SECONDS):
+                    assert isinstance(answer, Connection)
+                    process, task, place = busy.pop(answer)
                     free.append(place)
                     yield _ended(process, answer, task)
                 watch()
@@ -59,12 +61,12 @@ class Workers:
                 process.kill()
 
     def _start(self, task: Task, place: str) -> tuple[Any, Connection]:
-        answer, theirs = self._context.Pipe(duplex=False)
+        answer, sender = self._context.Pipe(duplex=False)
         seen = {"CUDA_VISIBLE_DEVICES": place} if place else {}
         task = replace(task, threads=self._cpus, environment={**task.environment, **seen})
-        process = self._context.Process(target=_main, args=(task, theirs))
+        process = self._context.Process(target=_main, args=(task, sender))
         process.start()
-        theirs.close()
+        sender.close()
         return process, answer
 
 
@@ -74,11 +76,12 @@ def _ended(process: Any, answer: Connection, task: Task) -> Ended:
     Raises:
         CreditError: it says what the user can mend.
     """
-    process.join()
     try:
         said = answer.recv()
-    except EOFError:
-        return Ended(task, {}, f"exit status {process.exitcode}")
+        process.join()
+    except (EOFError, OSError):  # it died, perhaps in the middle of its answer
+        process.join()
+        return Ended(task, NOTHING, f"exit status {process.exitcode}")
     if isinstance(said, CreditError):
         raise said
     return Ended(task, said)
@@ -91,6 +94,9 @@ def _main(task: Task, answer: Connection) -> None:
         answer.send(worker.run(task))
     except CreditError as error:
         answer.send(error)
+    except Exception as error:
+        traceback.print_exc()
+        answer.send(CreditError(f"a worker failed ({type(error).__name__}: {error}), see above"))
     except Stopped as stopped:
         sys.exit(128 + signal.Signals[str(stopped)])
 

@@ -6,14 +6,14 @@ runs a task again whose node or process has died; it goes on from the stack's la
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from credit.errors import CreditError, Stopped
 from credit.sweep import worker
 from credit.sweep.launchers.base import POLL_SECONDS, Ended, Take
 from credit.sweep.options import Launch
-from credit.sweep.worker import Failures, Task
+from credit.sweep.worker import NOTHING, Settled, Task
 
 try:
     import ray
@@ -47,7 +47,7 @@ class Ray:
             cause = " ".join(str(error).split())[:200]
             raise CreditError(f"no Ray cluster answers at {where} ({cause})") from error
 
-    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+    def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """Train stacks, as `Launcher.run`."""
         running = {}
         try:
@@ -73,12 +73,14 @@ class Ray:
             "max_retries": RETRIES,
             "retry_exceptions": [OSError],
             "name": f"credit-{task.name}",
-            "runtime_env": {"env_vars": dict(task.environment)},
+            "runtime_env": {
+                "env_vars": {"PYTHONPATH": task.environment["PYTHONPATH"]}
+            },  # no secret
         }
         return ray.remote(_run).options(**options).remote(replace(task, threads=self._cpus))
 
 
-def _run(task: Task) -> Failures:
+def _run(task: Task) -> Settled:
     try:
         return worker.run(task)
     except Stopped as stopped:
@@ -92,7 +94,7 @@ def _ended(reference, task: Task) -> Ended:
         if isinstance(error.cause, CreditError):
             raise CreditError(str(error.cause)) from error
         if isinstance(error.cause, OSError):
-            return Ended(task, {}, " ".join(str(error.cause).split()))
+            return Ended(task, NOTHING, " ".join(str(error.cause).split()))
         raise
     except RayError as error:  # its node or process died, time after time
-        return Ended(task, {}, " ".join(str(error).split())[:200])
+        return Ended(task, NOTHING, " ".join(str(error).split())[:200])

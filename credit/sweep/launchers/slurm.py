@@ -5,11 +5,13 @@ Jobs outlive the command that submitted them: the same command again waits for t
 there, and submits the others.
 """
 
+import contextlib
 import json
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from credit.errors import CreditError, Stopped
 from credit.sweep import worker
 from credit.sweep.launchers.base import POLL_SECONDS, Detached, Ended, Take
 from credit.sweep.options import Launch
-from credit.sweep.worker import Failures, Task
+from credit.sweep.tracked_stack import PATIENCE
+from credit.sweep.worker import NOTHING, Settled, Task
 
 try:
     import submitit
@@ -39,7 +42,7 @@ TIMEOUTS = 1000
 class TrainStack(Checkpointable):
     """A job. SLURM's signal stops training at the next step, and submitit then requeues the job."""
 
-    def __call__(self, task: Task) -> Failures | CreditError:
+    def __call__(self, task: Task) -> Settled | CreditError:
         """Train the stack, from its last checkpoint; return what the user can mend."""
         requeue = signal.getsignal(signal.SIGUSR2)
         try:
@@ -47,11 +50,12 @@ class TrainStack(Checkpointable):
         except CreditError as error:
             return error
         except Stopped as stopped:
-            if not callable(requeue):
-                raise
+            number = signal.Signals[str(stopped)]
+            if number != signal.SIGUSR2 or not callable(requeue):
+                sys.exit(128 + number)  # cancelled, say: no result, and no place in the queue
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
             requeue(signal.SIGUSR2, None)
-            raise RuntimeError(f"stopped by {stopped}") from stopped
+            raise RuntimeError("the job was not requeued") from stopped
 
 
 class Slurm:
@@ -64,7 +68,7 @@ class Slurm:
     def __init__(self, launch: Launch, gpus: int, cluster: str = "slurm") -> None:
         self._launch, self._gpus, self._cluster = launch, gpus, cluster
 
-    def run(self, take: Take, watch: Callable[[], None]) -> Iterator[Ended]:
+    def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """Train stacks, as `Launcher.run`; jobs go on when the iterator is closed."""
         running: dict[str, tuple[submitit.Job, Task]] = {}
         queued = self._queued()
@@ -87,7 +91,8 @@ class Slurm:
             for name, (job, task) in list(running.items()):
                 if not self._is_there(job, queued):
                     del running[name]
-                    _note(task).unlink(missing_ok=True)
+                    for note in _notes(task):
+                        note.unlink(missing_ok=True)
                     yield _ended(job, task)
             watch()
             time.sleep(POLL_SECONDS)
@@ -95,6 +100,7 @@ class Slurm:
     def _submit(self, tasks: list[Task]) -> dict[str, tuple[submitit.Job, Task]]:
         launch = self._launch
         folder = tasks[0].state / "jobs"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the store's password is in there
         executor = submitit.AutoExecutor(
             folder, cluster=self._cluster, slurm_max_num_timeout=TIMEOUTS
         )
@@ -103,34 +109,38 @@ class Slurm:
             timeout_min=launch.slurm_timeout_min,
             cpus_per_task=launch.worker_cpus or 1,
             gpus_per_node=self._gpus,
-            **({"mem_gb": launch.worker_memory_gb} if launch.worker_memory_gb else {}),
+            **({} if self._gpus else {"mem_gb": launch.worker_memory_gb}),
             **({"slurm_partition": launch.slurm_partition} if launch.slurm_partition else {}),
             slurm_array_parallelism=launch.slurm_array_parallelism,
             slurm_signal_delay_s=SAVE_SECONDS,
             slurm_additional_parameters={"requeue": True, **_pairs(launch.slurm_extra)},
         )
-        try:
-            with executor.batch():
-                jobs = [
-                    executor.submit(TrainStack(), replace(task, threads=launch.worker_cpus or 1))
-                    for task in tasks
-                ]
-        except FailedJobError as error:
-            cause = " ".join(str(error).split())[:300]
-            raise CreditError(f"SLURM takes no job ({cause})") from error
-        for job, task in zip(jobs, tasks, strict=True):
-            _note(task).write_text(json.dumps({"job": job.job_id}))
+        with PATIENCE.until_asked():  # a signal must not part the jobs from their notes
+            try:
+                with executor.batch():
+                    jobs = [
+                        executor.submit(
+                            TrainStack(), replace(task, threads=launch.worker_cpus or 1)
+                        )
+                        for task in tasks
+                    ]
+            except FailedJobError as error:
+                cause = " ".join(str(error).split())[:300]
+                raise CreditError(f"SLURM takes no job ({cause})") from error
+            for job, task in zip(jobs, tasks, strict=True):
+                for note in _notes(task):
+                    note.write_text(json.dumps({"job": job.job_id}))
         return {task.name: (job, task) for job, task in zip(jobs, tasks, strict=True)}
 
     def _submitted(self, task: Task, queued: set[str] | None) -> submitit.Job | None:
-        """Return the job of a stack that an earlier command submitted and that is still there."""
-        try:
-            job_id = json.loads(_note(task).read_text())["job"]
-        except (OSError, ValueError, KeyError):
-            return None
+        """Return a job that an earlier command submitted for a run of the stack, if it is there."""
         kind = submitit.SlurmJob if self._cluster == "slurm" else submitit.LocalJob
-        job = kind(_note(task).parent, job_id)
-        return job if self._is_there(job, queued) else None
+        for note in _notes(task):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                job = kind(note.parent, json.loads(note.read_text())["job"])
+                if self._is_there(job, queued):
+                    return job
+        return None
 
     def _queued(self) -> set[str] | None:
         """Return the ids of the user's jobs that SLURM has; None if it does not answer.
@@ -165,20 +175,20 @@ def _ended(job: submitit.Job, task: Task) -> Ended:
     deadline = time.monotonic() + RESULT_SECONDS
     while not job.paths.result_pickle.exists():  # a shared folder may show it late
         if time.monotonic() > deadline:
-            return Ended(task, {}, f"job {job.job_id} left no result, see {job.paths.stderr}")
+            return Ended(task, NOTHING, f"job {job.job_id} left no result, see {job.paths.stderr}")
         time.sleep(0.5)
     try:
         said = job.result()
     except FailedJobError as error:
-        return Ended(task, {}, str(error).strip().splitlines()[-1][:200])
+        return Ended(task, NOTHING, str(error).strip().splitlines()[-1][:200])
     if isinstance(said, CreditError):
         raise said
     return Ended(task, said)
 
 
-def _note(task: Task) -> Path:
-    """Return where the job of a stack is noted."""
-    return task.state / "jobs" / f"{task.name}.json"
+def _notes(task: Task) -> list[Path]:
+    """Return where the job of each run is noted: another command may cut the stacks otherwise."""
+    return [task.state / "jobs" / f"{spec.spec_hash}.json" for spec in task.specs]
 
 
 def _pairs(text: str) -> dict[str, str]:
