@@ -173,6 +173,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(1)
     except (Stopped, KeyboardInterrupt) as stopped:
         name = str(stopped) or "SIGINT"
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)  # the exit code is the first signal's
         with contextlib.suppress(OSError):  # a terminal that has hung up
             on = "run the same command again to go on from the last checkpoint"
             _say(f"stopped by {name}; {on}")

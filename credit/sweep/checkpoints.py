@@ -5,19 +5,23 @@ stack uploads its checkpoint to its first run, below `resume/`, and whoever goes
 """
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
 from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.tracking.store import AWAY, shown
-from credit.tracking.writer import FoundRun, Store, Writer, log_artifact_file
+from credit.tracking.writer import (
+    FoundRun,
+    Store,
+    Writer,
+    delete_files,
+    fetch_files,
+    log_artifact_file,
+)
 from credit.training import checkpoint
 
 FOLDER = "resume"
@@ -66,7 +70,7 @@ def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             shutil.copy(path, Path(folder) / name)
             log_artifact_file(store, run_id, Path(folder) / name, FOLDER)
-        _delete(store, run_id, keep=name)
+        delete_files(store, run_id, FOLDER, keep=name)
     except AWAY as error:
         cause = shown(" ".join(str(error).split()))[:200]
         print(f"credit: a checkpoint is not in the store ({cause})", file=sys.stderr)
@@ -77,12 +81,8 @@ def fetch(store: Store, found: Mapping[str, FoundRun], state: Path) -> None:
 
     A checkpoint lies below one run of its stack, which may have ended before the others.
     """
-    (state / "stacks").mkdir(parents=True, exist_ok=True)
     for run in found.values():
-        for file in store.client.list_artifacts(run.run_id, FOLDER):
-            with tempfile.TemporaryDirectory(dir=state) as folder:
-                got = store.client.download_artifacts(run.run_id, file.path, folder)
-                os.replace(got, state / "stacks" / Path(file.path).name)
+        fetch_files(store, run.run_id, FOLDER, state / "stacks")
 
 
 def drop(path: Path) -> None:
@@ -95,12 +95,4 @@ def drop_uploads(store: Store, run_ids: Iterable[str]) -> None:
     """Remove the checkpoints in the store of runs that are finished."""
     with contextlib.suppress(*AWAY):  # left over, they are of no use and no harm
         for run_id in run_ids:
-            _delete(store, run_id)
-
-
-def _delete(store: Store, run_id: str, keep: str = "") -> None:
-    uri = store.client.get_run(run_id).info.artifact_uri or ""
-    folder = get_artifact_repository(uri, store.uri)
-    for file in store.client.list_artifacts(run_id, FOLDER):
-        if Path(file.path).name != keep:
-            folder.delete_artifacts(file.path)
+            delete_files(store, run_id, FOLDER)

@@ -134,13 +134,13 @@ def run(task: Task) -> Settled:
         return settled
 
 
-def sent(writer: Writer, store: Store, state: Path, seconds: float = FLUSH_SECONDS) -> None:
+def sent(writer: Writer, store: Store, state: Path, seconds: float = 0.0) -> None:
     """See that every value has reached the store.
 
     Raises:
         CreditError: one has not.
     """
-    unsent = writer.flush(seconds)
+    unsent = writer.flush(seconds or FLUSH_SECONDS)
     for run_id, reason in writer.refused.items():
         raise CreditError(f"run {run_id} takes no more values: {reason}")
     if unsent:

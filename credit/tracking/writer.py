@@ -6,6 +6,8 @@ them, the functions that open and end runs, and those that upload artifacts.
 
 from credit.tracking import notes, views
 from credit.tracking.artifacts import (
+    delete_files,
+    fetch_files,
     log_artifact_file,
     log_dataset,
     log_figure,
@@ -32,6 +34,8 @@ __all__ = [
     "FoundRun",
     "Store",
     "Writer",
+    "delete_files",
+    "fetch_files",
     "find_children",
     "finish",
     "has_network",

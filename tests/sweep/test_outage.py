@@ -7,7 +7,7 @@ import pytest
 
 from credit.errors import CreditError
 from credit.spec import RunSpec
-from credit.sweep import sweep, tracked_stack
+from credit.sweep import sweep, tracked_stack, worker
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
 from tests.server import Server
@@ -108,7 +108,7 @@ def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_i
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     patient = tracked_stack.FLUSH_SECONDS
-    for module in (sweep, tracked_stack):
+    for module in (worker, tracked_stack):
         monkeypatch.setattr(module, "FLUSH_SECONDS", 3.0)
     real = tracked_stack.train
 
@@ -123,7 +123,7 @@ def test_a_server_away_at_the_end_leaves_the_data_on_disk_and_says_how_to_send_i
     with pytest.raises(CreditError, match=r"are not sent: .* is away; they are kept in"):
         train(specs)
     server.start()
-    for module in (sweep, tracked_stack):
+    for module in (worker, tracked_stack):
         monkeypatch.setattr(module, "FLUSH_SECONDS", patient)
     steps = []
 
