@@ -138,19 +138,19 @@ def run(
     place = Place(store, state)
     with stop_on_signals(), place.sweep(name, sweep_hash) as claim:
         _take(claim, specs, store, launch)
-        with PATIENCE.until_asked():  # a signal must not leave it RUNNING
-            parent_id = open_parent(
-                store,
-                name,
-                sweep.kind,
-                sweep.params,
-                sweep_hash,
-                sweep.description,
-                place.name,
-                HELPS,  # on none of which a run depends
-            )
-        status = "KILLED"
+        status, parent_id = "KILLED", ""
         try:
+            with PATIENCE.until_asked():  # a signal must not part the parent from its id
+                parent_id = open_parent(
+                    store,
+                    name,
+                    sweep.kind,
+                    sweep.params,
+                    sweep_hash,
+                    sweep.description,
+                    place.name,
+                    HELPS,  # on none of which a run depends
+                )
             drop_leftovers(store, state)
             with Writer(store, state / "journal") as writer:
                 template = Task(
@@ -193,7 +193,7 @@ def run(
             status = "RUNNING"
             raise
         finally:
-            if status == "KILLED":
+            if parent_id and status == "KILLED":
                 with contextlib.suppress(*AWAY), quick_http():  # the error above says more
                     finish(store, parent_id, status)
 
