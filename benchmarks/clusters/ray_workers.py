@@ -4,7 +4,7 @@ Two Ray nodes of one CPU each train 12 stacks, and so do two workers of this mac
 Ray's workers are killed at random moments, and every metric history and final weight is compared
 with that of a sweep in one process.
 
-    CREDIT_DATA=... python -m benchmarks.ray_workers --kills 20
+    CREDIT_DATA=... python -m benchmarks.clusters.ray_workers --kills 20
 """
 
 import argparse

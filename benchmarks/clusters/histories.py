@@ -5,7 +5,7 @@
 - `saved FOLDER`: how far the checkpoints below a folder are;
 - `same STORE ARTIFACTS STORE ARTIFACTS`: whether two stores hold the same.
 
-    python -m benchmarks.histories gaps mlflow.db
+    python -m benchmarks.clusters.histories gaps mlflow.db
 """
 
 import hashlib

@@ -12,7 +12,7 @@ product's own writer made. Digits, 15 runs a stack (bp, fa and dfa, k = 0 to 4).
 
 Prints JSON: seconds of wall time and of this process' CPU, and how often the store was asked.
 
-    python -m benchmarks.planning
+    python -m benchmarks.clusters.planning
 """
 
 import argparse
@@ -195,7 +195,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="credit-planning-") as folder:
         figures = measure(Path(folder), args.runs, args.repeats)
     result = {
-        "command": " ".join(["python -m benchmarks.planning", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.clusters.planning", *sys.argv[1:]]),
         "date": date.today().isoformat(),
         "hardware": hardware("cpu"),
         "load": round(os.getloadavg()[0], 1),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A sweep on a real SLURM of this one host: a job is preempted in mid-stack, requeued, and goes on.
 #
-#   benchmarks/slurm.sh [epochs of the sweep, default 300] | tee benchmarks/results/slurm_DATE.txt
+#   benchmarks/clusters/slurm.sh [epochs of the sweep, default 300] | tee benchmarks/results/slurm_DATE.txt
 #
 # Needs root and, from Debian, slurmctld slurmd slurm-client munge slurm-wlm-basic-plugins; no
 # systemd. Two nodes of one CPU (two slurmd), partition `high` preempts `low` by requeue. Workers
@@ -9,7 +9,7 @@
 # not have ended yet. Everything lies in a temporary folder, and everything is stopped at the end.
 # The exit status is 0 if the sweep on SLURM left what the same one leaves in one process.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 epochs=${1:-300}
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
@@ -47,8 +47,8 @@ until_true() { # seconds, what, command ...
 }
 ladder=("$python" -m entrypoints.ladder --preset quick --dataset digits --rules bp,dfa --ks 0,4
     --width 32 --measure_every 10)
-on_slurm=("${ladder[@]}" --launcher slurm --slurm_partition low --checkpoints "$folder/shared")
-histories() { "$python" -m benchmarks.histories "$@"; }
+on_slurm=("${ladder[@]}" --launcher slurm --slurm_partition low --worker_memory_gb 2 --checkpoints "$folder/shared")
+histories() { "$python" -m benchmarks.clusters.histories "$@"; }
 
 export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 export SLURM_CONF="$folder/slurm.conf"

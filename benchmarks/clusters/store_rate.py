@@ -10,7 +10,7 @@ Writers, server and database share this machine. The store is the limit at so ma
 in an epoch's time what it accepts at its best: `workers = rate x seconds an epoch / values an
 epoch`. Prints JSON; `--figure` draws it.
 
-    python -m benchmarks.store_rate --figure benchmarks/results/store_rate.png
+    python -m benchmarks.clusters.store_rate --figure benchmarks/results/store_rate.png
 """
 
 import argparse
@@ -31,8 +31,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clusters.store_rate_figure import draw
 from benchmarks.common import hardware
-from benchmarks.store_rate_figure import draw
 from benchmarks.tracking import KEYS, serve
 from credit.tracking.writer import Writer, open_store
 
@@ -158,7 +158,7 @@ def main() -> None:
         with serve(post, database) as (uri, _):
             stores["HTTP, PostgreSQL"] = rates(uri, post, args.seconds)
     result = {
-        "command": " ".join(["python -m benchmarks.store_rate", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.clusters.store_rate", *sys.argv[1:]]),
         "date": date.today().isoformat(),
         "hardware": hardware("cpu"),
         "load": f"{load:.1f} to {os.getloadavg()[0]:.1f}",
