@@ -46,7 +46,7 @@ until_true() { # seconds, what, command ...
     done
 }
 ladder=("$python" -m entrypoints.ladder --preset quick --dataset digits --rules bp,dfa --ks 0,4
-    --width 32 --measure_every 10)
+    --width 32 --measure_every 10 --device cpu)
 on_slurm=("${ladder[@]}" --launcher slurm --slurm_partition low --worker_memory_gb 2 --checkpoints "$folder/shared")
 histories() { "$python" -m benchmarks.clusters.histories "$@"; }
 
@@ -93,8 +93,8 @@ JobRequeue=0
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=17001 CPUs=1
-NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=17002 CPUs=1
+NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=17001 CPUs=1 RealMemory=4000
+NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=17002 CPUs=1 RealMemory=4000
 PartitionName=low Nodes=n1,n2 Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=120 State=UP
 PartitionName=high Nodes=n1,n2 PriorityTier=10 PreemptMode=OFF State=UP
 END
