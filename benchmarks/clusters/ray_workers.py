@@ -136,9 +136,9 @@ def measure(folder: Path, kills: int, epochs: int) -> dict[str, Any]:
     run: Callable = train
     with fresh(folder, "local"):
         local, _ = run(Launch(workers=2, worker_cpus=1), epochs, Networks)
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **STORE}
-    )
+    head = {"num_cpus": 0, "include_dashboard": False, **STORE}
+    # without shutdown hooks, which only the main thread may set
+    cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
     os.environ["RAY_ADDRESS"] = str(cluster.address)
     nodes = [cluster.add_node(num_cpus=1, **STORE) for _ in range(2)]
     with fresh(folder, "ray"):

@@ -169,6 +169,7 @@ squeue --states all --array --sort i --format '%12i %9P %8j %T %r'
 
 # ---------------------------------------------------------------- the same in one process
 say "the same sweeps in one process, SQLite store"
+export OMP_NUM_THREADS=1 # as a job of one CPU has
 export MLFLOW_TRACKING_URI="sqlite:///$folder/one/store.db"
 for options in "--epochs $epochs --seeds 1,2,3" "--epochs 15 --seeds 4,5"; do
     # shellcheck disable=SC2086
