@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import ray
 import torch
 from ray.cluster_utils import Cluster
 
@@ -140,6 +141,7 @@ def measure(folder: Path, kills: int, epochs: int) -> dict[str, Any]:
     # without shutdown hooks, which only the main thread may set
     cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
     os.environ["RAY_ADDRESS"] = str(cluster.address)
+    ray.init(address=cluster.address)  # to the head's node, the only one that stays
     nodes = [cluster.add_node(num_cpus=1, **STORE) for _ in range(2)]
     with fresh(folder, "ray"):
         by_ray, _ = run(on_ray, epochs, Networks)

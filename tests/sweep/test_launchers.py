@@ -198,6 +198,7 @@ def cluster(monkeypatch):
     small = {"object_store_memory": 80_000_000}
     head = {"num_cpus": 0, "include_dashboard": False, **small}
     made = Cluster(initialize_head=True, head_node_args=head)
+    ray.init(address=made.address)  # to the head's node, the only one that stays
     made.nodes = [made.add_node(num_cpus=1, **small) for _ in range(2)]
     monkeypatch.setenv("RAY_ADDRESS", made.address)
     yield made
