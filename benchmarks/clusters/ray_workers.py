@@ -141,7 +141,8 @@ def measure(folder: Path, kills: int, epochs: int) -> dict[str, Any]:
     # without shutdown hooks, which only the main thread may set
     cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
     os.environ["RAY_ADDRESS"] = str(cluster.address)
-    ray.init(address=cluster.address)  # to the head's node, the only one that stays
+    # to the head's node, the only one that stays; what dies is not told on stdout
+    ray.init(address=cluster.address, log_to_driver=False)
     nodes = [cluster.add_node(num_cpus=1, **STORE) for _ in range(2)]
     with fresh(folder, "ray"):
         by_ray, _ = run(on_ray, epochs, Networks)
@@ -159,6 +160,7 @@ def measure(folder: Path, kills: int, epochs: int) -> dict[str, Any]:
         stop.set()
         killer.join()
         differences = compared(undisturbed, left(outcome))
+    ray.shutdown()
     cluster.shutdown()
     return {
         "stacks": STACKS,

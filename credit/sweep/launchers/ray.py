@@ -39,7 +39,7 @@ class Ray:
                 address=os.environ.get("RAY_ADDRESS") or None,
                 ignore_reinit_error=True,
                 include_dashboard=None,
-                log_to_driver=True,
+                log_to_driver=False,  # the result is on stdout; Ray keeps the logs
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
