@@ -1,8 +1,8 @@
 """Stacks on Ray: their time beside that of local workers, and what random kills change.
 
-Two Ray nodes of one CPU each train 12 stacks, and so do two workers of this machine. Then nodes and
-Ray's workers are killed at random moments, and every metric history and final weight is compared
-with that of a sweep in one process.
+Two Ray nodes of one CPU each train 12 stacks, and so do two workers of this machine. Then nodes are
+killed at random moments, and every metric history and final weight is compared with that of a sweep
+in one process.
 
     CREDIT_DATA=... python -m benchmarks.clusters.ray_workers --kills 20
 """
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 import torch
 from ray.cluster_utils import Cluster
@@ -90,27 +89,14 @@ def left(outcome: sweep.Outcome) -> tuple[dict, dict]:
 
 
 def kill_at_random(cluster: Cluster, kills: int, done: list[str], stop: threading.Event) -> None:
-    """Kill a node or a worker that trains, every few seconds; a new node takes a node's place."""
+    """Kill a node every few seconds, without grace; a new one takes its place."""
     source = random.Random(0)
     nodes = [cluster.add_node(num_cpus=1, **STORE) for _ in range(2)]
     while len(done) < kills and not stop.wait(source.uniform(2, 8)):
-        if source.random() < 0.3:
-            node = nodes.pop(source.randrange(len(nodes)))
-            cluster.remove_node(node, allow_graceful=False)
-            nodes.append(cluster.add_node(num_cpus=1, **STORE))
-            done.append("node")
-            continue
-        mine = psutil.Process().children(recursive=True)
-        training = [p for p in mine if "ray::_run" in _words(p)]
-        if training:
-            source.choice(training).kill()
-            done.append("worker")
-
-
-def _words(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
+        node = nodes.pop(source.randrange(len(nodes)))
+        cluster.remove_node(node, allow_graceful=False)
+        nodes.append(cluster.add_node(num_cpus=1, **STORE))
+        done.append("node")
 
 
 def compared(one: tuple[dict, dict], other: tuple[dict, dict]) -> dict[str, int]:
@@ -168,7 +154,7 @@ def measure(folder: Path, kills: int, epochs: int) -> dict[str, Any]:
         "seconds_local": round(local, 1),
         "seconds_ray": round(by_ray, 1),
         "ratio": round(by_ray / local, 3),
-        "kills": {kind: done.count(kind) for kind in ("node", "worker")},
+        "kills": len(done),
         "seconds_with_kills": round(took, 1),
         "differences": differences,
     }
