@@ -3,8 +3,7 @@
 On a SQLite file and on a real `mlflow server` (one worker, SQLite behind it, this machine):
 
 - an epoch of 100 s, as on two CPU cores: each epoch is sent before the next one ends, so epochs are
-  logged one after the other, as soon as the one before has arrived. Every second one carries the
-  runs' heartbeats, as it does at that length;
+  logged one after the other, as soon as the one before has arrived;
 - an epoch of 1.5 s, as on a GPU, in real time: how far sending falls behind, and what it costs;
 - a server that is stopped (SIGSTOP): how long training waits then.
 

@@ -110,5 +110,5 @@ def _check(params: resmlp.Params, spec: RunSpec, path: Path) -> None:
 
 
 def _load_pyfunc(path: str) -> Classifier:
-    """What MLflow calls."""
+    """Return the classifier in a model's file, as MLflow asks for it."""
     return Classifier(Path(path))

@@ -145,7 +145,7 @@ class RunSpec:
 
     @property
     def name(self) -> str:
-        """What the run is called: `dfa k2 s42`, and what sets it apart."""
+        """Return what the run is called: `dfa k2 s42`, and what sets it apart."""
         parts = [self.rule.rpartition(":")[2], f"k{self.k}", f"s{self.seed}"]
         if self.activation == "phi":
             parts.append(f"α{format_value(self.alpha)}")
@@ -221,7 +221,7 @@ SETTLED_FIELDS = frozenset({"rule_code"})
 
 
 def warmup_epochs(ratio: float, epochs: int) -> int:
-    """How many of `epochs` are warm-up: the nearest whole number, of two the even one."""
+    """Return how many of `epochs` are warm-up: the nearest whole number, of two the even one."""
     return round(ratio * epochs)
 
 

@@ -72,7 +72,7 @@ def layout(name: str) -> Layout:
 
 
 def _idx_intact(path: Path, md5: str) -> bool:
-    """Whether an unpacked Fashion-MNIST file has its exact size and header.
+    """Return whether an unpacked Fashion-MNIST file has its exact size and header.
 
     And its content, where the archive it came from, whose checksum is known, lies beside it.
     """

@@ -29,7 +29,7 @@ class Sample(NamedTuple):
 
     @property
     def n(self) -> int:
-        """How many seeds the number stands on."""
+        """Return how many seeds the number stands on."""
         return self.over or len(self.by_seed)
 
     @property

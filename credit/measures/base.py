@@ -117,7 +117,7 @@ def number(value: Tensor | float) -> float | None:
 
 
 def layer_name(layer: int) -> str:
-    """How a hidden state is called in metric names: h00, h01, ..."""
+    """Return how a hidden state is called in metric names: h00, h01, ..."""
     return f"h{layer:02d}"
 
 

@@ -40,7 +40,7 @@ def head_names(params: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def block_part(params: Params, block: int, rows: slice) -> Params:
-    """What some runs' block `block` consists of."""
+    """Return what some runs' block `block` consists of."""
     names = (*block_names(block), *([ALPHA] if ALPHA in params else []))
     return {name: params[name][rows] for name in names}
 
@@ -154,7 +154,7 @@ def at_output(params: Params, h: Tensor) -> Normed:
 
 
 def head_input(params: Params, normed: Normed) -> Tensor:
-    """What the output layer reads, (..., N, d), from h_L, standardised."""
+    """Return what the output layer reads, (..., N, d), from h_L, standardised."""
     if "out_ln.weight" not in params:
         return normed.inputs
     return affine(normed.out, params["out_ln.weight"], params["out_ln.bias"])

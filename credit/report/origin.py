@@ -50,7 +50,7 @@ class Origin:
 
     @property
     def http(self) -> bool:
-        """Whether a server holds the runs."""
+        """Return whether a server holds the runs."""
         return is_http(self.uri)
 
     @property

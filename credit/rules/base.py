@@ -152,13 +152,13 @@ class Rule:
         raise NotImplementedError
 
     def refreshed(self, state: State) -> State:
-        """What else changes in the state after a step of AdamW, such as averaged copies."""
+        """Return what else changes in the state after a step of AdamW, such as averaged copies."""
         return {}
 
     def warm(self, epoch: int, epochs: int) -> bool:
-        """Whether `epoch`, counted from 0, trains on `warmup_credit` instead of `credit`."""
+        """Return whether `epoch`, counted from 0, trains on `warmup_credit` instead of `credit`."""
         return False
 
     def warmup_credit(self, state: State, trace: Trace) -> list[Tensor]:
-        """What the network trains on while the rule is `warm`, in the shape of `credit`."""
+        """Return what the network trains on while the rule is `warm`, in the shape of `credit`."""
         raise NotImplementedError

@@ -55,13 +55,13 @@ class LearnedRule(Rule):
     published_reduction: ClassVar[str] = "sum"
 
     def outputs(self, shape: Shape) -> int:
-        """How many numbers the estimator returns for a row."""
+        """Return how many numbers the estimator returns for a row."""
         raise NotImplementedError
 
     def loss(
         self, params: State, trace: Trace, noise: State, state: State
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the estimator's parameters minimise, and its parts by name."""
+        """Return what the estimator's parameters minimise, and its parts by name."""
         raise NotImplementedError
 
     def refuse(self, spec: RunSpec) -> None:
@@ -123,7 +123,7 @@ class LearnedRule(Rule):
         return estimator.products(*self.sizes(shape))
 
     def rows_shown(self, shape: Shape) -> int:
-        """How often an update shows each sample at one of h_0 .. h_{L-1}."""
+        """Return how often an update shows each sample at one of h_0 .. h_{L-1}."""
         return min(self.estimator_layers or shape.depth, shape.depth)
 
     # ---------------------------------------------------------------- warm-up

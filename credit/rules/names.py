@@ -44,5 +44,5 @@ def parent_name(name: str, preset: str, specs: Iterable[RunSpec]) -> str:
 
 
 def _ends(rule: str, form: str) -> bool:
-    """Whether a rule could be meant by a short form."""
+    """Return whether a rule could be meant by a short form."""
     return rule == form or rule.endswith((f":{form}", f".{form}"))

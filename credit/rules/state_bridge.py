@@ -57,7 +57,7 @@ class StateBridge(LearnedRule):
         return list(torch.func.grad(loss)(h).unbind(0))
 
     def unit(self, last: Tensor) -> Tensor | float:
-        """What the estimator's output is measured in, from h_L (N, d)."""
+        """Return what the estimator's output is measured in, from h_L (N, d)."""
         return rms(last).clamp(min=NOTHING) if self.estimator_relative else 1.0
 
     def predicted(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:

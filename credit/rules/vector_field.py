@@ -98,7 +98,7 @@ class VectorField(LearnedRule):
         return torch.linalg.vector_norm(h, dim=-1, keepdim=True) * h.shape[-1] ** -0.5 + TINY
 
     def unit(self, trace: Trace) -> Tensor | float:
-        """What the estimator's output is measured in: c, or 1."""
+        """Return what the estimator's output is measured in: c, or 1."""
         if not self.estimator_relative:
             return 1.0
         return rms(self.scale(trace.hiddens[-1]) * trace.grad_out).clamp(min=NOTHING)

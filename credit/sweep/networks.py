@@ -1,4 +1,4 @@
-"""What most sweeps train: networks on data. How runs share memory, and what a stack of them is."""
+"""Networks on data, as a sweep trains them: their stacks, their shapes and their memory."""
 
 import math
 import sys
@@ -19,7 +19,7 @@ from credit.training.stack import Stack
 
 
 class Networks:
-    """What a sweep needs to know of its networks and their data.
+    """The networks of a sweep and their data.
 
     Another kind of training subclasses this and says how its runs share a stack, what a stack is
     and how it is tracked (`credit.toy_lq.tracked`).
@@ -56,7 +56,7 @@ class Networks:
         self.starts = starting.networks(pending, store)
 
     def data(self, spec: RunSpec) -> Dataset:
-        """What a run trains on."""
+        """Return what a run trains on."""
         return self._data[self._data_key(spec)]
 
     def _data_key(self, spec: RunSpec) -> tuple[str, str, None, int, int | None]:
@@ -69,7 +69,7 @@ class Networks:
         return shape_of(spec, self.data(spec))
 
     def steps(self, spec: RunSpec) -> int:
-        """How many steps an epoch of a run has."""
+        """Return how many steps an epoch of a run has."""
         return math.ceil(self.data(spec).n_train / spec.batch_size)
 
     def check(self, pending: Sequence[RunSpec]) -> None:
@@ -97,7 +97,7 @@ class Networks:
         return stacks
 
     def source(self, spec: RunSpec) -> dict[str, str]:
-        """What the tracking store calls a run's data."""
+        """Return what the tracking store calls a run's data."""
         data = self.data(spec)
         return {"name": data.name, "digest": data.digest, "source": data.source}
 

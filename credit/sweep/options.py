@@ -20,7 +20,7 @@ def _option(default: Any, help: str, *launchers: str) -> Any:
 
 @dataclass(frozen=True)
 class Launch:
-    """How a sweep is launched. No result depends on it, and no run is known by it."""
+    """The place where the stacks of a sweep train. No run is known by it."""
 
     launcher: str = _option("local", f"where stacks train: {', '.join(NAMES)}")
     workers: int = _option(0, "processes that train at once; 0 is one for each device", "local")

@@ -1,4 +1,4 @@
-"""Which runs share a stack: as many as may, and as fit into the device's memory.
+"""Stacks of as many runs as may share one and fit into the device's memory.
 
 Shape legend: R runs, N batch, n held-out samples, d width, C classes, D input units, L depth.
 """
@@ -177,7 +177,7 @@ def memory_needed(specs: Sequence[RunSpec], shape: Shape) -> int:
 
 
 def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
-    """What a stack of these runs keeps, and the most that it needs beside that.
+    """Return what a stack of these runs keeps, and the most that it needs beside that.
 
     A model, a little above what is measured (`benchmarks/scaling.py` compares the two). `working`
     is the sum, not the larger, of training and measuring: what the first frees, the allocator
@@ -239,7 +239,7 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
 
 
 def state_numbers(spec: RunSpec, shape: Shape) -> int:
-    """How many numbers the run's rule carries, with two more for each that AdamW trains."""
+    """Return how many numbers the run's rule carries, with two more for each that AdamW trains."""
     sizes = state_sizes(spec, shape)
     trained = sum(size for name, size in sizes.items() if name.startswith(TRAINED))
     return 2 * trained + sum(sizes.values())

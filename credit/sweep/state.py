@@ -122,7 +122,7 @@ def drop_leftovers(store: Store, state: Path) -> None:
 
 
 def _is_deleted(store: Store, spec_hash: str) -> bool:
-    """Whether the store has a deleted run of this hash."""
+    """Return whether the store has a deleted run of this hash."""
     wanted = f"tags.`{SPEC}` = '{spec_hash}' and tags.`{SCHEMA_TAG}` = '{SCHEMA}'"
     return bool(
         store.client.search_runs(

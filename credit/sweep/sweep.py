@@ -37,7 +37,7 @@ from credit.tracking.writer import Store, Writer, find_children, finish, log_chi
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to train and how the parent run presents it."""
+    """Runs to train, and the parent run that presents them."""
 
     kind: str  # the experiment: "ladder", "train", ...
     name: str  # the parent run's name
@@ -50,7 +50,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep left in the tracking store."""
+    """The runs that a sweep left in the tracking store."""
 
     parent_id: str
     run_ids: dict[str, str]  # by spec hash
@@ -167,11 +167,11 @@ def run(
                 )
 
                 def train(specs: Sequence[RunSpec], work: Networks) -> Outcome:
-                    queue = Scheduler(specs, work, store, writer, template)
+                    scheduler = Scheduler(specs, work, store, writer, template)
                     with progress() as bar:
-                        queue.train(engine or Inside(work, store, writer, bar), bar)
+                        scheduler.train(engine or Inside(work, store, writer, bar), bar)
                     sent(writer, store, state)
-                    return Outcome(parent_id, queue.run_ids, queue.failures)
+                    return Outcome(parent_id, scheduler.run_ids, scheduler.failures)
 
                 outcome = train(specs, work)
                 del work  # a second stage loads its own data

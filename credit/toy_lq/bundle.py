@@ -60,7 +60,7 @@ class Bundle:
         self.group.set_optimizer_steps(steps)
 
     def non_finite(self, row: int) -> str:
-        """Which of a run's tensors has an inf or nan, if any."""
+        """Return which of a run's tensors has an inf or nan, if any."""
         bad = (name for name, v in self.rule_state(row).items() if not v.isfinite().all())
         return next(bad, "")
 
@@ -76,7 +76,7 @@ class Bundle:
         self.optimizer_steps += 1
 
     def draws(self, samples: int, purpose: str, *index: int) -> Draws:
-        """What is random in a batch of each run, (G, ...), by the run's seed."""
+        """Return what is random in a batch of each run, (G, ...), by the run's seed."""
         _, width, outputs, depth = self.shape
         found = [
             draw_batch(generator(spec.seed, purpose, *index), samples, width, depth, outputs)

@@ -10,7 +10,7 @@ from credit.errors import CreditError
 from credit.measures import Report
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.sweep import planning, sweep
+from credit.sweep import planning
 from credit.sweep.networks import Networks
 from credit.sweep.tracked_stack import TrackedStack
 from credit.toy_lq import system
@@ -82,11 +82,6 @@ class Trajectories(Networks):
         return TrackedBundle(stack, run_ids, None, store, writer, state)
 
 
-def run(plan: sweep.Sweep, store: Store) -> sweep.Outcome:
-    """`sweep.run` on trajectories instead of a dataset."""
-    return sweep.run(plan, store, Trajectories)
-
-
 def check(spec: RunSpec) -> None:
     """Refuse a run that makes no sense here."""
     if spec.dataset != "toy_lq":
@@ -107,7 +102,7 @@ def check(spec: RunSpec) -> None:
 
 
 def data_of(spec: RunSpec) -> dict[str, str]:
-    """What the tracking store calls a run's data: all that its system is drawn from."""
+    """Return what the tracking store calls a run's data: all that its system is drawn from."""
     facts = {"seed": spec.seed, "width": spec.width, "depth": spec.depth, **system.constants()}
     return {
         "name": "toy_lq",

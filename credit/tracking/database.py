@@ -84,7 +84,7 @@ def make(path: Path, fill: Callable[[str], object]) -> None:
 
 
 def has_runs(path: Path) -> bool:
-    """Whether a run is in the database, or what is in it cannot be told."""
+    """Return whether a run is in the database, or what is in it cannot be told."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
             found = "SELECT count(*) FROM sqlite_master WHERE name = 'runs'"

@@ -41,7 +41,7 @@ _NAME = re.compile(r"\w[\w./-]{0,249}")
 
 
 def is_run_id(text: object) -> bool:
-    """Whether it is 32 hex digits, which is safe in a path."""
+    """Return whether it is 32 hex digits, which is safe in a path."""
     return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{32}", text) is not None
 
 

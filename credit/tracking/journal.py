@@ -104,7 +104,7 @@ class Journal:
         return entries
 
     def is_duplicate(self, entry: Entry) -> bool:
-        """Whether the server had the step, and this process wrote it before it could ask."""
+        """Return whether the server had the step, and this process wrote it before it could ask."""
         return entry.end > self._loaded and entry.step in self._on_server
 
     def mark_sent(self, entries: list[Entry]) -> None:

@@ -79,7 +79,7 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
 
 
 def has_network(store: Store, run_id: str) -> bool:
-    """Whether the run has its model, and all of it; also where its server can hold none."""
+    """Return whether the run has its model, and all of it; also where its server can hold none."""
     try:
         model = _found(store, store.client.get_run(run_id))
     except MlflowException as error:

@@ -214,7 +214,7 @@ def _small_texts(reader: Reader, run_id: str, folder: str | None = None) -> Iter
 
 
 def _is_partial(run: Run) -> bool:
-    """Whether an import of this run was interrupted: ending it is the last step.
+    """Return whether an import of this run was interrupted: ending it is the last step.
 
     A sweep that goes on with an imported run marks it with its owner.
     """

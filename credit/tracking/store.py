@@ -75,7 +75,7 @@ class Store:
 
     @property
     def ui_command(self) -> str:
-        """What to type, if anything, and where to look."""
+        """Return what to type, if anything, and where to look."""
         if is_http(self.uri):
             return self.ui_link
         words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", shown(self.uri)]
@@ -137,7 +137,7 @@ def reach(uri: str) -> MlflowClient:
 
 
 def is_http(uri: str) -> bool:
-    """Whether the store is a server rather than a database this process opens itself."""
+    """Return whether the store is a server rather than a database this process opens itself."""
     return uri.startswith(("http://", "https://"))
 
 

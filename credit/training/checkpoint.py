@@ -38,7 +38,7 @@ class Header:
 
     @property
     def done(self) -> tuple[int, int]:
-        """How far its runs are: epochs, and steps of the next one."""
+        """Return how far its runs are: epochs, and steps of the next one."""
         return self.epoch, self.steps
 
 

@@ -159,7 +159,7 @@ class Lane:
         hidden_grads: list[Tensor],
         params: Params | None = None,
     ) -> list[Trace]:
-        """What a step shows the rule of every group.
+        """Return what a step shows the rule of every group.
 
         Args:
             labels: (R, N).

@@ -104,7 +104,7 @@ def _calls(
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two results agree bit for bit; what holds no tensors has its own test."""
+    """Return whether two results agree bit for bit; what holds no tensors has its own test."""
     try:
         assert_close(one, other, rtol=0, atol=0, equal_nan=True)
     except AssertionError:

@@ -138,7 +138,7 @@ class Stack:
         return rules.of(self.specs[row])
 
     def non_finite(self, row: int) -> str:
-        """Which parameter of a run is not finite; empty if all are."""
+        """Return which parameter of a run is not finite; empty if all are."""
         bad = (name for name, p in self.params.items() if not p[row].isfinite().all())
         return next((f"{name} is not finite" for name in bad), "")
 

@@ -40,5 +40,5 @@ class Trainable(Protocol):
         """Go on after `steps` steps."""
 
     def non_finite(self, row: int) -> str:
-        """Which tensor of a run is not finite; empty if all are."""
+        """Return which tensor of a run is not finite; empty if all are."""
         ...

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from credit.randomness import generator
 from credit.spec import RunSpec
-from credit.sweep import tracked_stack
+from credit.sweep import sweep, tracked_stack
 from credit.sweep.sweep import Sweep, resolve
 from credit.sweep.worker import label
 from credit.toy_lq import bundle as bundles
@@ -157,8 +157,8 @@ def test_finished_runs_are_skipped_and_a_killed_one_goes_on(
 ):
     dfa, bridge = spec_of("dfa"), spec_of(epochs=3, measure_every=1, train_samples=128)
     store = open_store()
-    first = tracked.run(plan(dfa), store)
-    whole = tracked.run(plan(bridge.replace(seed=5)), store)
+    first = sweep.run(plan(dfa), store, tracked.Trajectories)
+    whole = sweep.run(plan(bridge.replace(seed=5)), store, tracked.Trajectories)
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
     real = tracked.train
 
@@ -171,7 +171,7 @@ def test_finished_runs_are_skipped_and_a_killed_one_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(tracked, "train", stops)
         with pytest.raises(KeyboardInterrupt):
-            tracked.run(plan(dfa, bridge), store)
+            sweep.run(plan(dfa, bridge), store, tracked.Trajectories)
     reader = connect()
     killed = reader.runs().set_index("spec_hash")["status"]
     assert killed[bridge.spec_hash] == "KILLED" and killed[dfa.spec_hash] == "FINISHED"
@@ -182,7 +182,7 @@ def test_finished_runs_are_skipped_and_a_killed_one_goes_on(
         return real(bundle, start, on_step)
 
     monkeypatch.setattr(tracked, "train", seen)
-    done = tracked.run(plan(dfa, bridge), store)
+    done = sweep.run(plan(dfa, bridge), store, tracked.Trajectories)
     assert starts == [2] and "1 of 2 runs are already there" in capsys.readouterr().err
     assert done.run_ids[dfa.spec_hash] == first.run_ids[dfa.spec_hash]
     run_id = done.run_ids[bridge.spec_hash]
@@ -204,7 +204,7 @@ def test_finished_runs_are_skipped_and_a_killed_one_goes_on(
 def test_a_run_that_is_not_finite_fails_and_says_why(tracking_store):
     bad = spec_of(epochs=1, train_samples=128, estimator_lr=1e30)
     good = spec_of("dfa", epochs=1)
-    outcome = tracked.run(plan(bad, good), open_store())
+    outcome = sweep.run(plan(bad, good), open_store(), tracked.Trajectories)
     assert set(outcome.failures) == {label(bad)}
     assert "non-finite" in outcome.failures[label(bad)]
     statuses = connect().runs().set_index("spec_hash")["status"]

@@ -1,4 +1,4 @@
-"""What a scheduler asks of a launcher."""
+"""The protocol of launchers, and the environment of their workers."""
 
 import os
 from collections.abc import Callable, Generator
