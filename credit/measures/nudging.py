@@ -56,13 +56,26 @@ def _nudge(
     """
     if not bool(credit.isfinite().all() and h.isfinite().all()):
         return None, validity.NOT_FINITE
-    norms, eta = vectors.norm(h), probe.options.nudge_eta
-    length = eta * norms if probe.options.relative_steps else torch.full_like(norms, eta)
-    moved = h - length.to(h).unsqueeze(-1) * vectors.unit(credit.to(h))
+    moved, kept = step(h, credit, probe.options)
     value = number((probe.losses(run, layer, moved) - before).nanmean())
-    kept = vectors.median(vectors.norm(moved - h) / length)
+    return value, step_status(value, credit, kept)
+
+
+def step(h: Tensor, credit: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """Return h (n, d) after a step against `credit` (n, d), and the share of it that rounding left.
+
+    The share is (n,). A sample whose credit is exactly zero has no direction: both are nan.
+    """
+    norms, eta = vectors.norm(h), options.nudge_eta
+    length = eta * norms if options.relative_steps else torch.full_like(norms, eta)
+    moved = h - length.to(h).unsqueeze(-1) * vectors.unit(credit.to(h))
+    return moved, vectors.norm(moved - h) / length
+
+
+def step_status(value: float | None, credit: Tensor, kept: Tensor) -> str:
+    """Return the status of a mean loss change after a step against `credit` (n, d)."""
     if not float(vectors.median(vectors.norm(credit))) > 0:
-        return value, validity.CREDIT_ZERO
-    if not float(kept) > 0.5:
-        return value, validity.STEP_LOST
-    return value, validity.OK if value is not None else validity.NOT_FINITE
+        return validity.CREDIT_ZERO
+    if not float(vectors.median(kept)) > 0.5:
+        return validity.STEP_LOST
+    return validity.OK if value is not None else validity.NOT_FINITE
