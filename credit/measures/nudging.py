@@ -51,14 +51,13 @@ def _nudge(
 ) -> tuple[float | None, str]:
     """Mean loss change of one run when h (n, d) steps against `credit` (n, d), and its status.
 
-    Samples whose credit is exactly zero do not move and are left out of the mean. The status is
-    `step_lost` when rounding swallows more than half of the step's length.
+    Samples whose credit is exactly zero do not move and are left out of the mean.
     """
     if not bool(credit.isfinite().all() and h.isfinite().all()):
         return None, validity.NOT_FINITE
     moved, kept = step(h, credit, probe.options)
     value = number((probe.losses(run, layer, moved) - before).nanmean())
-    return value, step_status(value, credit, kept)
+    return value, step_status(value, vectors.norm(credit), kept)
 
 
 def step(h: Tensor, credit: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -72,9 +71,12 @@ def step(h: Tensor, credit: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     return moved, vectors.norm(moved - h) / length
 
 
-def step_status(value: float | None, credit: Tensor, kept: Tensor) -> str:
-    """Return the status of a mean loss change after a step against `credit` (n, d)."""
-    if not float(vectors.median(vectors.norm(credit))) > 0:
+def step_status(value: float | None, norms: Tensor, kept: Tensor) -> str:
+    """Return the status of a mean loss change after steps against credits of norms (n,).
+
+    It is `step_lost` when rounding swallows more than half of a step's length.
+    """
+    if not float(vectors.median(norms)) > 0:
         return validity.CREDIT_ZERO
     if not float(vectors.median(kept)) > 0.5:
         return validity.STEP_LOST
