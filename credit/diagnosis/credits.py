@@ -53,8 +53,10 @@ def _backward(model: nn.Module, passes: Passes) -> CreditOf:
 
     def arrives(reference: Seen, _where: slice) -> list[Tensor]:
         seen = own.see(reference.x, reference.y)
-        both = [*zip(seen.hiddens, reference.hiddens, strict=True), (seen.output, reference.output)]
-        for name, (a, b) in zip([*(name for name, _ in layers), "the last one"], both, strict=True):
+        names = [*(f"layer {name}" for name, _ in layers), "the last layer"]
+        own_outputs, outputs = [*seen.hiddens, seen.output], [*reference.hiddens, reference.output]
+        for name, a, b in zip(names, own_outputs, outputs, strict=True):
+            a, b = a.detach(), b.detach()
             if a.shape != b.shape or float((a - b).abs().max()) > SAME * float(b.abs().max()):
                 raise CreditError(
                     f"model and reference differ in the output of {name}: "
