@@ -1,17 +1,19 @@
 """A ResNet-18 with BioTorch's backward passes: does its credit point where the gradient points?
 
-BioTorch (`pip install biotorch`) replaces the way back through convolutions and linear layers: by
-fixed random weights (fa), from the error straight to every layer (dfa), or by the signs of the
-weights (usf). What arrives at the hidden states is audited beside the gradient of the plain twin.
+BioTorch replaces the way back through convolutions and linear layers: by fixed random weights (fa),
+from the error straight to every layer (dfa), or by the signs of the weights (usf). What arrives at
+the hidden states is audited beside the gradient of the plain twin.
 
+    pip install --no-deps biotorch
     python -m examples.biotorch_resnet
 """
 
 import copy
 import functools
+from typing import Any
 
 import torch
-from biotorch.module.biomodule import BioModule
+from biotorch.module.biomodule import BioModule  # pyright: ignore[reportMissingImports]
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
@@ -24,7 +26,8 @@ def forward(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Call a model; dfa's layers are handed the error by BioTorch, in training mode only."""
     if not isinstance(model, BioModule):
         return model(x)
-    model.module.training = True  # of this module alone: normalisation is as in evaluation
+    inner: Any = model.module
+    inner.training = True  # of this module alone: normalisation is as in evaluation
     return model(x, y, functools.partial(nn.functional.cross_entropy, reduction="sum"))
 
 

@@ -80,7 +80,7 @@ def diagnose(
         for where, perturb in batches(n, batch_size, perturbed):
             measuring.take(part(x, where, device), part(y, where, device), where, perturb)
         report = measuring.report()
-    settings = {"samples": n, "of them perturbed": min(perturbed, n), **options._asdict()}
+    settings = {"samples": n, "perturbed": min(perturbed, n), "seed": seed, **options._asdict()}
     verdicts = judged(report.layers, report.metrics)
     return Diagnosis(report.layers, report.metrics, verdicts, settings)
 

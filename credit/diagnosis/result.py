@@ -110,7 +110,7 @@ class Diagnosis:
 
     @property
     def _footnote(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return ", ".join(f"{name}={value}" for name, value in self.settings.items())
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Small networks, batches for them, and credits whose verdict is known."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,7 +31,7 @@ class Mlp(nn.Module):
         super().__init__()
         self.embed = nn.Linear(8, width)
         self.norm = nn.BatchNorm1d(width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.blocks: Any = nn.ModuleList(Block(width) for _ in range(depth))
         self.drop = nn.Dropout(0.3)
         self.head = nn.Linear(width, CLASSES)
 

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+from typing import Any
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ class Wrapper(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = module
+        self.module: Any = module
 
     def forward(self, x):
         return self.module(x)

@@ -128,7 +128,9 @@ def test_the_model_is_as_before_when_an_exception_is_raised(name):
     before, drawn = image(model), generators()
 
     def broken(hiddens, logits, y):
-        torch.rand(3), random.random(), np.random.rand()
+        torch.rand(3)
+        random.random()
+        np.random.rand()
         logits.sum().backward()  # gradients of parameters are not this function's to change
         raise ZeroDivisionError
 

@@ -28,8 +28,8 @@ class Layer(nn.Module):
 
 def own_network():
     params = resmlp.init(12, WIDTH, 5, DEPTH, generator(7, "init"), torch.float64)
-    for block in range(DEPTH):
-        params[f"blocks.{block}.fc2.weight"] *= 30
+    for layer in range(DEPTH):
+        params[f"blocks.{layer}.fc2.weight"] *= 30
 
     def block(index):
         return lambda h: h + resmlp.block_forward(params, index, h).out
