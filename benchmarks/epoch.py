@@ -57,8 +57,8 @@ def stacked(data: Dataset, steps: int, precision: str, device: str, seeds: int) 
         stack.step(*next(batches))
     training = seconds_of(lambda: [stack.step(*next(batches)) for _ in range(steps)], device)
     x, y = held_out(data, stack.dtype)
-    evaluate(stack.params, x[:1000], y[:1000])
-    testing = seconds_of(lambda: evaluate(stack.params, x, y), device)
+    evaluate(stack.network, stack.params, x[:1000], y[:1000])
+    testing = seconds_of(lambda: evaluate(stack.network, stack.params, x, y), device)
     return (training * total / steps + testing) / stack.size
 
 

@@ -46,7 +46,7 @@ class Rates(NamedTuple):
 
 def count(specs: Sequence[RunSpec], shape: Shape, n_train: int, n_test: int) -> Work:
     """Work of one epoch, the test set included."""
-    d_in, d, classes, depth = shape
+    d_in, d, classes, depth = shape[:4]
     forward = d * (d_in + 2 * depth * d + classes)
     training = sum(products_of(spec, shape) for spec in specs)
     flops = 2 * (n_train * training + n_test * forward * len(specs))

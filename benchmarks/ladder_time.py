@@ -46,7 +46,7 @@ def main() -> None:
             lambda s=stack, b=batches: [s.step(*next(b)) for _ in range(steps)], "cpu"
         )
         test = held_out(data, stack.dtype)
-        testing = seconds_of(lambda s=stack, t=test: evaluate(s.params, *t), "cpu")
+        testing = seconds_of(lambda s=stack, t=test: evaluate(s.network, s.params, *t), "cpu")
         measuring = seconds_of(lambda s=stack: measure_held_out(s, data), "cpu")
         epoch = step / steps * math.ceil(data.n_train / first.batch_size) + testing
         whole = SEEDS * (first.epochs * epoch + first.epochs / first.measure_every * measuring)

@@ -128,7 +128,7 @@ def measure(point: dict, device: str, steps: int, first_round: bool) -> dict[str
         for _ in range(WARM_UP):
             stack.step(*next(batches))
         step = seconds_of(lambda: [stack.step(*next(batches)) for _ in range(count)], stack.device)
-        test_set = seconds_of(lambda: evaluate(stack.params, *part), stack.device)
+        test_set = seconds_of(lambda: evaluate(stack.network, stack.params, *part), stack.device)
         found = {
             "train_seconds": step / count * math.ceil(data.n_train / batch),
             "test_seconds": test_set * len(test[1]) / EVALUATED,

@@ -19,8 +19,9 @@ from credit.data.batches import scaled
 from credit.data.dataset import affine
 from credit.data.loading import FACTS
 from credit.errors import CreditError
-from credit.networks import resmlp
-from credit.spec import RunSpec
+from credit.networks import kinds
+from credit.networks.size import SIZES
+from credit.randomness import generator
 from credit.training import checkpoint
 from credit.training.measuring import EVALUATION_BATCH
 
@@ -56,16 +57,18 @@ class Classifier:
                 f"{path} is of a run on {self.spec.dataset}, whose network takes no images: choose "
                 f"a run on {', '.join(FACTS)}"
             )
-        _check(self._params, self.spec, path)
-        facts, weight = FACTS[self.spec.dataset], self._params["embed.weight"]
-        self._channels, self._units = len(facts.mean), weight.shape[-1]
-        self._affine = affine(facts.mean, facts.std, self._units).to(weight.dtype)
-        try:
-            self._logits(torch.zeros(1, self._units, dtype=torch.uint8))
-        except (RuntimeError, IndexError) as error:
+        if ":" in self.spec.network:
             raise CreditError(
-                f"{path} holds no network: its tensors do not fit each other ({error})"
-            ) from error
+                f"{path} is of network={self.spec.network}, whose code is not part of the model: "
+                "load its tensors into that network yourself"
+            )
+        facts, size = FACTS[self.spec.dataset], SIZES[self.spec.dataset]
+        dtype = next(iter(self._params.values())).dtype
+        shape = kinds.shape_of(self.spec, size.image, size.classes)
+        self._network = kinds.of(self.spec, shape, "cpu", dtype)
+        self._check(path)
+        self._channels, self._units = len(facts.mean), shape.d_in
+        self._affine = affine(facts.mean, facts.std, self._units).to(dtype)
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Classify raw images, uint8 (N, C, H, W), as the dataset has them; vectors (N, 1, 1, D).
@@ -92,21 +95,22 @@ class Classifier:
     def _logits(self, images: Tensor) -> Tensor:
         """Raw images (N, ...) -> (N, classes), as `measuring.evaluate` computes them."""
         x = scaled(images, *self._affine)
-        return resmlp.tail(self._params, resmlp.embed(self._params, x), 0)
+        return self._network.tail(self._params, self._network.embed(self._params, x), 0)
 
-
-def _check(params: resmlp.Params, spec: RunSpec, path: Path) -> None:
-    """See that a file has the tensors of the network that its spec describes, and no others."""
-    head = resmlp.HEAD if spec.terminal_norm else resmlp.HEAD[2:]
-    blocks = (name for block in range(spec.depth) for name in resmlp.block_names(block))
-    alpha = [resmlp.ALPHA] if spec.activation == "phi" else []
-    expected = {"embed.weight", "embed.bias", *blocks, *head, *alpha}
-    if wrong := sorted(expected ^ params.keys()):
-        raise CreditError(
-            f"{path} holds no network of {spec.depth} blocks: {wrong[0]} is missing or too much"
-        )
-    if params["embed.weight"].ndim != 2:
-        raise CreditError(f"{path} holds no network: embed.weight is no matrix")
+    def _check(self, path: Path) -> None:
+        """See that a file has the tensors of the network that its spec describes, and no others."""
+        expected = self._network.init(self.spec, generator(0, "init"), torch.float32)
+        if wrong := sorted(expected.keys() ^ self._params.keys()):
+            raise CreditError(
+                f"{path} holds no network of {self.spec.depth} blocks: {wrong[0]} is missing or "
+                "too much"
+            )
+        for name, tensor in expected.items():
+            if tensor.shape != self._params[name].shape:
+                raise CreditError(
+                    f"{path} holds no network: its tensors do not fit each other ({name} is "
+                    f"{tuple(self._params[name].shape)}, not {tuple(tensor.shape)})"
+                )
 
 
 def _load_pyfunc(path: str) -> Classifier:

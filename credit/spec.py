@@ -53,10 +53,14 @@ class RunSpec:
     )
     k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
     seed: int = _knob(42, "names every random stream of the run", at_least=0)
+    network: str = _knob("resmlp", "network: a name, or package.module:factory")
+    network_code: str = _knob("none", "digest of the code of a network from outside the package")
     width: int = _knob(256, "units per hidden state, d", at_least=1)
     depth: int = _knob(4, "residual blocks, L", 1, 1000)
     activation: str = _knob(
-        "gelu", "of the blocks; phi is (1-alpha) z + alpha tanh(z)", one_of=("gelu", "phi")
+        "gelu",
+        "of the blocks; phi is (1-alpha) z + alpha tanh(z); relu and tanh are network=mlp's",
+        one_of=("gelu", "phi", "relu", "tanh"),
     )
     alpha: float = _knob(1.0, "share of tanh in activation=phi", 0, 1)
     terminal_norm: bool = _knob(True, "LayerNorm between h_L and the output layer")
@@ -147,6 +151,8 @@ class RunSpec:
     def name(self) -> str:
         """Return what the run is called: `dfa k2 s42`, and what sets it apart."""
         parts = [self.rule.rpartition(":")[2], f"k{self.k}", f"s{self.seed}"]
+        if self.network != RunSpec.network:
+            parts.append(self.network.rpartition(":")[2])
         if self.activation == "phi":
             parts.append(f"α{format_value(self.alpha)}")
         if self.penalty:
@@ -216,7 +222,7 @@ MEMBER_FIELDS = LEARNED_FIELDS.union(
 )
 """Fields in which the runs of one stack may differ; in all others they must agree."""
 
-SETTLED_FIELDS = frozenset({"rule_code"})
+SETTLED_FIELDS = frozenset({"rule_code", "network_code"})
 """Fields that no option sets: `sweep.resolve` does."""
 
 

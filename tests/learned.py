@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from credit import rules
-from credit.networks import resmlp
+from credit.networks import arithmetic, resmlp
+from credit.networks.by_hand import ResMLP
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
@@ -38,9 +39,10 @@ def used_params(kind: dict, alpha: float = 0.7, spread: float = 0.3) -> resmlp.P
 def trace_of(params: resmlp.Params, x: Tensor, y: Tensor) -> tuple[Trace, list[Tensor]]:
     """The trace that a step shows a learned rule, and the exact gradients, which it does not."""
     run = resmlp.forward(params, x)
-    error = resmlp.output_error(run.logits, y)
+    error = arithmetic.output_error(run.logits, y)
     exact = resmlp.hidden_gradients(params, run, error)
-    return Trace(run.hiddens, run.logits, y, error, exact[-1], [], params), exact
+    rest = (x[:, :0], {}, ResMLP(SHAPE))
+    return Trace(run.hiddens, run.logits, y, error, exact[-1], [], params, *rest), exact
 
 
 def state_of(rule: Rule, one: RunSpec) -> State:

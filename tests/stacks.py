@@ -51,7 +51,7 @@ def used_params(
 ) -> resmlp.Params:
     """Far from initialisation: no term is small, none is exactly 0 or 1."""
     drawn = generator(seed, "init")
-    params = resmlp.init(*shape, drawn, torch.float64, alpha, terminal_norm)
+    params = resmlp.init(*shape[:4], drawn, torch.float64, alpha, terminal_norm)
     source = generator(seed, "test noise")
     return {
         name: p

@@ -63,7 +63,7 @@ def measured(specs: Sequence[RunSpec]) -> pd.DataFrame:
         raise CreditError(
             f"samples={samples}: {data.name} has {there} test images, pass 2 to {there}"
         )
-    d_in, width, classes, depth = shape = shape_of(first, data)
+    d_in, width, classes, depth = shape = shape_of(first, data)[:4]
     # one network at a time: twice its parameters, as init draws them, and every hidden state
     size = 2 * width * (d_in + classes + 2 * depth * width) + samples * width * (6 * depth + 2)
     what = f"a network of width={width}, depth={depth} with samples={samples}"

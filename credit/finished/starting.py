@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from credit.data import NAMES
 from credit.errors import CreditError
 from credit.lab.options import PRESET
-from credit.networks.resmlp import Params
+from credit.networks.base import Params
 from credit.spec import SCHEMA, RunSpec, field_types, format_value, same_value
 from credit.tracking.marks import SCHEMA_TAG, SPEC
 from credit.tracking.reader import Reader, connect
@@ -13,7 +13,7 @@ from credit.tracking.writer import Store, find_children
 from credit.training import checkpoint
 
 WEIGHTS = "checkpoint/weights.safetensors"
-SAME = ("dataset", "width", "depth", "activation", "terminal_norm")
+SAME = ("dataset", "network", "width", "depth", "activation", "terminal_norm")
 """Fields in which a run must agree with the one that it starts from."""
 
 

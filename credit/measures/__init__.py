@@ -7,17 +7,19 @@ per run. Its metrics are tracked, its columns join the layer table.
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from credit.errors import CreditError
 from credit.measures.base import Options, Probe, Report
-from credit.networks import resmlp
+from credit.networks.arithmetic import output_error
+from credit.networks.base import Network, Params, Pass
 
 __all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure", "take"]
 
-CreditOf = Callable[[resmlp.Forward, Tensor, Tensor, list[Tensor]], list[Tensor]]
+CreditOf = Callable[[Pass, Tensor, Tensor, list[Tensor]], list[Tensor]]
 """(forward, error (R, n, C), grad_out (R, n, d), hidden_grads) -> a_0 .. a_L, each (R, n, d)."""
 
 
@@ -32,7 +34,8 @@ def available() -> dict[str, Measurement]:
 
 
 def measure(
-    params: resmlp.Params,
+    network: Network[Any],
+    params: Params,
     x: Tensor,
     y: Tensor,
     credit_of: CreditOf,
@@ -52,19 +55,20 @@ def measure(
         only: names of the measurements to take; none is all.
         pause: called between measurements; what it raises ends them.
     """
-    runs = params["embed.weight"].shape[0]
+    runs = len(next(iter(params.values())))
     if not len(seeds) == len(exact_at_output) == runs:
         raise CreditError(
             f"{len(seeds)} seeds and {len(exact_at_output)} exact_at_output for a stack of "
             f"{runs} runs: pass one of each per run"
         )
     with torch.no_grad():
-        run = resmlp.forward(params, x)
-        error = resmlp.output_error(run.logits, y)
-        grads = resmlp.hidden_gradients(params, run, error)
+        run = network.forward(params, x)
+        error = output_error(run.logits, y)
+        grads = network.hidden_gradients(params, run, error)
     credits = [a.detach() for a in credit_of(run, error, grads[-1], grads)]
     exact = tuple(exact_at_output)
-    probe = Probe(params, y, run.hiddens, grads, credits, options, tuple(seeds), exact, pause=pause)
+    seen = (params, y, run.hiddens, grads, credits, options, tuple(seeds), exact)
+    probe = Probe(network, *seen, pause=pause)
     del run  # the block traces are the larger part of the memory
     return take(probe, only)
 

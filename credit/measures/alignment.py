@@ -44,8 +44,7 @@ def measure(probe: Probe) -> list[Report]:
                 "reference_floor": floor,
                 **summary(cos[run]),
             }
-            passed = vectors.cosine(probe.grads[-1][run], g[run]).double()
-            row["copy"] = cosine_number(passed.nanmean())
+            row["copy"] = _copied(probe.grads[-1][run], g[run])
             for name in CONTROLS:
                 control = vectors.cosine(probe.control(name, run, layer), g[run]).double()
                 row[f"alignment_{name}"] = cosine_number(control.nanmean())
@@ -78,6 +77,13 @@ def cosine_number(value: Tensor | float) -> float | None:
     """
     known = number(value)
     return float(round(known)) if known is not None and 0 < 1 - abs(known) <= FLOAT_ERROR else known
+
+
+def _copied(last: Tensor, g: Tensor) -> float | None:
+    """The mean cosine of g_L and g_l; None where the two states have other sizes."""
+    if last.shape != g.shape:
+        return None
+    return cosine_number(vectors.cosine(last, g).double().nanmean())
 
 
 def summary(cosines: Tensor) -> dict[str, float | int | None]:

@@ -7,12 +7,12 @@ are per sample, of the sample's own loss: no batch size is hidden in any number.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from credit.networks import resmlp
+from credit.networks.base import Network, Params
 from credit.randomness import generator
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Report:
 class Probe:
     """A stack of runs seen on one held-out batch."""
 
-    params: resmlp.Params  # (R, ...)
+    network: Network[Any] | None  # None where what is measured rolls forward by itself
+    params: Params  # (R, ...)
     labels: Tensor  # (n,)
     hiddens: list[Tensor]  # h_0 .. h_L, each (R, n, d)
     grads: list[Tensor]  # g_0 .. g_L, each (R, n, d), the exact reference
@@ -86,8 +87,9 @@ class Probe:
         h (n, d) or (m, n, d) -> (n,) or (m, n), float64.
         """
         self.pause()
-        params = {k: v[run].to(h.dtype) for k, v in self.params.items() if k not in resmlp.EMBED}
-        logits = resmlp.tail(params, h.flatten(0, -2), layer)
+        assert self.network is not None
+        params = {name: p[run].to(h.dtype) for name, p in self.params.items()}
+        logits = self.network.tail(params, h.flatten(0, -2), layer)
         return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)
 
     def noise(self, seed: int, layer: int) -> Tensor:

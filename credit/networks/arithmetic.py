@@ -1,7 +1,7 @@
-"""Matrix products and LayerNorm, as networks of any kind need them.
+"""Matrix products, LayerNorm and cross-entropy, as networks of any kind need them.
 
 Matrix products run in the precision of the weight matrices: where those are coarser than the rest,
-operands and results are rounded to it. Shape legend: N batch, d width.
+operands and results are rounded to it. Shape legend: N batch, d width, C classes.
 """
 
 from typing import NamedTuple
@@ -54,3 +54,18 @@ def norm_vjp(cotangent: Tensor, normed: Normed) -> Tensor:
     _, h, mean, rstd = normed
     shape, no_affine = h.shape[-1:], (None, None, [True, False, False])
     return torch.ops.aten.native_layer_norm_backward(cotangent, h, shape, mean, rstd, *no_affine)[0]
+
+
+def output_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """e_T = softmax(logits) - onehot(labels): the per-sample loss gradient at the logits.
+
+    logits (..., N, C), labels (..., N) -> (..., N, C).
+    """
+    classes = torch.arange(logits.shape[-1], device=labels.device)
+    return logits.softmax(-1) - (labels.unsqueeze(-1) == classes).to(logits.dtype)
+
+
+def losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every sample. logits (..., N, C), labels (..., N) -> (..., N)."""
+    picked = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return logits.logsumexp(-1) - picked

@@ -10,7 +10,7 @@ Every function works on one run, and, with a leading run dimension on parameters
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from credit.networks.arithmetic import Normed, affine, linear, norm_vjp, product, standardise
-
-Params = dict[str, Tensor]
+from credit.networks.base import Params
 
 EMBED = ("embed.weight", "embed.bias")
 HEAD = ("out_ln.weight", "out_ln.bias", "out_head.weight", "out_head.bias")
@@ -87,11 +86,6 @@ def init(
     if alpha is not None:
         params[ALPHA] = torch.tensor(alpha)
     return {name: tensor.to(dtype).contiguous() for name, tensor in params.items()}
-
-
-def stack(runs: Sequence[Params]) -> Params:
-    """Parameters of several runs, stacked along a new leading run dimension."""
-    return {name: torch.stack([run[name] for run in runs]) for name in runs[0]}
 
 
 def lowered(params: Params, dtype: torch.dtype) -> Params:
@@ -209,15 +203,6 @@ def forward(params: Params, x: Tensor) -> Forward:
     return Forward(head(params, last), hiddens, blocks, last)
 
 
-def output_error(logits: Tensor, labels: Tensor) -> Tensor:
-    """e_T = softmax(logits) - onehot(labels): the per-sample loss gradient at the logits.
-
-    logits (..., N, C), labels (..., N) -> (..., N, C).
-    """
-    classes = torch.arange(logits.shape[-1], device=labels.device)
-    return logits.softmax(-1) - (labels.unsqueeze(-1) == classes).to(logits.dtype)
-
-
 def head_input_vjp(params: Params, normed: Normed, error: Tensor) -> Tensor:
     """Loss gradient at h_L from the one at the logits, (..., N, C)."""
     at_input = product(error, params["out_head.weight"])
@@ -275,12 +260,6 @@ def hidden_gradients(params: Params, run: Forward, error: Tensor) -> list[Tensor
     for block in reversed(range(depth_of(params))):
         grads.append(block_input_vjp(params, block, run.blocks[block], grads[-1]))
     return grads[::-1]
-
-
-def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every sample. logits (..., N, C), labels (..., N) -> (..., N)."""
-    picked = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return logits.logsumexp(-1) - picked
 
 
 def embed_grads(x: Tensor, cotangent: Tensor, dtype: torch.dtype, out: Tensor) -> Tensor:

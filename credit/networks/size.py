@@ -3,21 +3,27 @@
 Without torch, which analyses of runs do not load.
 """
 
+import math
 from typing import Any, NamedTuple
 
 
 class Size(NamedTuple):
     """What a dataset makes of a network."""
 
-    d_in: int
+    image: tuple[int, int, int]  # C, H, W
     classes: int
+
+    @property
+    def d_in(self) -> int:
+        """D, the number of input units."""
+        return math.prod(self.image)
 
 
 SIZES = {
-    "cifar10": Size(3072, 10),
-    "fashion_mnist": Size(784, 10),
-    "digits": Size(64, 10),
-    "teacher": Size(24, 10),
+    "cifar10": Size((3, 32, 32), 10),
+    "fashion_mnist": Size((1, 28, 28), 10),
+    "digits": Size((1, 8, 8), 10),
+    "teacher": Size((1, 1, 24), 10),
 }
 """By dataset: runs do not say how many inputs and classes theirs has."""
 
@@ -26,14 +32,15 @@ HELD_OUT = {"cifar10": 10_000, "fashion_mnist": 10_000, "digits": 360, "teacher"
 
 
 def parameters(config: Any, trained: bool = False) -> float:
-    """How many numbers the network of a run has, or how many train; nan off the datasets of SIZES.
+    """How many numbers a run's resmlp has, or how many train; nan off the datasets of SIZES.
 
-    `config` is a run as mapping or row: dataset, width, depth, terminal_norm; if `trained`, also k,
-    embed_trains and head_trains.
+    `config` is a run as mapping or row: dataset, network, width, depth, terminal_norm; if
+    `trained`, also k, embed_trains and head_trains.
     """
-    if config["dataset"] not in SIZES:
+    if config["dataset"] not in SIZES or config["network"] != "resmlp":
         return float("nan")
-    (d_in, classes), d = SIZES[config["dataset"]], int(config["width"])
+    size, d = SIZES[config["dataset"]], int(config["width"])
+    d_in, classes = size.d_in, size.classes
     embed, block = d_in * d + d, 2 * d * d + 4 * d
     head = classes * d + classes + 2 * d * bool(config["terminal_norm"])
     if not trained:

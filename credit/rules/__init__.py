@@ -14,7 +14,7 @@ from credit.spec import LEARNED_FIELDS, RunSpec, check_names
 __all__ = ["Costs", "Look", "Rule", "Shape", "State", "Trace", "available", "get"]
 __all__ += ["knobs", "look", "of", "refuse_untrusted"]
 
-_SHARED = ("base", "estimator", "learned", "names", "options", "source")
+_SHARED = ("base", "estimator", "feedback", "learned", "names", "options", "source")
 
 
 @functools.cache

@@ -7,12 +7,14 @@ them over a stack with `torch.func.vmap`.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from credit.networks import resmlp
+from credit.networks.arithmetic import losses
+from credit.networks.base import Network, Params, Shape
 from credit.rules import options
 
 if TYPE_CHECKING:
@@ -20,15 +22,6 @@ if TYPE_CHECKING:
 
 State = dict[str, Tensor]
 """What a rule carries: feedback matrices, estimator parameters. Saved in every checkpoint."""
-
-
-class Shape(NamedTuple):
-    """The network a rule serves."""
-
-    d_in: int
-    width: int
-    classes: int
-    depth: int
 
 
 class Look(NamedTuple):
@@ -49,7 +42,7 @@ class Costs(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one step shows a rule. N batch, d width, C classes, L depth.
+    """What one step shows a rule. N batch, D inputs, d units of a state, C classes, L depth.
 
     Gradients belong to the batch-mean loss or to the batch-sum loss, as `credit_reduction` says.
     """
@@ -60,21 +53,47 @@ class Trace(NamedTuple):
     error: Tensor  # (N, C), loss gradient at the logits: softmax(logits) - onehot(labels), reduced
     grad_out: Tensor  # (N, d), loss gradient at h_L; local, it needs no pass through the blocks
     hidden_grads: list[Tensor]  # g_0 .. g_L for rules with `reads_hidden_grads`, else empty
-    weights: resmlp.Params  # of blocks and head, for rules that ask for them, else empty
+    weights: Params  # for rules that ask for them, else empty
+    inputs: Tensor  # (N, D) for rules with `reads_input`, else (N, 0)
+    noise: State  # what `Rule.noise` has drawn
+    network: Network[Any]
 
     @property
     def depth(self) -> int:
         """L."""
         return len(self.hiddens) - 1
 
+    @property
+    def shape(self) -> Shape:
+        """The network's dimensions."""
+        return self.network.shape
+
     def advance(self, h: Tensor, layer: int) -> Tensor:
         """h_{layer+1} from any h_layer (..., d): one block forward."""
-        return h + resmlp.block_forward(self.weights, layer, h).out
+        return self.network.advance(self.weights, h, layer)
 
     def output_losses(self, h: Tensor, labels: Tensor) -> Tensor:
         """Loss of each row from any h_L (P, d) with labels (P,): what follows the last block."""
-        logits = resmlp.head(self.weights, resmlp.at_output(self.weights, h))
-        return resmlp.losses(logits, labels)
+        return losses(self.network.head(self.weights, h), labels)
+
+    def losses_from(self, h: Tensor, layer: int) -> Tensor:
+        """Loss of each sample, (N,), rolled forward from any h_layer (N, d)."""
+        return losses(self.network.tail(self.weights, h, layer), self.labels)
+
+    def hiddens_of(self, x: Tensor) -> list[Tensor]:
+        """h_0 .. h_L of other inputs (N, D), for rules with `reads_input`."""
+        hiddens = [self.network.embed(self.weights, x)]
+        for layer in range(self.depth):
+            hiddens.append(self.advance(hiddens[-1], layer))
+        return hiddens
+
+    def pull(self, above: Tensor, layer: int, feedback: Mapping[str, Tensor]) -> Tensor:
+        """Pass credit (N, d') at h_{layer+1} back through block `layer` to h_layer, (N, d).
+
+        By the chain rule, but with the weights that `feedback` names replaced by its values.
+        """
+        hidden = self.hiddens[layer]
+        return self.network.pull(self.weights, hidden, layer, above, feedback)
 
 
 class Rule:
@@ -90,11 +109,16 @@ class Rule:
     """`credit` is shown the exact g_0 .. g_L; only reference rules may."""
     reads_weights: ClassVar[bool] = False
     """`credit` is shown the weights of blocks and head, as rules that learn always are."""
+    reads_input: ClassVar[bool] = False
+    """`credit` is shown the batch, and the weights of the embedding, too; implies reads_weights."""
+    follows: ClassVar[bool] = False
+    """`followed` changes the state after every step; needs reads_weights."""
     surrogate: ClassVar[bool] = True
     """Blocks and embedding train on mean_n <output, norm(credit)>, block gradients clipped.
     False: on the credit as it is, without clipping (backprop)."""
     block_credit: ClassVar[int] = 1
-    """Block l trains on a_{l + block_credit}. f_l's output lands in h_{l+1}, hence 1."""
+    """Block l trains on a_{l + block_credit}. f_l's output lands in h_{l+1}, hence 1.
+    Where hidden states differ in form it is 1 for every rule."""
     published_reduction: ClassVar[str] = "mean"
     """What `credit_reduction=published` means for this rule."""
     look: ClassVar[Look | None] = None
@@ -122,6 +146,9 @@ class Rule:
     def refuse(self, spec: "RunSpec") -> None:
         """Raise a CreditError where this rule cannot train a run: it names setting and remedy."""
 
+    def check(self, spec: "RunSpec", shape: Shape) -> None:
+        """Raise a CreditError where this rule cannot serve a network: it names a remedy."""
+
     def init(self, spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
         """The state before training, drawn from `generator`; float32 takes the run's precision."""
         return {}
@@ -131,19 +158,18 @@ class Rule:
         raise NotImplementedError
 
     def costs(self, shape: Shape) -> Costs:
-        """Count what one sample costs. Default: the exact gradients, for rules that read them."""
-        return Costs(credit=2 * shape.depth * shape.width**2 if self.reads_hidden_grads else 0)
+        """Count what one sample costs, beside the exact gradients of rules that read them."""
+        return Costs()
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
-        """The random numbers of one call of `gradients` on a batch of `samples`. Default: none.
+        """The random numbers of a step on a batch of `samples`, as `trace.noise`. Default: none.
 
-        Drawn per seed and step, outside of what is lifted: runs of one seed share them.
+        Drawn per seed and step, outside of what is lifted: runs of one seed share them. A rule that
+        learns has them in the steps in which it does.
         """
         return {}
 
-    def gradients(
-        self, state: State, trace: Trace, noise: State
-    ) -> tuple[State, dict[str, Tensor]]:
+    def gradients(self, state: State, trace: Trace) -> tuple[State, dict[str, Tensor]]:
         """How a `learned` rule learns: the loss gradient of every entry `estimator/...`, by name.
 
         And scalars to log as `estimator/...`. Taken before `credit` of the same step; AdamW with
@@ -154,6 +180,14 @@ class Rule:
     def refreshed(self, state: State) -> State:
         """Return what else changes in the state after a step of AdamW, such as averaged copies."""
         return {}
+
+    def followed(self, state: State, trace: Trace, weights: Params, decay: Tensor) -> State:
+        """Return what changes in the state after a step of the network, for rules that `follows`.
+
+        `trace.weights` are those before the step, `weights` those after it; `decay` is the share
+        that AdamW's weight decay has taken of weights that train.
+        """
+        raise NotImplementedError
 
     def warm(self, epoch: int, epochs: int) -> bool:
         """Return whether `epoch`, counted from 0, trains on `warmup_credit` instead of `credit`."""

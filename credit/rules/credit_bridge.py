@@ -39,19 +39,17 @@ class CreditBridge(LearnedRule):
         rows = samples * self.rows_shown(shape)
         return {
             "order": torch.randperm(samples, generator=generator),
-            "successors": torch.randn(self.draws, rows, shape.width, generator=generator),
+            "successors": torch.randn(self.draws, rows, shape.units[0], generator=generator),
         }
 
-    def loss(
-        self, params: State, trace: Trace, noise: State, state: State
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, params: State, trace: Trace, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Terminal value, bridge consistency and terminal gradient.
 
         The value terms are mean squared errors; the gradient term, weighted by `tgw`, is a squared
         error over the target's mean square, whatever the gradient's scale.
         """
         s = self.codes(params, trace)
-        consistency = self._consistency(params, trace, noise, state, s)
+        consistency = self._consistency(params, trace, state, s)
         last = trace.hiddens[-1]
         end = estimator.time_features(trace.depth, last)[-1:]
         slope, value = torch.func.grad(
@@ -63,10 +61,8 @@ class CreditBridge(LearnedRule):
         parts = {"terminal": terminal, "consistency": consistency, "gradient": matching}
         return loss, {"loss": loss, **parts}
 
-    def _consistency(
-        self, params: State, trace: Trace, noise: State, state: State, s: Tensor
-    ) -> Tensor:
-        rows, depth = self.shown(trace, noise["order"]), trace.depth
+    def _consistency(self, params: State, trace: Trace, state: State, s: Tensor) -> Tensor:
+        rows, depth = self.shown(trace, trace.noise["order"]), trace.depth
         groups = rows.samples.split(rows.counts)
         after = torch.cat([trace.hiddens[i + 1][m] for i, m in enumerate(groups)])
         later = repeated(estimator.time_features(depth, after)[1:], rows.counts)
@@ -76,7 +72,7 @@ class CreditBridge(LearnedRule):
         with torch.no_grad():
             average = part_of(state, "average")
             codes = self.codes(average, trace)[rows.samples]
-            values = self.value(average, after + step * noise["successors"], later, codes)
+            values = self.value(average, after + step * trace.noise["successors"], later, codes)
             target = -self.tau * ((-values / self.tau).logsumexp(0) - math.log(self.draws))
         found = self.value(params, rows.h, rows.t, s[rows.samples])
         return (found - target.detach()).square().mean()
@@ -100,7 +96,7 @@ class CreditBridge(LearnedRule):
         values = self.row_products(shape) * successors // self.estimator_every
         return usual._replace(
             learning=usual.learning + values,
-            scratch=usual.scratch + successors * (hidden + 3 * shape.width),
+            scratch=usual.scratch + successors * (hidden + 3 * shape.units[0]),
         )
 
     def value(self, params: State, h: Tensor, t: Tensor, s: Tensor) -> Tensor:

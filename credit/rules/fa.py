@@ -4,9 +4,12 @@ The exact gradient at h_L travels down through fixed random matrices that replac
 whole Jacobian, skip connection included.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
+from credit.rules import feedback
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
 
 
@@ -14,24 +17,28 @@ class FeedbackAlignment(Rule):
     """a_L = g_L; a_l = B_l a_{l+1}, B_l (d, d) ~ N(0, 1) / sqrt(d), fixed.
 
     As published a_L belongs to the batch-mean loss and is not rescaled by N: once the residual
-    stream has grown, rms(a) falls to `credit_eps` and the credit shrinks with it.
+    stream has grown, rms(a) falls to `credit_eps` and the credit shrinks with it. Of states with
+    positions B_l mixes the channels, the same at every position.
     """
 
     look = Look("#015893", "s", 2)
     exact_at_output = True
 
     def init(self, spec, shape: Shape, generator: torch.Generator) -> State:
-        draw = torch.randn(shape.depth, shape.width, shape.width, generator=generator)
-        return {"feedback": draw * shape.width**-0.5}
+        channels = [shape.layer(index).channels for index in range(shape.depth + 1)]
+        return feedback.drawn(list(pairwise(channels)), generator)
 
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
         credits = [trace.grad_out]
-        for matrix in reversed(state["feedback"].unbind(0)):
-            credits.append(credits[-1] @ matrix.mT)
+        layers = trace.shape
+        for index, matrix in reversed(list(enumerate(feedback.matrices(state)))):
+            above, below = layers.layer(index + 1), layers.layer(index)
+            credits.append(feedback.spread(credits[-1], matrix, above, below))
         return credits[::-1]
 
     def costs(self, shape: Shape) -> Costs:
-        return Costs(credit=shape.depth * shape.width**2)
+        layers = [shape.layer(index) for index in range(shape.depth + 1)]
+        return Costs(credit=sum(a.channels * b.units for a, b in pairwise(layers)))
 
 
 RULE = FeedbackAlignment()

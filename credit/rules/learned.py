@@ -58,9 +58,7 @@ class LearnedRule(Rule):
         """Return how many numbers the estimator returns for a row."""
         raise NotImplementedError
 
-    def loss(
-        self, params: State, trace: Trace, noise: State, state: State
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, params: State, trace: Trace, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what the estimator's parameters minimise, and its parts by name."""
         raise NotImplementedError
 
@@ -76,27 +74,32 @@ class LearnedRule(Rule):
                 "estimator is trained and measured on each sample's own error, pass published"
             )
 
+    def check(self, spec: RunSpec, shape: Shape) -> None:
+        if not shape.even:
+            raise CreditError(
+                f"{spec.rule} has one estimator for all hidden states, and those of "
+                f"network={spec.network} differ in form: choose another rule or network"
+            )
+
     # ---------------------------------------------------------------- state
 
     def code_length(self, shape: Shape) -> int:
         """S."""
-        base = shape.classes if self.code.startswith("eT") else shape.width
+        base = shape.classes if self.code.startswith("eT") else shape.units[0]
         return base + (PROJECTED if self.code.endswith("_hL") else 0)
 
     def init(self, spec, shape: Shape, generator: torch.Generator) -> State:
         # first what dfa draws, so that the warm-up is that of the dfa run with this seed
-        draw = torch.randn(shape.depth, shape.width, shape.classes, generator=generator)
+        draw = torch.randn(shape.depth, shape.units[0], shape.classes, generator=generator)
         params = estimator.init(*self.sizes(shape), generator)
         if self.code.endswith("_hL"):
-            draws = torch.randn(PROJECTED, shape.width, generator=generator)
-            params["code.hL"] = draws * shape.width**-0.5
+            draws = torch.randn(PROJECTED, shape.units[0], generator=generator)
+            params["code.hL"] = draws * shape.units[0] ** -0.5
         return {"feedback": draw * shape.classes**-0.5, **_named("estimator", params)}
 
-    def gradients(
-        self, state: State, trace: Trace, noise: State
-    ) -> tuple[State, dict[str, Tensor]]:
+    def gradients(self, state: State, trace: Trace) -> tuple[State, dict[str, Tensor]]:
         params = part_of(state, "estimator")
-        grads, metrics = torch.func.grad(self.loss, has_aux=True)(params, trace, noise, state)
+        grads, metrics = torch.func.grad(self.loss, has_aux=True)(params, trace, state)
         return _named("estimator", grads), metrics
 
     def costs(self, shape: Shape) -> Costs:
@@ -110,13 +113,13 @@ class LearnedRule(Rule):
         return Costs(
             credit=row * 2 * (shape.depth + 1),
             learning=row * (3 * (shown + 1) // self.estimator_every),
-            scratch=(shape.depth + 1 + shown) * (hidden + 4 * shape.width),
+            scratch=(shape.depth + 1 + shown) * (hidden + 4 * shape.units[0]),
         )
 
     def sizes(self, shape: Shape) -> tuple[int, int, int, int, int]:
         """The estimator's sizes, as `estimator.init` takes them."""
         hidden, layers = self.estimator_width, self.estimator_depth
-        return shape.width, self.code_length(shape), hidden, layers, self.outputs(shape)
+        return shape.units[0], self.code_length(shape), hidden, layers, self.outputs(shape)
 
     def row_products(self, shape: Shape) -> int:
         """Multiply-adds of one row through the estimator, forward."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from credit import rules
 from credit.errors import CreditError
+from credit.networks import kinds
 
 NONE = "none"
 _DIGITS = 16
@@ -41,6 +42,21 @@ def digest(name: str) -> str:
         texts = [_code(Path(f)) for f, theirs in files.items() if theirs or _is_user(f)]
     except (CreditError, OSError, TypeError, SyntaxError):  # no such file, or no source of it
         return NONE
+    return _hashed(texts)
+
+
+@lru_cache
+def network_digest(name: str) -> str:
+    """The same of a network `package.module:factory`: of the file of its factory."""
+    if ":" not in name:
+        return NONE
+    try:
+        return _hashed([_code(Path(inspect.getsourcefile(kinds.factory(name)) or ""))])
+    except (CreditError, OSError, TypeError, SyntaxError):
+        return NONE
+
+
+def _hashed(texts: list[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:_DIGITS]
 
 

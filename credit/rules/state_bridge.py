@@ -26,19 +26,17 @@ class StateBridge(LearnedRule):
     estimator_relative: bool = False
 
     def outputs(self, shape: Shape) -> int:
-        return shape.width
+        return shape.units[0]
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
         return {"order": torch.randperm(samples, generator=generator)}
 
-    def loss(
-        self, params: State, trace: Trace, noise: State, state: State
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, params: State, trace: Trace, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Squared error over the target's mean square, at the rows shown and at h_L itself."""
-        rows, s = self.shown(trace, noise["order"]), self.codes(params, trace)
+        rows, s = self.shown(trace, trace.noise["order"]), self.codes(params, trace)
         last = trace.hiddens[-1]
         share = max(rows.counts)  # h_L as often as any other layer
-        chosen = noise["order"][:share]
+        chosen = trace.noise["order"][:share]
         end = estimator.time_features(trace.depth, last)[-1:].expand(share, -1)
         h, t = torch.cat([rows.h, last[chosen]]), torch.cat([rows.t, end])
         samples = torch.cat([rows.samples, chosen])

@@ -42,11 +42,11 @@ class VectorField(LearnedRule):
     estimator_relative: bool = False
 
     def outputs(self, shape: Shape) -> int:
-        return shape.width
+        return shape.units[0]
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
         rows = samples * self.rows_shown(shape)
-        draws = torch.randn(self.field_directions, rows, shape.width, generator=generator)
+        draws = torch.randn(self.field_directions, rows, shape.units[0], generator=generator)
         noise = {
             "order": torch.randperm(samples, generator=generator),
             "directions": F.normalize(draws, dim=-1),
@@ -55,18 +55,16 @@ class VectorField(LearnedRule):
             noise["shuffle"] = torch.randperm(rows, generator=generator)
         return noise
 
-    def loss(
-        self, params: State, trace: Trace, noise: State, state: State
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, params: State, trace: Trace, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         """Squared errors over their targets' mean squares: along the directions, and at h_L."""
-        rows, s = self.shown(trace, noise["order"]), self.codes(params, trace)
+        rows, s = self.shown(trace, trace.noise["order"]), self.codes(params, trace)
         with torch.no_grad():
-            slopes = self.slopes(trace, rows, noise["directions"])
+            slopes = self.slopes(trace, rows, trace.noise["directions"])
             if self.shuffle:
-                slopes = slopes[:, noise["shuffle"]]
+                slopes = slopes[:, trace.noise["shuffle"]]
         found = self.field(params, rows.h, rows.t, s[rows.samples])
         unit, wanted = self.unit(trace), self.scale(trace.hiddens[-1]) * trace.grad_out
-        along = relative_error((noise["directions"] * found).sum(-1), slopes.detach() / unit)
+        along = relative_error((trace.noise["directions"] * found).sum(-1), slopes.detach() / unit)
         last = trace.hiddens[-1]
         end = estimator.time_features(trace.depth, last)[-1:]
         terminal = relative_error(self.field(params, last, end, s), wanted / unit)
@@ -121,12 +119,12 @@ class VectorField(LearnedRule):
         usual, shown = super().costs(shape), self.rows_shown(shape)
         ends = self.field_directions + (1 if self.one_sided else self.field_directions)
         blocks = shown * (shape.depth + 1) / 2  # that a sample's rows still have before them
-        rolled = int(ends * blocks * 2 * shape.width**2)
+        rolled = int(ends * blocks * 2 * shape.units[0] ** 2)
         return Costs(
             credit=self.row_products(shape) * (shape.depth + 1),
             learning=usual.learning + rolled // self.estimator_every,
             evaluations=ends * blocks / self.estimator_every,
-            scratch=usual.scratch + ends * shown * 6 * shape.width,
+            scratch=usual.scratch + ends * shown * 6 * shape.units[0],
         )
 
     def refuse(self, spec: RunSpec) -> None:

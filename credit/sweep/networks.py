@@ -9,6 +9,7 @@ from credit import rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.finished import starting
+from credit.networks import kinds
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.sweep import planning
@@ -74,6 +75,8 @@ class Networks:
 
     def check(self, pending: Sequence[RunSpec]) -> None:
         """Refuse what cannot be trained, before any run is created."""
+        for spec in pending:
+            rules.of(spec).check(spec, self.shape(spec))
         trial.check_states(pending, self.shape)
         planning.check(pending, self.shape, self.free)
         here = [spec.replace(device="cpu") for spec in pending] if self._planned else pending
@@ -133,4 +136,4 @@ def check_staleness(spec: RunSpec, data: Dataset) -> None:
 
 def shape_of(spec: RunSpec, data: Dataset) -> Shape:
     """The dimensions of a run's network."""
-    return Shape(data.d_in, spec.width, data.classes, spec.depth)
+    return kinds.shape_of(spec, tuple(data.train_images.shape[1:]), data.classes)

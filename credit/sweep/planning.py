@@ -16,6 +16,7 @@ from credit import rules
 from credit.data import Dataset
 from credit.errors import CreditError
 from credit.measures.perturbation import CHUNK_ELEMENTS
+from credit.networks import kinds
 from credit.rules import Shape
 from credit.spec import LEARNED_FIELDS, RunSpec
 from credit.training.cost import state_sizes
@@ -195,16 +196,15 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
     """
     first, runs = specs[0], len(specs)
     item = _item(first)
-    d, depth = shape.width, shape.depth
-    block = 2 * d + 2 * (d * d + d)
-    ends = (shape.d_in + 1) * d + 2 * d + (d + 1) * shape.classes
-    params = runs * (ends + depth * block) * item
-    grads = (runs * ends + sum(spec.k for spec in specs) * block) * item
+    embed, blocks, head = kinds.sizes(first, shape)
+    params = runs * (embed + sum(blocks) + head) * item
+    trained = sum(sum(blocks[shape.depth - spec.k :]) for spec in specs)
+    grads = (runs * (embed + head) + trained) * item
     states = sum(state_numbers(spec, shape) for spec in specs) * item
     step = _step_numbers(specs, shape) * item + states  # averages and gradients of estimators
     step += params // 2 if first.precision == "bf16" else 0
     step += grads if first.device != "cpu" else 0
-    evaluation = EVALUATION_BATCH * runs * (8 * d + 3 * shape.classes) * item
+    evaluation = EVALUATION_BATCH * runs * (8 * max(shape.units) + 3 * shape.classes) * item
     working = max(step, evaluation) + _measure_bytes(specs, shape)
     return Footprint(params, 2 * params, grads, states, int(SLACK * working) + OVERHEAD)
 
@@ -215,26 +215,28 @@ def _item(spec: RunSpec) -> int:
 
 
 def _step_numbers(specs: Sequence[RunSpec], shape: Shape) -> int:
-    samples, runs, layers = specs[0].batch_size, len(specs), shape.depth + 1
+    samples, runs, units = specs[0].batch_size, len(specs), sum(shape.units)
+    inner = units - shape.units[-1]
     seeds = len({spec.seed for spec in specs})
     exact = sum(rules.get(spec.rule).reads_hidden_grads for spec in specs)
     batch = samples * shape.d_in * (1 if seeds == 1 else seeds + runs)
-    states = runs * (3 * layers + 4 * shape.depth + 4) + exact * layers
-    block_grads = 3 * sum(spec.k > 0 for spec in specs) * shape.width**2
+    states = runs * (3 * units + 4 * inner + 4 * shape.units[-1]) + exact * units
+    largest = max(kinds.sizes(specs[0], shape).blocks)
+    block_grads = 3 * sum(spec.k > 0 for spec in specs) * largest // 2
     scratch = samples * sum(rules.of(spec).costs(shape).scratch for spec in specs)
-    return batch + states * samples * shape.width + block_grads + scratch
+    return batch + states * samples + block_grads + scratch
 
 
 def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
-    first, runs, layers = specs[0], len(specs), shape.depth + 1
+    first, runs, units = specs[0], len(specs), sum(shape.units)
     item, samples = _item(first), first.measure_samples
-    one = samples * shape.width
-    credits = (4 * layers + 4 * shape.depth) * runs * one * item
+    one = samples * max(shape.units)
+    credits = (8 * units - 4 * shape.units[-1]) * runs * samples * item
     credits += samples * sum(rules.of(spec).costs(shape).scratch for spec in specs) * item
     limit = CHUNK_ELEMENTS["cpu" if first.device == "cpu" else "cuda"]
     chunk = min(max(limit, one), first.directions * one)
     pairs = 2 * 4 * first.directions * samples * runs  # predicted and measured, and a copy
-    rolled = 3 * layers * runs * one * item + 8 * (5 * runs * one + 8 * chunk + pairs)
+    rolled = 3 * units * samples * runs * item + 8 * (5 * runs * one + 8 * chunk + pairs)
     return samples * shape.d_in * item + max(credits, rolled)
 
 

@@ -15,6 +15,7 @@ import torch
 from credit import rules
 from credit.data import load
 from credit.errors import CreditError
+from credit.networks import kinds
 from credit.rules import options, source
 from credit.rules.names import parent_name
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
@@ -71,6 +72,7 @@ def resolve(spec: RunSpec, here: bool = True) -> RunSpec:
         CreditError: the rule does not exist or refuses the run, or the device is not there.
     """
     rule = rules.get(spec.rule)
+    kinds.check(spec)
     knobs = options.knobs(rule)
     changes: dict[str, object] = {
         name: getattr(RunSpec, name) for name in LEARNED_FIELDS - knobs
@@ -78,6 +80,7 @@ def resolve(spec: RunSpec, here: bool = True) -> RunSpec:
     taken = spec.rule_option if options.own(rule) else options.NONE
     changes["rule_option"] = options.canonical(rule, taken)
     changes["rule_code"] = source.digest(spec.rule)
+    changes["network_code"] = source.network_digest(spec.network)
     if "warmup_ratio" in knobs and not warmup_epochs(spec.warmup_ratio, spec.epochs):
         changes["warmup_ratio"] = 0.0  # what rounds to none is none
     if spec.activation != "phi":

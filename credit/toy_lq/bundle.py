@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from credit import rules
 from credit.measures import Options, Probe, Report, take, vectors
@@ -71,13 +70,13 @@ class Bundle:
         if group.learns:
             draws = self.draws(batch, "trajectories", step)
             seen = trace(self.system, draws, group.rule.reads_hidden_grads)
-            group.learn(seen, group.noise(batch, step))
+            group.learn(seen._replace(noise=group.noise(batch, step)))
             group.count_update()
         self.optimizer_steps += 1
 
     def draws(self, samples: int, purpose: str, *index: int) -> Draws:
         """Return what is random in a batch of each run, (G, ...), by the run's seed."""
-        _, width, outputs, depth = self.shape
+        _, width, outputs, depth = self.shape[:4]
         found = [
             draw_batch(generator(spec.seed, purpose, *index), samples, width, depth, outputs)
             for spec in self.specs
@@ -151,11 +150,12 @@ def measure(bundle: Bundle) -> list[Report]:
     seen = trace(bundle.system, draws, exact=True)
     shown = seen if group.rule.reads_hidden_grads else seen._replace(hidden_grads=[])
     probe = LQProbe(
+        None,
         {},
         seen.labels[0],
         seen.hiddens,
         seen.hidden_grads,
-        vmap(group.rule.credit)(group.state, shown),
+        group.lifted(group.rule.credit, shown),
         Options.from_spec(spec),
         tuple(spec.seed for spec in bundle.specs),
         (group.rule.exact_at_output,) * bundle.size,

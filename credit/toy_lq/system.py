@@ -16,13 +16,13 @@ Shape legend: N trajectories, d width, C outputs, L steps.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from credit.randomness import generator
-from credit.rules import Trace
+from credit.rules import Shape, Trace
 
 OUTPUTS = 10
 PROCESS_NOISE = 0.03
@@ -53,6 +53,11 @@ class LQTrace(Trace):
     Errors and gradients are per sample, and labels are rows of the targets. `advance` rolls on
     without process noise, so the vector field's targets are those of the expected continuation.
     """
+
+    @property
+    def shape(self) -> Shape:
+        """The dimensions of hidden states and outputs."""
+        return Shape(0, self.hiddens[0].shape[-1], self.logits.shape[-1], self.depth)
 
     def advance(self, h: Tensor, layer: int) -> Tensor:
         """The expected h_{layer+1} from any h_layer (..., d)."""
@@ -100,7 +105,9 @@ def trace(system: System, draws: Draws, exact: bool = False) -> LQTrace:
     labels = torch.arange(error.shape[-2], device=error.device).expand(error.shape[:-1])
     found = costates(system, error, len(hiddens) - 1)
     shown, weights = found if exact else [], {**system._asdict(), "targets": draws.targets}
-    return LQTrace(hiddens, outputs, labels, error, found[-1], shown, weights)
+    nothing: Any = ()  # no network: this class has the methods that would ask for one
+    inputs = error[..., :0]
+    return LQTrace(hiddens, outputs, labels, error, found[-1], shown, weights, inputs, {}, nothing)
 
 
 def constants() -> dict[str, str]:

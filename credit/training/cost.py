@@ -5,6 +5,7 @@ from functools import lru_cache
 import torch
 
 from credit import rules
+from credit.networks import kinds
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.training.group import TRAINED, check_alike
@@ -25,7 +26,7 @@ def costs(spec: RunSpec, shape: Shape) -> dict[str, float]:
     products = products_of(spec, shape)
     rule = rules.of(spec)
     if not rule.surrogate:
-        products -= spec.k * shape.width**2
+        products -= sum(kinds.products(spec, shape).blocks[shape.depth - spec.k :]) // 2
     trained = sum(size for name, size in sizes.items() if name.startswith(TRAINED))
     return {
         "cost/flops_per_step": 2.0 * spec.batch_size * products,

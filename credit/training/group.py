@@ -4,7 +4,8 @@ It carries the rules' states and trains the estimators of rules that learn. Shap
 the group, N batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch.func import vmap
 
 from credit import rules
 from credit.errors import CreditError
+from credit.networks.base import Params
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
@@ -69,15 +71,15 @@ class Group:
 
     # ---------------------------------------------------------------- learning
 
-    def noise(self, samples: int, step: int) -> State:
-        """What the rule's update draws in this step; (G, ...), or (...) where all seeds are one.
+    def noise(self, samples: int, step: int, purpose: str = "estimator") -> State:
+        """What the rule draws in this step; (G, ...), or (...) where all seeds are one.
 
         A seed's numbers depend on the seed, the step and the rule, not on its neighbours.
         """
-        if not self.learns:
+        if self.rule.learned and not self.learns:
             return {}
         by_seed = {
-            seed: self.rule.noise(self.shape, samples, generator(seed, "estimator", step))
+            seed: self.rule.noise(self.shape, samples, generator(seed, purpose, step))
             for seed in dict.fromkeys(self.seeds)
         }
         first = by_seed[self.seeds[0]]
@@ -86,12 +88,25 @@ class Group:
             first = {name: torch.stack([row[name] for row in rows]) for name in first}
         return {name: self._moved(draw) for name, draw in first.items()}
 
-    def learn(self, trace: Trace, noise: State) -> None:
+    def lifted(self, method: Callable[..., Any], trace: Trace, *more: Any) -> Any:
+        """Call a method of the rule, (state, trace, ...), for all runs at once."""
+        dims = trace._make([0] * len(trace))._replace(noise=0 if len(set(self.seeds)) > 1 else None)
+        shared = (None if isinstance(m, Tensor) else 0 for m in more)
+        return vmap(method, in_dims=(0, dims, *shared))(self.state, trace, *more)
+
+    def credits(self, trace: Trace) -> list[Tensor]:
+        """a_0 .. a_L, each (G, N, d), of what the trace shows."""
+        return self.lifted(self.rule.warmup_credit if self.warm else self.rule.credit, trace)
+
+    def follow(self, trace: Trace, weights: Params, decay: Tensor) -> None:
+        """Change the state after a step of the networks."""
+        for name, value in self.lifted(self.rule.followed, trace, weights, decay).items():
+            self.state[name].copy_(value)
+
+    def learn(self, trace: Trace) -> None:
         """One step of the estimators on what the trace shows, (G, ...)."""
         assert self._optimizer is not None, f"{self.rule} learns, and has no {TRAINED} state"
-        shared = 0 if len(set(self.seeds)) > 1 else None
-        gradients = vmap(self.rule.gradients, in_dims=(0, 0, shared))
-        grads, metrics = gradients(self.state, trace, noise)
+        grads, metrics = self.lifted(self.rule.gradients, trace)
         for name in self._trained:
             self.state[name].grad = grads[name]
         self._optimizer.step()

@@ -11,12 +11,12 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from credit import rules
-from credit.networks import resmlp
-from credit.networks.resmlp import EMBED, Forward, Params
-from credit.rules import Shape, State, Trace
+from credit.networks import kinds
+from credit.networks.arithmetic import losses, output_error
+from credit.networks.base import Params, Pass
+from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
 from credit.training.group import Group
 from credit.training.optimizer import Moments, adamw, clipped, set_steps
@@ -55,13 +55,14 @@ class Lane:
         self.size = len(self.specs)  # R
         self.shape = shape
         self.params = params
-        example = params["embed.bias"]
+        example = next(iter(params.values()))
         self.device, self.dtype = example.device, example.dtype
+        self.network = kinds.of(specs[0], shape, self.device, self.dtype)
         self._batch_of = torch.tensor([seeds.index(s.seed) for s in specs], device=self.device)
         self._weights = PRECISIONS[specs[0].precision].weights
         self.groups = self._init_groups()
-        embed = EMBED if specs[0].embed_trains else ()
-        self._ends = (*embed, *(resmlp.head_names(params) if specs[0].head_trains else ()))
+        embed = self.network.embed_names() if specs[0].embed_trains else ()
+        self._ends = (*embed, *(self.network.head_names() if specs[0].head_trains else ()))
         self.frozen = not self._ends and not any(spec.k for spec in specs)
         """No parameter of any network trains: only estimators do."""
         self._alike = self.frozen and len({(spec.seed, spec.start) for spec in specs}) == 1
@@ -73,7 +74,7 @@ class Lane:
         ]
         self.phase: tuple[tuple[bool, bool], ...] = ()
         self.optimizer = self._init_optimizer(moments)
-        self._embed_grad = torch.empty_like(params["embed.weight"])
+        self._embed_grads = {name: torch.empty_like(params[name]) for name in embed}
         self._eps = self._column([spec.credit_eps for spec in specs])
         self._penalty = self._column([spec.penalty for spec in specs])
         self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
@@ -103,7 +104,7 @@ class Lane:
         """
         parts = [(name, slice(0, self.size)) for name in self._ends]
         for block, slices in enumerate(self.trained):
-            parts += [(name, rows) for name in resmlp.block_names(block) for rows in slices]
+            parts += [(name, rows) for name in self.network.block_names(block) for rows in slices]
         self._views = {(name, rows.start): self.params[name][rows] for name, rows in parts}
         if not parts:
             return None
@@ -141,6 +142,13 @@ class Lane:
     def noise(self, samples: int, step: int) -> list[State]:
         return [group.noise(samples, step) for group in self.groups]
 
+    def measured_noise(self, samples: int) -> list[State]:
+        """Return what rules that do not learn draw for their credit on held-out samples."""
+        return [
+            {} if group.rule.learned else group.noise(samples, 0, "measured")
+            for group in self.groups
+        ]
+
     def count_updates(self) -> None:
         for group in self.groups:
             group.count_update()
@@ -152,22 +160,25 @@ class Lane:
 
     def traces(
         self,
-        run: Forward,
+        run: Pass,
+        x: Tensor,
         labels: Tensor,
         error: Tensor,
         grad_out: Tensor,
-        hidden_grads: list[Tensor],
+        hidden_grads: Sequence[Tensor],
+        noise: Sequence[State],
         params: Params | None = None,
     ) -> list[Trace]:
         """Return what a step shows the rule of every group.
 
         Args:
-            labels: (R, N).
+            x: inputs, (N, D) or (R, N, D); labels: (R, N).
             error, grad_out: loss gradient at the logits, (R, N, C), and at h_L, (R, N, d).
             hidden_grads: the same at h_0 .. h_L, for at least the runs of `self.exact`.
+            noise: what the rule of every group has drawn.
             params: as the step multiplies with them; None is the parameters as they are.
         """
-        weights = {k: p for k, p in (params or self.params).items() if k not in EMBED}
+        x = x.expand(self.size, -1, -1)
         return [
             Trace(
                 hiddens=[h[rows] for h in run.hiddens],
@@ -176,30 +187,43 @@ class Lane:
                 error=error[rows],
                 grad_out=grad_out[rows],
                 hidden_grads=[g[rows] for g in hidden_grads if rule.reads_hidden_grads],
-                weights={
-                    k: p[rows] for k, p in weights.items() if rule.learned or rule.reads_weights
-                },
+                weights=self._shown(rule, rows, params or self.params),
+                inputs=x[rows] if rule.reads_input else error[rows, :, :0],
+                noise=draws,
+                network=self.network,
             )
-            for rule, rows in ((group.rule, group.rows) for group in self.groups)
+            for rule, rows, draws in self._with(noise)
         ]
 
-    def credits(self, traces: Sequence[Trace]) -> Iterator[tuple[Group, list[Tensor]]]:
-        """Every rule's credit: each group with its a_0 .. a_L, (rows, N, d) each."""
-        for group, trace in zip(self.groups, traces, strict=True):
-            yield group, vmap(group.rule.credit)(group.state, trace)
+    def _with(self, noise: Sequence[State]) -> Iterator[tuple[Rule, slice, State]]:
+        for group, draws in zip(self.groups, noise, strict=True):
+            yield group.rule, group.rows, draws
+
+    def _shown(self, rule: Rule, rows: slice, params: Params) -> Params:
+        """The weights that a rule is shown."""
+        if not (rule.learned or rule.reads_weights or rule.reads_input):
+            return {}
+        hidden = () if rule.reads_input else self.network.embed_names()
+        return {name: p[rows] for name, p in params.items() if name not in hidden}
 
     def _step_traces(
-        self, params: Params, run: Forward, labels: Tensor, error: Tensor
+        self,
+        params: Params,
+        run: Pass,
+        x: Tensor,
+        labels: Tensor,
+        error: Tensor,
+        noise: list[State],
     ) -> list[Trace]:
         """`traces` in a step, from each sample's own `error`."""
         reduced = torch.where(self._per_sample, error, error / error.shape[-2])
-        grad_out = resmlp.head_input_vjp(params, run.last, reduced)
+        grad_out = self.network.head_input_vjp(params, run, reduced)
         hidden_grads = []
         if self.exact.stop and not self.frozen:
             exact = {name: p[self.exact] for name, p in params.items()}
             part = run.rows(self.exact)
-            hidden_grads = resmlp.hidden_gradients(exact, part, reduced[self.exact])
-        return self.traces(run, labels, reduced, grad_out, hidden_grads, params)
+            hidden_grads = self.network.hidden_gradients(exact, part, reduced[self.exact])
+        return self.traces(run, x, labels, reduced, grad_out, hidden_grads, noise, params)
 
     def _cotangents(self, traces: Sequence[Trace]) -> list[Tensor]:
         """What every block's output, and last the embedding's, is pulled along: L + 1 x (R, N, d).
@@ -209,13 +233,13 @@ class Lane:
         """
         samples = traces[0].error.shape[-2]
         smallest = torch.finfo(self.dtype).tiny  # norm(0) = 0 also where eps = 0
-        size = (self.size, samples, self.shape.width)
-        cotangents = [traces[0].error.new_empty(size) for _ in range(self.shape.depth + 1)]
+        units, depth = self.shape.units, self.shape.depth
+        size = (self.size, samples)
+        cotangents = [traces[0].error.new_empty(*size, d) for d in [*units[1:], units[0]]]
         for group, trace in zip(self.groups, traces, strict=True):
-            credit_of = group.rule.warmup_credit if group.warm else group.rule.credit
-            credits = vmap(credit_of)(group.state, trace)
-            rows, first = group.rows, group.rule.block_credit
-            chosen = [*credits[first : first + self.shape.depth], credits[0]]
+            credits = group.credits(trace)
+            rows, first = group.rows, group.rule.block_credit if self.shape.even else 1
+            chosen = [*credits[first : first + depth], credits[0]]
             for cotangent, credit in zip(cotangents, chosen, strict=True):
                 if not group.rule.surrogate:
                     cotangent[rows] = credit
@@ -225,7 +249,7 @@ class Lane:
                     rms = torch.linalg.vector_norm(credit / peak, dim=-1, keepdim=True) * peak
                 else:
                     rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
-                rms = rms * self.shape.width**-0.5
+                rms = rms * credit.shape[-1] ** -0.5
                 scale = 1 / ((rms + self._eps[rows]).clamp_(min=smallest) * samples)
                 torch.mul(credit, scale, out=cotangent[rows])
         return cotangents
@@ -247,43 +271,57 @@ class Lane:
             labels = y.expand(self.size, -1)
         params = self.params
         if self._weights != self.dtype:
-            params = resmlp.lowered(params, self._weights)
+            params = self.network.lowered(params, self._weights)
         run = self._forward(params, x)
-        losses = resmlp.losses(run.logits, labels).sum(-1)
+        loss = losses(run.logits, labels).sum(-1)
         correct = (run.logits.argmax(-1) == labels).sum(-1)
-        error = resmlp.output_error(run.logits, labels)
-        traces = self._step_traces(params, run, labels, error)
-        for group, trace, draws in zip(self.groups, traces, noise, strict=True):
+        error = output_error(run.logits, labels)
+        traces = self._step_traces(params, run, x, labels, error, noise)
+        for group, trace in zip(self.groups, traces, strict=True):
             if group.learns:
-                group.learn(trace, draws)
+                group.learn(trace)
         if self.optimizer is None:
-            return losses, correct
+            return loss, correct
         *at_blocks, at_embed = self._cotangents(traces)
 
         whole = slice(0, self.size)
         samples = labels.shape[-1]
         if self.specs[0].head_trains:
-            self._assign(resmlp.head_grads(params, run.last, error / samples), whole)
+            self._assign(self.network.head_grads(params, run, error / samples), whole)
         if self.specs[0].embed_trains:
-            resmlp.embed_grads(x, at_embed, self._weights, out=self._embed_grad)
-            self._assign({"embed.weight": self._embed_grad, "embed.bias": at_embed.sum(-2)}, whole)
+            grads = self.network.embed_grads(params, x, at_embed, self._embed_grads)
+            self._assign(grads, whole)
         for block, slices in enumerate(self.trained):
             for rows in slices:
                 cotangent = at_blocks[block][rows]
                 if any(spec.penalty for spec in self.specs[rows]):
                     pull = self._penalty[rows] * (2 / samples)
-                    cotangent = cotangent + pull * run.blocks[block].out[rows]
-                part = resmlp.block_part(params, block, rows)
-                grads = resmlp.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
+                    cotangent = cotangent + pull * self.network.branch(run, block)[rows]
+                grads = self.network.block_grads(params, run, block, rows, cotangent)
                 self._assign(clipped(grads, self._clip[rows]), rows)
+        followed = [
+            (group, trace._replace(weights={k: w.clone() for k, w in trace.weights.items()}))
+            for group, trace in zip(self.groups, traces, strict=True)
+            if group.rule.follows
+        ]
         self.optimizer.step()
-        return losses, correct
+        for group, trace in followed:
+            after = self._shown(group.rule, group.rows, self.params)
+            group.follow(trace, after, self._decay())
+        return loss, correct
 
-    def _forward(self, params: Params, x: Tensor) -> Forward:
+    def _decay(self) -> Tensor:
+        """The share of a weight that a step's weight decay takes."""
+        assert self.optimizer is not None
+        lr = self.optimizer.param_groups[0]["lr"]
+        return torch.as_tensor(lr, device=self.device) * self.specs[0].weight_decay
+
+    def _forward(self, params: Params, x: Tensor) -> Pass:
         """The forward pass of all runs: one, shown to each, where their networks are one."""
         if not self._alike or self.size == 1:
-            return resmlp.forward(params, x)
-        one = resmlp.forward({k: p[:1] for k, p in params.items()}, x[:1] if x.dim() > 2 else x)
+            return self.network.forward(params, x)
+        first = {name: p[:1] for name, p in params.items()}
+        one = self.network.forward(first, x[:1] if x.dim() > 2 else x)
         return one.expanded(self.size)
 
     def _assign(self, grads: Params, rows: slice) -> None:

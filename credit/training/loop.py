@@ -75,7 +75,7 @@ def train(
             if stale and step == min(spec.stale_steps, steps):
                 stale.note("steps")
             on_step(step, steps)
-        test_accuracy = evaluate(stack.params, *test, pause).tolist()  # waits for the device
+        accuracies = evaluate(stack.network, stack.params, *test, pause).tolist()  # waits
         losses, hits = ((t / data.n_train).tolist() for t in (tally.loss, tally.correct))
         seconds = time.perf_counter() - started
         reports = measure_held_out(stack, data, pause=pause) if measured else []
@@ -86,7 +86,7 @@ def train(
         records = []
         for row in sorted(alive):
             metrics = {
-                "accuracy/test": test_accuracy[row],
+                "accuracy/test": accuracies[row],
                 "accuracy/train": hits[row],
                 "loss/train": losses[row],
                 "time/epoch_seconds": seconds,

@@ -1,6 +1,7 @@
 """A stack on held-out data: accuracy, and all diagnostics."""
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,20 +9,25 @@ from torch import Tensor
 from credit import measures, rules
 from credit.data import Dataset
 from credit.data.batches import held_out
-from credit.networks import resmlp
+from credit.networks.base import Network, Params, Pass
 from credit.training.stack import Stack
 
 EVALUATION_BATCH = 500
 
 
 def evaluate(
-    params: resmlp.Params, x: Tensor, y: Tensor, pause: Callable[[], None] = lambda: None
+    network: Network[Any],
+    params: Params,
+    x: Tensor,
+    y: Tensor,
+    pause: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return the accuracy of every run on x (n, D), y (n,) -> (R,); `pause` between batches."""
-    correct = torch.zeros(len(params["embed.bias"]), dtype=torch.float64, device=x.device)
+    runs = len(next(iter(params.values())))
+    correct = torch.zeros(runs, dtype=torch.float64, device=x.device)
     for inputs, labels in zip(x.split(EVALUATION_BATCH), y.split(EVALUATION_BATCH), strict=True):
         pause()
-        logits = resmlp.tail(params, resmlp.embed(params, inputs), 0)
+        logits = network.logits(params, inputs)
         correct += (logits.argmax(-1) == labels).sum(-1)
     return correct / len(y)
 
@@ -41,11 +47,12 @@ def measure_held_out(
     labels = y.expand(stack.size, -1)
 
     def credit_of(
-        run: resmlp.Forward, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
+        run: Pass, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
     ) -> list[Tensor]:
-        return stack.measured_credits(run, labels, error, grad_out, hidden_grads)
+        return stack.measured_credits(run, x, labels, error, grad_out, hidden_grads)
 
     return measures.measure(
+        stack.network,
         stack.params,
         x,
         y,

@@ -93,10 +93,11 @@ def _calls(
     spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace
 ) -> Iterator[tuple[str, Any]]:
     """The results of the methods that training calls, by name, in its order."""
+    noise = rule.noise(shape, len(trace.labels), generator(spec.seed, "trial"))
+    yield "noise", noise
+    trace = trace._replace(noise=noise)
     if rule.learned:
-        noise = rule.noise(shape, len(trace.labels), generator(spec.seed, "trial"))
-        yield "noise", noise
-        yield "gradients", rule.gradients(state, trace, noise)
+        yield "gradients", rule.gradients(state, trace)
         yield "refreshed", rule.refreshed(state)
     if rule.warm(0, spec.epochs):
         yield "warmup_credit", rule.warmup_credit(state, trace)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from credit import rules
-from credit.networks import resmlp
-from credit.networks.resmlp import Forward, Params
+from credit.networks import kinds
+from credit.networks.base import Params, Pass, stacked
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State
 from credit.spec import RunSpec
@@ -61,6 +61,7 @@ class Stack:
         self.dtype = products.PRECISIONS[first.precision].states
         products.prepare(self.device)
         self.seeds = sorted({spec.seed for spec in specs})
+        self.network = kinds.of(first, shape, self.device, self.dtype)
         self.params = self._init_params(starts or {})
         self.moments = {
             name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.params.items()
@@ -78,18 +79,10 @@ class Stack:
             found[spec.seed, spec.start] = (
                 {name: p.to(self.dtype) for name, p in start.items()}
                 if start
-                else resmlp.init(
-                    *self.shape,
-                    generator(spec.seed, "init"),
-                    self.dtype,
-                    alpha=None if spec.activation == "gelu" else spec.alpha,
-                    terminal_norm=spec.terminal_norm,
-                )
+                else self.network.init(spec, generator(spec.seed, "init"), self.dtype)
             )
-        params = resmlp.stack([found[spec.seed, spec.start] for spec in self.specs])
-        if resmlp.ALPHA in params:
-            alphas = [spec.alpha for spec in self.specs]
-            params[resmlp.ALPHA] = torch.tensor(alphas, dtype=self.dtype)
+        params = stacked([found[spec.seed, spec.start] for spec in self.specs])
+        params |= self.network.constants(self.specs, self.dtype)
         return {name: tensor.to(self.device) for name, tensor in params.items()}
 
     def _lane(self, rows: slice) -> Lane:
@@ -143,23 +136,23 @@ class Stack:
         return next((f"{name} is not finite" for name in bad), "")
 
     def measured_credits(
-        self, run: Forward, labels: Tensor, error: Tensor, grad_out: Tensor, grads: list[Tensor]
+        self,
+        run: Pass,
+        x: Tensor,
+        labels: Tensor,
+        error: Tensor,
+        grad_out: Tensor,
+        grads: list[Tensor],
     ) -> list[Tensor]:
         """a_0 .. a_L of all runs, (R, N, d) each, as the measurements want them."""
-        groups = [
-            credits
-            for rows, lane in zip(self.bounds, self.lanes, strict=True)
-            for _, credits in lane.credits(
-                lane.traces(
-                    run.rows(rows),
-                    labels[rows],
-                    error[rows],
-                    grad_out[rows],
-                    [g[rows] for g in grads],
-                )
-            )
-        ]
-        return [torch.cat(parts).to(self.dtype) for parts in zip(*groups, strict=True)]
+        found = []
+        for rows, lane in zip(self.bounds, self.lanes, strict=True):
+            part = [g[rows] for g in grads]
+            shown = (run.rows(rows), x, labels[rows], error[rows], grad_out[rows], part)
+            traces = lane.traces(*shown, lane.measured_noise(labels.shape[-1]))
+            pairs = zip(lane.groups, traces, strict=True)
+            found += [group.lifted(group.rule.credit, trace) for group, trace in pairs]
+        return [torch.cat(parts).to(self.dtype) for parts in zip(*found, strict=True)]
 
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`Lane.step` for all runs. What it returns is valid until the next step."""

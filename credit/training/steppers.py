@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from credit import rules
+from credit.networks import kinds
 from credit.rules import Shape, State
 from credit.spec import RunSpec
 from credit.training.lane import Lane
@@ -57,17 +58,20 @@ def lanes_for(
 def products_of(spec: RunSpec, shape: Shape) -> int:
     """Multiply-adds that a sample costs in one training step, in matrix products.
 
-    Forward: embedding D d, a block 2 d^2, head d C. Gradients: embedding D d, a trained block
-    3 d^2, head d C for h_L and twice for its weights and norm. And what the rule's credit and its
-    learning cost; of a network of which nothing trains, its learning alone.
+    Forward: embedding, blocks, head. Gradients: the embedding's, as much again; a trained block's
+    weights, one and a half times its forward pass; the head's, once for h_L and twice for its
+    weights and norm. And what the rule's credit and its learning cost, the exact gradients as much
+    as the blocks; of a network of which nothing trains, its learning alone.
     """
-    costs = rules.of(spec).costs(shape)
-    in_blocks = (2 * shape.depth + 3 * spec.k) * shape.width**2
-    at_embed = (1 + spec.embed_trains) * shape.d_in
-    at_head = (2 + 2 * spec.head_trains) * shape.classes
+    rule = rules.of(spec)
+    costs, each = rule.costs(shape), kinds.products(spec, shape)
+    in_blocks = sum(each.blocks) + 3 * sum(each.blocks[shape.depth - spec.k :]) // 2
+    at_embed = (1 + spec.embed_trains) * each.embed
+    at_head = (2 + 2 * spec.head_trains) * each.head
+    exact = sum(each.blocks) if rule.reads_hidden_grads else 0
     still = not (spec.k or spec.embed_trains or spec.head_trains)
-    of_rule = costs.learning + (0 if still else costs.credit)
-    return (at_embed + at_head) * shape.width + in_blocks + of_rule
+    of_rule = costs.learning + (0 if still else costs.credit + exact)
+    return at_embed + at_head + in_blocks + of_rule
 
 
 def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:

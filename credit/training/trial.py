@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 
 from credit import rules
 from credit.errors import CreditError
-from credit.networks import resmlp
+from credit.networks.arithmetic import output_error
 from credit.randomness import generator
 from credit.rules import Shape, base, learned
 from credit.spec import RunSpec
@@ -52,7 +52,8 @@ def check_credits(
 def _to_try(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """One run of every network and rule from elsewhere: that with the most blocks to train."""
     outside = [spec for spec in sorted(specs, key=lambda s: s.k) if ":" in spec.rule]
-    return list({(s.rule, s.rule_option, s.width, s.depth): s for s in outside}.values())
+    keys = {(s.rule, s.rule_option, s.network, s.width, s.depth): s for s in outside}
+    return list(keys.values())
 
 
 def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
@@ -62,35 +63,36 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
         stack = Stack([spec], shape)
     x = torch.randn(SAMPLES, shape.d_in, generator=source).to(stack.device, stack.dtype)
     y = torch.randint(shape.classes, (SAMPLES,), generator=source).to(stack.device)
-    run = resmlp.forward(stack.params, x)
-    error = resmlp.output_error(run.logits, y.expand(1, -1))
-    grads = resmlp.hidden_gradients(stack.params, run, error)
+    run = stack.network.forward(stack.params, x)
+    error = output_error(run.logits, y.expand(1, -1))
+    grads = stack.network.hidden_gradients(stack.params, run, error)
     (lane,) = stack.lanes
     (group,) = lane.groups
-    (seen,) = lane.traces(run, y.expand(1, -1), error, grads[-1], grads)
+    noise = lane.measured_noise(SAMPLES)
+    (seen,) = lane.traces(run, x, y.expand(1, -1), error, grads[-1], grads, noise)
     with _blamed(spec.rule):
-        one = tree_map(lambda tensor: tensor[0], seen)
+        one = tree_map(lambda tensor: tensor[0], seen._replace(noise={}))
         credits = purity.check_calls(spec, group.rule, shape, stack.rule_state(0), one)
     _check_shapes(spec.rule, credits, shape)
     if finite:
         _check_finite(spec.rule, credits)
     with _blamed(spec.rule), purity.guarded(spec.rule, group.rule):
-        list(lane.credits([seen]))  # lifted by vmap
+        group.lifted(group.rule.credit, seen)
         stack.set_phase(0, spec.epochs)
         stack.step(x, y)
 
 
 def _check_shapes(name: str, credits: Any, shape: Shape) -> None:
-    one = (SAMPLES, shape.width)
+    asked = [(SAMPLES, units) for units in shape.units]
     remedy = (
         f"return a_0 .. a_{shape.depth}, {shape.depth + 1} tensors of the shape of "
-        f"trace.hiddens[l], here {one}"
+        f"trace.hiddens[l], here {', '.join(map(str, dict.fromkeys(asked)))}"
     )
     if not isinstance(credits, list | tuple):
         found = f"a {type(credits).__name__}"
     elif strange := [type(a).__name__ for a in credits if not isinstance(a, Tensor)]:
         found = f"a list with a {strange[0]}"
-    elif (sizes := [tuple(a.shape) for a in credits]) != [one] * (shape.depth + 1):
+    elif (sizes := [tuple(a.shape) for a in credits]) != asked:
         shown = ", ".join(map(str, dict.fromkeys(sizes)))
         found = f"{len(sizes)} tensors of shape {shown}"
     elif not all(a.is_floating_point() for a in credits):

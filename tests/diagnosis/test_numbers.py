@@ -8,10 +8,13 @@ from credit import measures
 from credit.diagnosis import Options, diagnose
 from credit.measures.base import layer_name
 from credit.networks import resmlp
+from credit.networks.base import Shape, stacked
+from credit.networks.by_hand import ResMLP
 from credit.randomness import generator
 from tests.diagnosis.made import QUICK, SAMPLES, Mlp, batch, draw, exact, labels, seeded
 
 DEPTH, WIDTH = 3, 16
+NETWORK = ResMLP(Shape(12, WIDTH, 5, DEPTH))
 pytestmark = pytest.mark.usefixtures("no_global_generator")
 
 
@@ -32,12 +35,12 @@ def own_network():
         params[f"blocks.{layer}.fc2.weight"] *= 30
 
     def block(index):
-        return lambda h: h + resmlp.block_forward(params, index, h).out
+        return lambda h: NETWORK.advance(params, h, index)
 
     steps = [
-        lambda x: resmlp.embed(params, x),
+        lambda x: NETWORK.embed(params, x),
         *(block(index) for index in range(DEPTH)),
-        lambda h: resmlp.head(params, resmlp.at_output(params, h)),
+        lambda h: NETWORK.head(params, h),
     ]
     return params, nn.Sequential(*map(Layer, steps))
 
@@ -49,7 +52,8 @@ def test_they_are_those_of_the_bench(relative):
     credits = [draw(SAMPLES, WIDTH, key=layer + 1).double() for layer in range(DEPTH + 1)]
     options = Options(directions=3, relative_steps=relative)
     (want,) = measures.measure(
-        resmlp.stack([params]),
+        NETWORK,
+        stacked([params]),
         x,
         y,
         lambda *_: [a.unsqueeze(0) for a in credits],

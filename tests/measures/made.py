@@ -4,10 +4,13 @@ import torch
 
 from credit import measures
 from credit.measures.base import Options
-from credit.networks import resmlp
+from credit.networks import base, resmlp
+from credit.networks.base import Shape
+from credit.networks.by_hand import ResMLP
 from credit.randomness import generator
 
 D_IN, WIDTH, CLASSES, DEPTH, SAMPLES = 12, 16, 5, 3, 48
+NETWORK = ResMLP(Shape(D_IN, WIDTH, CLASSES, DEPTH))
 QUICK = Options(directions=4)
 
 
@@ -45,7 +48,7 @@ def report(credit_of, seeds=(7,), options=QUICK, runs=None, data=None, dtype=tor
     runs = runs or [one_run(seed, dtype) for seed in seeds]
     x, y = data or batch(dtype)
     return measures.measure(
-        resmlp.stack(runs), x, y, credit_of, options, seeds, [False] * len(seeds)
+        NETWORK, base.stacked(runs), x, y, credit_of, options, seeds, [False] * len(seeds)
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from credit.data import load
 from credit.data.batches import held_out
 from credit.measures.frozen_init import Identity, identity, summary
-from credit.networks import resmlp
+from credit.networks import base, resmlp
 from credit.randomness import generator
 
 SEEDS = (42, 123, 456)
@@ -45,7 +45,7 @@ def test_blocks_that_add_a_constant():
 def test_a_stack_is_measured_run_by_run():
     runs = [resmlp.init(6, 8, 3, 2, generator(s, "init"), torch.float64) for s in SEEDS]
     x = torch.randn(10, 6, generator=generator(0, "x"), dtype=torch.float64)
-    together = identity(resmlp.stack(runs), x)
+    together = identity(base.stacked(runs), x)
     for run, shared in zip(runs, together, strict=True):
         (alone,) = identity(run, x)
         assert shared.block_ratios == pytest.approx(alone.block_ratios)
@@ -66,7 +66,7 @@ def test_summary_is_mean_and_sample_deviation_over_seeds():
 def test_published_figures_on_cifar10(cifar_root):
     x, _ = held_out(load("cifar10"), torch.float32, n=256)
     runs = [resmlp.init(x.shape[1], 256, 10, 4, generator(s, "init"), x.dtype) for s in SEEDS]
-    metrics = summary(identity(resmlp.stack(runs), x))
+    metrics = summary(identity(base.stacked(runs), x))
     # published: .196 +- .003 and .981 +- .001; other random draws, so within the printed spread
     assert metrics["identity/rel_dev_mean"] == pytest.approx(0.196, abs=0.003)
     assert metrics["identity/rel_dev_std"] < 0.006

@@ -7,10 +7,11 @@ from torch.nn import functional as F
 from credit import measures
 from credit.measures import perturbation
 from credit.measures.base import Options, sample_losses
-from credit.networks import resmlp
+from credit.networks import base, resmlp
 from tests.measures.made import (
     CLASSES,
     DEPTH,
+    NETWORK,
     QUICK,
     SAMPLES,
     WIDTH,
@@ -75,8 +76,8 @@ def test_alignment_is_the_mean_over_samples_of_cosines_of_one_sample_gradients()
 
 
 def test_credit_that_is_exact_by_construction_is_marked_at_the_last_layer_only():
-    params, (x, y) = resmlp.stack([one_run(7), one_run(7)]), batch()
-    fa, dfa = measures.measure(params, x, y, noisy, QUICK, [7, 7], [True, False])
+    params, (x, y) = base.stacked([one_run(7), one_run(7)]), batch()
+    fa, dfa = measures.measure(NETWORK, params, x, y, noisy, QUICK, [7, 7], [True, False])
     assert column(fa, "exact_by_construction") == [False] * DEPTH + [True]
     assert not any(column(dfa, "exact_by_construction"))
 

@@ -11,10 +11,11 @@ from credit import measures
 from credit.errors import CreditError
 from credit.measures import alignment, perturbation, validity
 from credit.measures.base import Options, Report, sample_losses
-from credit.networks import resmlp
+from credit.networks import base, resmlp
 from credit.spec import RunSpec
 from tests.measures.made import (
     DEPTH,
+    NETWORK,
     QUICK,
     SAMPLES,
     WIDTH,
@@ -171,7 +172,7 @@ def test_runs_of_one_seed_share_their_directions():
 def test_credit_may_use_autograd():
     """Learned rules differentiate their estimator: the ambient gradient mode is theirs."""
     _, y = batch()
-    params = resmlp.stack([one_run(7)])
+    params = base.stacked([one_run(7)])
 
     def by_autograd(run, error, grad_out, hidden_grads):
         credits = []
@@ -209,11 +210,11 @@ def test_options_come_from_the_run_specification():
 
 
 def test_impossible_requests_are_refused():
-    params, (x, y) = resmlp.stack([one_run(7)]), batch()
+    params, (x, y) = base.stacked([one_run(7)]), batch()
     with pytest.raises(CreditError, match="2 seeds"):
-        measures.measure(params, x, y, exact, QUICK, [1, 2], [False])
+        measures.measure(NETWORK, params, x, y, exact, QUICK, [1, 2], [False])
     with pytest.raises(CreditError, match="must return 4 tensors"):
-        measures.measure(params, x, y, lambda *a: exact(*a)[1:], QUICK, [1], [False])
+        measures.measure(NETWORK, params, x, y, lambda *a: exact(*a)[1:], QUICK, [1], [False])
 
 
 def test_two_measurements_may_not_share_a_name():

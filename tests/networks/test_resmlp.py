@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit.networks import arithmetic, resmlp
+from credit.networks import arithmetic, base, resmlp
 from tests import reference
 from tests.networks.made import (
     BATCH,
@@ -54,7 +54,7 @@ def case(request) -> tuple[resmlp.Params, Tensor, Tensor, list[tuple[ResMLP, Ten
         ys = [Y, Y.flip(0), (Y + 1) % CLASSES]
         x = torch.stack(xs)
     models = [ResMLP.from_params(run) for run in runs]
-    return resmlp.stack(runs), x, torch.stack(ys), list(zip(models, xs, ys, strict=True))
+    return base.stacked(runs), x, torch.stack(ys), list(zip(models, xs, ys, strict=True))
 
 
 def per_run(values: Tensor, runs: list) -> list[Tensor]:
@@ -94,13 +94,13 @@ def test_network_output_error_is_the_gradient_at_the_logits(case):
         F.cross_entropy(logits, labels, reduction="sum").backward()
         assert logits.grad is not None
         expected.append(logits.grad)
-    check(resmlp.output_error(resmlp.forward(params, x).logits, y), expected)
+    check(arithmetic.output_error(resmlp.forward(params, x).logits, y), expected)
 
 
 def test_network_hidden_gradients(case):
     params, x, y, runs = case
     out = resmlp.forward(params, x)
-    grads = resmlp.hidden_gradients(params, out, resmlp.output_error(out.logits, y) / BATCH)
+    grads = resmlp.hidden_gradients(params, out, arithmetic.output_error(out.logits, y) / BATCH)
     expected = [reference.hidden_gradients(*run) for run in runs]
     assert len(grads) == DEPTH + 1
     for level, grad in enumerate(grads):
@@ -110,7 +110,7 @@ def test_network_hidden_gradients(case):
 def test_network_head_grads_and_input_vjp(case):
     params, x, y, runs = case
     out = resmlp.forward(params, x)
-    error = resmlp.output_error(out.logits, y) / BATCH
+    error = arithmetic.output_error(out.logits, y) / BATCH
     grads = resmlp.head_grads(params, out.last, error)
     assert tuple(grads) == resmlp.head_names(params)
     assert set(grads) == {name for name in params if name.startswith("out_")}

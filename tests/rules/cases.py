@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from credit import rules
-from credit.networks import resmlp
+from credit.networks import arithmetic, resmlp
+from credit.networks.by_hand import ResMLP
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
@@ -45,7 +46,7 @@ X, Y = batch()
 
 def new_params(shape: Shape = SHAPE, seed: int = 0) -> resmlp.Params:
     """As a run begins."""
-    return resmlp.init(*shape, generator(seed, "init"), torch.float64)
+    return resmlp.init(*shape[:4], generator(seed, "init"), torch.float64)
 
 
 def new_state(name: str, shape: Shape = SHAPE, seed: int = 0) -> State:
@@ -59,7 +60,7 @@ def trace_of(
 ) -> Trace:
     """What one step of the trainer shows `rule`; the reduction is the rule's own unless given."""
     run = resmlp.forward(params, x)
-    error = resmlp.output_error(run.logits, y)
+    error = arithmetic.output_error(run.logits, y)
     if (reduction or rule.published_reduction) == "mean":
         error = error / len(x)
     return Trace(
@@ -69,7 +70,10 @@ def trace_of(
         error=error,
         grad_out=resmlp.head_input_vjp(params, run.last, error),
         hidden_grads=resmlp.hidden_gradients(params, run, error) if rule.reads_hidden_grads else [],
-        weights=params if rule.learned or rule.reads_weights else {},
+        weights=params if rule.learned or rule.reads_weights or rule.reads_input else {},
+        inputs=x if rule.reads_input else x[:, :0],
+        noise={},
+        network=ResMLP(SHAPE._replace(width=run.hiddens[0].shape[-1], depth=len(run.blocks))),
     )
 
 
@@ -109,6 +113,6 @@ def held_out(stack: Stack) -> list[Tensor]:
     """The credits that a measurement sees, (R, N, d) each: of per-sample errors."""
     labels = Y.expand(stack.size, -1)
     run = resmlp.forward(stack.params, X)
-    error = resmlp.output_error(run.logits, labels)
+    error = arithmetic.output_error(run.logits, labels)
     grads = resmlp.hidden_gradients(stack.params, run, error)
-    return stack.measured_credits(run, labels, error, grads[-1], grads)
+    return stack.measured_credits(run, X, labels, error, grads[-1], grads)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves, tree_map
 
 from credit import rules
-from credit.networks import resmlp
+from credit.networks import arithmetic, resmlp
 from credit.randomness import generator
 from credit.rules import Rule, State, Trace
 from credit.training.stack import Stack, arrange
@@ -94,7 +94,7 @@ def test_hidden_gradients_are_not_zero_when_a_run_begins(name):
     """A block whose last layer started at exactly 0 would leave nothing to align with."""
     stack = Stack([spec(name)], SHAPE)
     run = resmlp.forward(stack.params, X)
-    error = resmlp.output_error(run.logits, Y.expand(1, -1))
+    error = arithmetic.output_error(run.logits, Y.expand(1, -1))
     for g in resmlp.hidden_gradients(stack.params, run, error):
         assert g.norm(dim=-1).min() > 1e-3
 

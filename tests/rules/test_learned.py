@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from credit import rules
-from credit.networks import resmlp
+from credit.networks import arithmetic, resmlp
 from credit.randomness import generator
 from credit.rules import Trace, estimator
 from credit.rules.state_bridge import StateBridge
@@ -81,7 +81,7 @@ class CheatsInCredit(StateBridge):
 class CheatsInLoss(StateBridge):
     """Matches its credit to the true gradient at h_0."""
 
-    def loss(self, params, trace: Trace, noise, state) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, params, trace: Trace, state) -> tuple[Tensor, dict[str, Tensor]]:
         def loss(h: Tensor) -> Tensor:
             return trace.output_losses(tail(trace, h, 0), trace.labels).sum()
 
@@ -115,7 +115,7 @@ def test_gradients_are_of_the_estimator_alone_pure_and_lifted(one):
     draws = [rule.noise(SHAPE, N, generator(seed, "test")) for seed in (1, 2)]
     draws = [{k: v.double() if v.is_floating_point() else v for k, v in d.items()} for d in draws]
     before = {key: value.clone() for key, value in states[0].items()}
-    grads, metrics = rule.gradients(states[0], trace, draws[0])
+    grads, metrics = rule.gradients(states[0], trace._replace(noise=draws[0]))
     assert grads.keys() == {key for key in states[0] if key.startswith("estimator/")}
     assert all(grads[key].shape == states[0][key].shape for key in grads)
     assert all(value.dim() == 0 and value.isfinite() for value in metrics.values())
@@ -124,9 +124,13 @@ def test_gradients_are_of_the_estimator_alone_pure_and_lifted(one):
 
     stacked = {key: torch.stack([s[key] for s in states]) for key in states[0]}
     noises = {key: torch.stack([d[key] for d in draws]) for key in draws[0]}
-    lifted, _ = vmap(rule.gradients, in_dims=(0, None, 0))(stacked, trace, noises)
+
+    def of_one(state, noise):
+        return rule.gradients(state, trace._replace(noise=noise))
+
+    lifted, _ = vmap(of_one)(stacked, noises)
     for row in range(2):
-        alone, _ = rule.gradients(states[row], trace, draws[row])
+        alone, _ = rule.gradients(states[row], trace._replace(noise=draws[row]))
         for key, value in alone.items():
             close(lifted[key][row], value)
 
@@ -152,9 +156,9 @@ def test_the_vector_field_finds_the_gradient_and_shuffled_targets_do_not():
     x, y = drawn(200)
     labels = y.expand(2, -1)
     run = resmlp.forward(stack.params, x)
-    error = resmlp.output_error(run.logits, labels)
+    error = arithmetic.output_error(run.logits, labels)
     exact = resmlp.hidden_gradients(stack.params, run, error)
-    credits = stack.measured_credits(run, labels, error, exact[-1], exact)
+    credits = stack.measured_credits(run, X, labels, error, exact[-1], exact)
     cosines = torch.stack([cosine(a, g).mean(-1) for a, g in zip(credits, exact, strict=True)])
     for row, one in enumerate(stack.specs):
         if one.shuffle:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from credit import rules
+from credit.networks.by_hand import ResMLP
 from credit.randomness import generator
 from credit.rules import State, Trace, estimator
 from credit.rules.credit_bridge import CreditBridge
@@ -87,7 +88,7 @@ def test_a_credit_bridge_that_knows_the_loss_has_nothing_to_learn():
         noise = rule.noise(SHAPE, N, generator(0, "test"))
         noise = noise | {"successors": noise["successors"].double()}
         state = state_of(rule, spec("credit_bridge"))
-        return rule.loss(estimator_of(state), trace, noise, state)[1]
+        return rule.loss(estimator_of(state), trace._replace(noise=noise), state)[1]
 
     for name, value in parts(0.0).items():
         assert value < 1e-20, name
@@ -170,8 +171,8 @@ def test_a_relative_state_bridge_predicts_in_units_of_the_last_state():
         close(a, b)
     noise = relative.noise(SHAPE, N, generator(0, "test"))
     close(
-        relative.loss(estimator_of(state), trace, noise, state)[0],
-        absolute.loss(estimator_of(scaled), trace, noise, scaled)[0],
+        relative.loss(estimator_of(state), trace._replace(noise=noise), state)[0],
+        absolute.loss(estimator_of(scaled), trace._replace(noise=noise), scaled)[0],
     )
 
 
@@ -187,7 +188,9 @@ def test_every_sample_is_shown_at_as_many_layers_as_asked_for(samples, depth, la
         for layer in range(depth + 1)
     ]
     empty = torch.empty(0)
-    trace = Trace(hiddens, empty, torch.arange(samples), empty, empty, [], {})
+    trace = Trace(
+        hiddens, empty, torch.arange(samples), empty, empty, [], {}, empty, {}, ResMLP(SHAPE)
+    )
     order = torch.randperm(samples, generator=generator(seed, "test"))
     rows = LearnedRule(estimator_layers=layers).shown(trace, order)
     times = min(layers or depth, depth)
