@@ -15,6 +15,7 @@ from credit.diagnosis.untouched import untouched
 from credit.diagnosis.verdicts import judged
 from credit.errors import CreditError
 from credit.measures.base import Options, sample_losses
+from credit.rules import Rule
 
 __all__ = ["Diagnosis", "Options", "diagnose"]
 
@@ -27,7 +28,7 @@ def diagnose(
     x: Inputs,
     y: Any,
     *,
-    credit: Sequence[Tensor] | CreditFunction | str | None = None,
+    credit: Sequence[Tensor] | CreditFunction | Rule | str | None = None,
     layers: Sequence[str | nn.Module] | None = None,
     loss: Loss | None = None,
     reference: nn.Module | None = None,
@@ -51,8 +52,8 @@ def diagnose(
         y: targets, as `loss` takes them: tensors with N rows; for cross-entropy labels (N,).
         credit: what is audited: tensors a_0 … a_L in the shapes of the hidden states; a function
             (hiddens, logits, y) that returns them for a micro-batch, whose arguments carry the
-            graph; or "backward", what arrives in the model's own backward pass. None audits the
-            network alone.
+            graph; "backward", what arrives in the model's own backward pass; or a rule of the
+            bench that needs no weights, such as "dfa" or "fa". None audits the network alone.
         layers: names or modules whose outputs are h_0 … h_L, in the order in which they are called.
             None: stages or blocks that are found, see `Diagnosis.layers`.
         loss: (output, y) -> (N,), the loss of each sample; None is cross-entropy of (N, C) logits.
@@ -64,7 +65,7 @@ def diagnose(
         batch_size: samples of a micro-batch, all that is held in memory at once.
         perturbed: samples on which ρ and nudge are measured, the first ones of x.
         options: number and size of steps for ρ and nudge, and the floor of valid gradients.
-        seed: of random directions and of the random control.
+        seed: of random directions, the random control and what a rule draws.
 
     Raises:
         CreditError: an argument is of no use; the line names it and the remedy.
@@ -75,7 +76,7 @@ def diagnose(
     inner, device = unwrapped(model), _device(plain)
     passes = Passes(plain, found, forward or _call, loss or _cross_entropy, training)
     with untouched(plain, inner, training=training):
-        given = credit_of(credit, inner, passes, n)
+        given = credit_of(credit, inner, passes, n, seed)
         measuring = Measuring(passes, given, options, seed)
         for where, perturb in batches(n, batch_size, perturbed):
             measuring.take(part(x, where, device), part(y, where, device), where, perturb)

@@ -7,23 +7,26 @@ from torch import Tensor, nn
 
 from credit.diagnosis.layers import Layer, counterparts
 from credit.diagnosis.passes import Passes, Seen
+from credit.diagnosis.rules import RuleCredit
 from credit.errors import CreditError
+from credit.rules import Rule
 
 CreditFunction = Callable[[list[Tensor], Tensor, Any], Sequence[Tensor]]
 """(hiddens, logits, y) -> one credit per hidden state, of its shape."""
-CreditOf = Callable[[Seen, slice], list[Tensor]]
-"""(micro-batch, where it stands among all samples) -> a_0 ... a_L, each (N, ...)."""
+CreditOf = Callable[[Seen, list[Tensor], slice], list[Tensor]]
+"""(micro-batch, its exact gradients, where it stands among all samples) -> a_0 ... a_L."""
 SAME = 1e-3
 """Relative difference up to which two models compute the same: convolutions round differently."""
 
 
-def credit_of(credit: Any, model: nn.Module, passes: Passes, n: int) -> CreditOf | None:
+def credit_of(credit: Any, model: nn.Module, passes: Passes, n: int, seed: int) -> CreditOf | None:
     """Return what gives the credit of each micro-batch; None where there is none to audit.
 
     Args:
         model: whose own backward pass is the credit, if `credit` is "backward".
         passes: through the network that is the reference.
         n: samples in all.
+        seed: of what a rule draws.
 
     Raises:
         CreditError: `credit` is nothing of the kind, or has another number of tensors or samples.
@@ -32,17 +35,21 @@ def credit_of(credit: Any, model: nn.Module, passes: Passes, n: int) -> CreditOf
         return None
     if isinstance(credit, str) and credit == "backward":
         return _backward(model, passes)
+    if isinstance(credit, str | Rule):
+        rule = RuleCredit(credit, seed)
+        return lambda seen, grads, _: _checked(rule(seen, grads), seen, passes.layers)
     if callable(credit):
-        return lambda seen, _where: _checked(
+        return lambda seen, _grads, _where: _checked(
             credit(seen.hiddens, seen.output, seen.y), seen, passes.layers
         )
     if isinstance(credit, list | tuple):
         for given in credit:
             if isinstance(given, Tensor) and given.dim() and len(given) != n:
                 raise CreditError(f"credit of shape {tuple(given.shape)} for {n} samples")
-        return lambda seen, where: _checked([a[where] for a in credit], seen, passes.layers)
+        return lambda seen, _, where: _checked([a[where] for a in credit], seen, passes.layers)
     raise CreditError(
-        f'credit={credit!r}: pass a list of tensors, a function (hiddens, logits, y), or "backward"'
+        f"credit={credit!r}: pass tensors, a function (hiddens, logits, y), a rule or its name, or "
+        '"backward"'
     )
 
 
@@ -51,7 +58,7 @@ def _backward(model: nn.Module, passes: Passes) -> CreditOf:
     layers = counterparts(model, passes.layers)
     own = Passes(model, layers, passes.forward, passes.loss, passes.training, as_it_is=True)
 
-    def arrives(reference: Seen, _where: slice) -> list[Tensor]:
+    def arrives(reference: Seen, _grads: list[Tensor], _where: slice) -> list[Tensor]:
         seen = own.see(reference.x, reference.y)
         names = [*(f"layer {name}" for name, _ in layers), "the last layer"]
         own_outputs, outputs = [*seen.hiddens, seen.output], [*reference.hiddens, reference.output]

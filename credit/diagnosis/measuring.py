@@ -53,7 +53,7 @@ class Measuring:
                     "name a layer whose output is used, and not detached"
                 )
             grads.append(g)
-        credits = self.credit_of(seen, where) if self.credit_of else None
+        credits = self.credit_of(seen, grads, where) if self.credit_of else None
         self.shapes = [tuple(h.shape[1:]) for h in seen.hiddens]
         self.dtypes = [h.dtype for h in seen.hiddens]
         seen.hiddens = [h.detach() for h in seen.hiddens]
