@@ -19,7 +19,7 @@ from credit.rules import Rule
 
 __all__ = ["Diagnosis", "Options", "diagnose"]
 
-DEFAULTS = Options(directions=4, relative_steps=True)
+DEFAULTS = Options(directions=8, relative_steps=True)
 """Steps are relative to ‖h‖: one length for all widths, and none is lost in rounding."""
 
 

@@ -186,7 +186,7 @@ def _hidden(output: Any, name: str, n: int) -> Tensor:
             f"layer {name} returns shape {tuple(h.shape)} for {n} samples: "
             "a hidden state is (samples, ...), batch first"
         )
-    if not bool(h.isfinite().all()):
+    if not bool(h.detach().isfinite().all()):
         raise CreditError(f"layer {name} returns nan or inf: check x, or take earlier weights")
     return h
 
