@@ -33,6 +33,8 @@ def chosen(model: nn.Module, layers: Sequence[str | nn.Module] | None) -> list[L
     """
     if layers is None:
         return [(name, unwrapped(module)) for name, module in _found(model)]
+    if isinstance(layers, nn.ModuleList | nn.Sequential):
+        layers = list(layers)
     if isinstance(layers, str | nn.Module) or not layers:
         raise CreditError(f"layers={layers!r}: pass a list of names or modules, in order")
     modules = {_plain(name): module for name, module in model.named_modules()}

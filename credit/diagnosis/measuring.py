@@ -44,9 +44,9 @@ class Measuring:
             CreditError: a layer has no part in the loss, or the credit is not what it must be.
         """
         seen = self.passes.see(x, y)
-        grads = []
-        asked = zip(self.passes.layers, seen.grads(self.credit_of is not None), strict=True)
-        for (name, _), g in asked:
+        grads: list[Tensor] = []
+        found = seen.grads(self.credit_of is not None)
+        for (name, _), g in zip(self.passes.layers, found, strict=True):
             if g is None:
                 raise CreditError(
                     f"the loss does not depend on layer {name}, as far as autograd knows: "
@@ -100,14 +100,14 @@ class Measuring:
             return self.passes.losses_from(seen, layer, moved.view_as(hidden))
 
         before, numbers = losses(h), {}
-        for name, a in _with_negative(compared):
+        for name, a in (*compared.items(), ("neg_g", -compared["g"])):
             moved, kept = nudging.step(h, a, self.options)
             still = kept.isnan()  # it has no direction to move in
             change = losses(torch.where(still.unsqueeze(-1), h, moved)) - before
             numbers[f"nudge_{name}"] = torch.where(still, torch.nan, change)
             if name in ("credit", "g"):
                 numbers[f"kept_{name}"] = kept
-        who = [compared[name] for name in _CORRELATED if name in compared]
+        who = [compared[name] for name in ("credit", "g", "random") if name in compared]
         units, sizes = [vectors.unit(a) for a in who], [vectors.norm(a) for a in who]
         length, pairs = perturbation.step_length(h, self.options), []
         for _ in range(self.options.directions):
@@ -119,7 +119,7 @@ class Measuring:
                 for u, size in zip(units, sizes, strict=True)
             ]
             pairs.append(torch.stack([*predicted, losses(moved) - before], dim=-1))
-        return numbers | ({"pairs": torch.cat(pairs)} if pairs else {})
+        return numbers | {"pairs": torch.cat(pairs)}
 
     def _row(self, layer: int) -> dict[str, Any]:
         """Return one layer's numbers, as the layer table of a run has them."""
@@ -160,13 +160,9 @@ class Measuring:
         return row | _perturbed_columns(own, dtype, audited)
 
 
-_CORRELATED = ("credit", "g", "random")
-
-
 def batches(n: int, size: int, perturbed: int) -> Iterator[tuple[slice, bool]]:
     """Yield micro-batches of n samples; the first `perturbed` are apart from the others."""
-    ends = sorted({min(perturbed, n), n})
-    for start, end in itertools.pairwise([0, *(end for end in ends if end)]):
+    for start, end in itertools.pairwise(sorted({0, min(perturbed, n), n})):
         for first in range(start, end, size):
             yield slice(first, min(first + size, end)), end <= perturbed
 
@@ -179,18 +175,15 @@ def part(value: Any, where: slice, device: torch.device | None) -> Any:
 
 def _perturbed_columns(own: Mapping[str, Tensor], dtype: torch.dtype, audited: bool) -> dict:
     """Return the columns of nudge and ρ."""
-    who, row = "credit" if audited else "g", {}
+    who = "credit" if audited else "g"
     changes = {name: number(own[f"nudge_{name}"].nanmean()) for name in (*CONTROLS, who)}
     norms = own["credit_norm" if audited else "grad_norm"]
     status = nudging.step_status(changes[who], norms, own[f"kept_{who}"])
-    row |= {"nudge_status": status, "nudge": changes[who] if audited else None}
-    row |= {f"nudge_{name}": changes[name] for name in CONTROLS}
-    if "pairs" not in own:
-        return row
-    pairs = own["pairs"].T
-    pairs = pairs if audited else torch.cat([pairs[:1], pairs])
-    found = perturbation.correlations(pairs, dtype)
-    return row | found | ({} if audited else {"rho": None})
+    pairs = own["pairs"].T  # the credit's, the gradient's, noise's, and what was measured
+    found = perturbation.correlations(pairs if audited else torch.cat([pairs[:1], pairs]), dtype)
+    found |= {"nudge_status": status, "nudge": changes[who]}
+    found |= {f"nudge_{name}": changes[name] for name in CONTROLS}
+    return found if audited else found | {"rho": None, "nudge": None}
 
 
 def _directions(h: Tensor, compared: Mapping[str, Tensor], last: Tensor | None) -> dict:
@@ -202,10 +195,6 @@ def _directions(h: Tensor, compared: Mapping[str, Tensor], last: Tensor | None) 
     for name, a in (*compared.items(), *([("copy", last)] if last is not None else [])):
         found[name] = (vectors.unit(a) * unit).sum(-1).clamp(-1, 1).double()
     return found
-
-
-def _with_negative(compared: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
-    return [*compared.items(), ("neg_g", -compared["g"])]
 
 
 def _wide(v: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ class Passes:
 
     def _run(self, x: Any, y: Any) -> Tensor:
         reseed()
-        output = self.forward(self.model, x, y)
+        output = self.forward(self.model, mapped(x, torch.clone), y)  # it may change it in place
         if not isinstance(output, Tensor):
             raise CreditError(
                 f"output of the model is {type(output).__name__}, not a tensor: "

@@ -106,7 +106,8 @@ class Diagnosis:
 
     @property
     def _shown(self) -> pd.DataFrame:
-        return pd.DataFrame([_texts(row) for row in self.rows]).rename(columns=_SHOWN)
+        table = pd.DataFrame([_texts(row) for row in self.rows])
+        return table.loc[:, (table != "").any()].rename(columns=_SHOWN)
 
     @property
     def _footnote(self) -> str:
@@ -114,7 +115,7 @@ class Diagnosis:
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return a row as people read it; columns without any number stay, empty."""
+    """Return a row as people read it; no number is an empty text."""
     found = {}
     for name in _SHOWN:
         value = row.get(name)

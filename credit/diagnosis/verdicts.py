@@ -31,7 +31,9 @@ def judged(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, float]) -> l
     )
     size = None if own is None else abs(own)
     direction = protocol.direction_quality("", {}).having(
-        measure=_number(GAMMA_MIDDLE, size, nothing), needs=(valid,)
+        measure=_number(GAMMA_MIDDLE, size, nothing),
+        needs=(valid,),
+        note=lambda _: "it points against the gradient" if own is not None and own < 0 else "",
     )
     checks: list[Check] = [stable, valid, direction]
     return [check.judge(_NO_RUNS) for check in checks]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torchvision.models import VisionTransformer, resnet18, vgg11
 
 from credit import diagnose
@@ -162,6 +163,8 @@ def test_layers_by_module_and_by_name_are_the_same():
     one = diagnose(model, x, y, layers=["embed", "blocks.1"], options=QUICK)
     other = diagnose(model, x, y, layers=[model.embed, model.blocks[1]], options=QUICK)
     assert one.rows == other.rows and one.layers == ["embed", "blocks.1"]
+    every = diagnose(model, x, y, layers=model.blocks, options=QUICK)
+    assert every.rows == diagnose(model, x, y, options=QUICK).rows
 
 
 def test_layers_that_are_changed_in_place_afterwards():
@@ -170,6 +173,31 @@ def test_layers_that_are_changed_in_place_afterwards():
     got = diagnose(model, x, y, layers=["0", "1"], credit=exact, options=QUICK)
     assert got.metrics["alignment/h00"] == pytest.approx(1) and got.metrics["rho/h00"] > 0.9
     assert got.metrics["growth/max"] < 1  # the first is seen before it is rectified
+
+
+def test_inputs_that_the_model_changes_in_place_are_as_before():
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(8, 16), nn.Linear(16, CLASSES))
+    x, y = batch()
+    before = x.clone()
+    diagnose(model, x, y, layers=["1"], options=QUICK)
+    assert torch.equal(x, before)
+
+
+class Checkpointed(Mlp):
+    """Blocks that are computed again on the way back."""
+
+    def forward(self, x):
+        h = self.norm(self.embed(x))
+        for block in self.blocks:
+            h = checkpoint(block, h, use_reentrant=False)
+        return self.head(h)
+
+
+def test_activation_checkpointing_changes_no_number():
+    x, y = batch()
+    want = diagnose(seeded(Mlp), x, y, credit=exact, options=QUICK)
+    got = diagnose(seeded(Checkpointed), x, y, credit=exact, options=QUICK)
+    assert got.metrics == pytest.approx(want.metrics, rel=1e-5)
 
 
 def test_frozen_models_and_callers_without_gradients():
