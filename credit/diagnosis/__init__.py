@@ -134,4 +134,7 @@ def _cross_entropy(output: Tensor, y: Any) -> Tensor:
             f"output of shape {tuple(output.shape)} and y of {what} do not suit cross-entropy: "
             "pass loss=lambda output, y: ..., which returns one number per sample"
         )
+    if bool((y < 0).any() or (y >= output.shape[1]).any()):
+        low, high, last = int(y.min()), int(y.max()), output.shape[1] - 1
+        raise CreditError(f"y has labels from {low} to {high}: cross-entropy takes 0 to {last}")
     return sample_losses(output, y.long())

@@ -1,5 +1,6 @@
 """The figure of a diagnosis: norms, direction, ρ and nudge by layer, with what controls get."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ _STATUS = {"alignment_mean": "status", "rho": "rho_status", "nudge": "nudge_stat
 
 def draw(diagnosis: "Diagnosis") -> Figure:
     """Return a figure with a panel per measurement; what is not valid is not drawn."""
-    rows = diagnosis.rows
+    rows, names = diagnosis.rows, diagnosis.layers
+    shared = os.path.commonprefix(names).rfind(".") + 1  # said once, below the axis
     drawing = Figure(figsize=(9.6, 2.9), layout="constrained")
     for axes, (title, own, others) in zip(drawing.subplots(1, 4), _PANELS, strict=True):
         style.tidy(axes)
@@ -44,7 +46,8 @@ def draw(diagnosis: "Diagnosis") -> Figure:
             axes.set_yscale("log")
         if own == "alignment_mean":
             style.shade(axes.axhspan, -protocol.POOR, protocol.POOR)
-        axes.set_xticks(range(len(rows)), diagnosis.layers, fontsize=style.SMALL)
+        axes.set_xticks(range(len(rows)), [name[shared:] for name in names], fontsize=style.SMALL)
+        axes.set_xlabel(names[0][:shared], fontsize=style.SMALL)
         axes.tick_params(axis="x", rotation=45)
         axes.set_title(title, fontsize=style.TITLE)
         if axes.get_legend_handles_labels()[0]:

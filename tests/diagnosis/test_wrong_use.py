@@ -107,6 +107,7 @@ def test_targets_and_inputs():
     refused("x", x=torch.tensor(1.0))
     refused("cross-entropy", y=draw(SAMPLES))
     refused("cross-entropy", y="labels")
+    refused("0 to 4", y=y + 1)
     refused("batch_size=0", batch_size=0)
     refused("perturbed=0", perturbed=0)
     refused("directions=0", options=QUICK._replace(directions=0))
