@@ -207,7 +207,7 @@ def answer_of(rule: str, verdicts: Sequence[Verdict]) -> str:
 
 
 def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict[str, str]]:
-    """Return how near to the identity the untrained networks are, and the data they read.
+    """Return how near to the identity untrained resmlps are, and the data they read.
 
     Raises:
         CreditError: the rule fails on a few samples, or there is not enough memory.
@@ -227,10 +227,12 @@ def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict
     trial.check_states(specs, shape)
     planning.check(specs, shape, planning.memory_free(deep.device))
     trial.check_credits(specs, shape, finite=True)
+    source = {"name": data.name, "digest": data.digest, "source": data.source}
+    if deep.network != RunSpec.network:
+        return {}, source
     x, _ = held_out(data, torch.float32, n=min(IDENTITY_SAMPLES, len(data.test_labels)))
     alpha = None if deep.activation == "gelu" else deep.alpha
     networks = of_seeds(shape(deep), sorted({spec.seed for spec in specs}), x, alpha)
-    source = {"name": data.name, "digest": data.digest, "source": data.source}
     return summary(list(networks.values())), source
 
 
