@@ -27,7 +27,7 @@ from credit.lab.frame import Cell
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Sample, gap, value
 from credit.lab.options import depth_of, distinct, fields, numbers
-from credit.lab.protocol import direction_quality, ladder_checks, reference_validity
+from credit.lab.protocol import direction_quality, ladder_checks, reference_validity, transport
 from credit.lab.source import Source
 from credit.lab.verdict import bottom_line
 from credit.networks.size import HELD_OUT
@@ -132,6 +132,7 @@ def checks_of(rule: str, frame: Frame) -> Checks:
         *(own[name] for name in ("D1", "D2", "direction")),
         beyond.above(BEYOND, mean=True),
         *(own[name] for name in ("D3", "shape", "oracle_share") if name in own),
+        transport(rule, full),
         *_controls(frame, rule),
         calibration(rule, full, valid),
     ]

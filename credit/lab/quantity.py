@@ -197,6 +197,14 @@ GROWTH = Quantity(
 )
 _NORM: dict[str, Any] = {"log": True, "axis": "median"}
 _MEDIAN: dict[str, Any] = {**_NORM, "over": "median"}
+TRANSPORT = Quantity(
+    "transport",
+    "transport/level",
+    "transport",
+    "what the credit takes: 0 nothing of the weights, 1 signs, 2 weights, 3 the gradient",
+    ".0f",
+    over="max",
+)
 HIDDEN = Quantity("hidden", "hidden_norm/h{L}", "‖h_L‖", "median norm of h_L", ".2g", **_MEDIAN)
 GRADIENT = Quantity(
     "gradient", "grad_norm/h{L}", "‖g_L‖", "median norm of g_L per sample", ".3g", **_NORM
