@@ -77,6 +77,7 @@ FAILED = {
     "beyond a copy": "it does not exceed a copy of the output's gradient",
     "k=L > shallow": "a shallow network does as well",
     "D3 together": "its gain depends on what trained the embedding",
+    "transport": "it takes more from the weights than it declares",
     "random labels": "it is not at chance on random labels",
     "D1": "its scale is not stable",
     "direction": "its credit has no direction",

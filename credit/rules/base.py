@@ -96,6 +96,10 @@ class Trace(NamedTuple):
         return self.network.pull(self.weights, hidden, layer, above, feedback)
 
 
+TRANSPORTS = ("none", "signs", "weights", "gradient")
+"""What a credit may take from the network's weights, each more than the one before."""
+
+
 class Rule:
     """Base of all rules. Subclass it, set the facts, write `init` and `credit`."""
 
@@ -121,6 +125,9 @@ class Rule:
     Where hidden states differ in form it is 1 for every rule."""
     published_reduction: ClassVar[str] = "mean"
     """What `credit_reduction=published` means for this rule."""
+    transports: ClassVar[str] = ""
+    """What the credit takes from the network's weights, one of TRANSPORTS; "" is all that the rule
+    is shown. It is measured, too."""
     look: ClassVar[Look | None] = None
     """Colour, marker and place in figures and tables; None derives them from the rule's name."""
 
