@@ -1,6 +1,5 @@
 """The figure of a diagnosis: norms, direction, ρ and nudge by layer, with what controls get."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,8 @@ _STATUS = {"alignment_mean": "status", "rho": "rho_status", "nudge": "nudge_stat
 def draw(diagnosis: "Diagnosis") -> Figure:
     """Return a figure with a panel per measurement; what is not valid is not drawn."""
     rows, names = diagnosis.rows, diagnosis.layers
-    shared = os.path.commonprefix(names).rfind(".") + 1  # said once, below the axis
+    prefix = names[0][: names[0].rfind(".") + 1]  # said once, below the axis
+    shared = len(prefix) if all(name.startswith(prefix) for name in names) else 0
     drawing = Figure(figsize=(9.6, 2.9), layout="constrained")
     for axes, (title, own, others) in zip(drawing.subplots(1, 4), _PANELS, strict=True):
         style.tidy(axes)
