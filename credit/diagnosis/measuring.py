@@ -170,7 +170,7 @@ def batches(n: int, size: int, perturbed: int) -> Iterator[tuple[slice, bool]]:
 def part(value: Any, where: slice, device: torch.device | None) -> Any:
     """Return some samples of an input or target, on the model's device."""
     value = dict(value) if isinstance(value, Mapping) else value
-    return mapped(value, lambda tensor: tensor[where].to(device))
+    return mapped(value, lambda tensor: tensor[where].to(device, copy=True))
 
 
 def _perturbed_columns(own: Mapping[str, Tensor], dtype: torch.dtype, audited: bool) -> dict:

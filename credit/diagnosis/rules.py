@@ -76,7 +76,7 @@ class RuleCredit:
             shapes = [tuple(a.shape) for a in found]
             raise CreditError(f"rule {self.name!r} returns {shapes}: it does not suit the network")
         pairs = zip(found, hiddens, strict=True)
-        return [channels_first(a.view(channels_last(h).shape)) for a, h in pairs]
+        return [channels_first(a.reshape(channels_last(h).shape)) for a, h in pairs]
 
 
 def channels_last(h: Tensor) -> Tensor:

@@ -44,6 +44,9 @@ def untouched(*models: nn.Module, training: bool) -> Iterator[None]:
                 p.grad = None
             for module in modules:
                 module.training = training  # not by `train`, which may do more
+                if isinstance(module, nn.RNNBase) and not training:
+                    # evaluation mode in effect: cuDNN's has no backward pass
+                    module.training, module.dropout = True, 0.0
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)

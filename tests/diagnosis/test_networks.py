@@ -207,6 +207,7 @@ def test_frozen_models_and_callers_without_gradients():
         assert diagnose(model, x, y, credit=exact, options=QUICK).metrics == want
         assert not torch.is_grad_enabled()
     with torch.inference_mode():
+        x, y = batch()
         assert diagnose(model, x, y, credit=exact, options=QUICK).metrics == want
     with torch.autocast("cpu", torch.bfloat16):
         assert diagnose(model, x, y, credit=exact, options=QUICK).metrics == want
@@ -226,6 +227,28 @@ def test_wrapped_models_are_what_they_wrap():
     model(x)
     got = diagnose(model, x, y, credit=exact, options=QUICK)
     assert got.metrics == want.metrics and got.layers == want.layers
+
+
+def test_recurrent_networks_have_no_dropout_in_evaluation():
+    class Deep(Reader):
+        def __init__(self, dropout):
+            super().__init__()
+            self.second = nn.LSTM(12, 12, 2, batch_first=True, dropout=dropout)
+
+    x, y = CASES["lstm"][1], labels(N)
+    one, other = (seeded(Deep, dropout) for dropout in (0.0, 0.5))
+    want = diagnose(one, x, y, credit=exact, options=QUICK).metrics
+    assert diagnose(other, x, y, credit=exact, options=QUICK).metrics == want
+    assert other.second.dropout == 0.5
+
+
+def test_memory_formats_change_no_number():
+    model, x, y = seeded(CASES["resnet"][0]), CASES["resnet"][1], labels(N)
+    for credit in (exact, "fa"):
+        want = diagnose(model, x, y, credit=credit, options=QUICK).metrics
+        last = seeded(CASES["resnet"][0]).to(memory_format=torch.channels_last)
+        got = diagnose(last, x, y, credit=credit, options=QUICK).metrics
+        assert got == pytest.approx(want, rel=1e-3, abs=1e-5)
 
 
 def test_half_precision_of_weights_is_measured_as_it_is():
