@@ -10,6 +10,8 @@ Layer = tuple[str, nn.Module]
 """A module by the name that it has in the network."""
 _STAGES = 3
 """From so many sequences of blocks side by side on, each is a hidden state: layer1 ... layer4."""
+_SHARE = 0.25
+"""Of a network's modules with weights, those within its blocks; a branch of one block has less."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -73,15 +75,16 @@ def _plain(name: str) -> str:
 def _found(model: nn.Module) -> list[Layer]:
     """Return the blocks: stages side by side, else the longest sequence, else the children."""
     best: list[Layer] = []
-    rank = (0, 0)
-    for prefix, module, inside in _walk(model):
+    rank, enough = (0, 0), _SHARE * _weighted(model)
+    for prefix, module in _walk(model):
         children = [(prefix + name, child) for name, child in _children(module)]
         stages = [layer for layer in children if _is_sequence(layer[1]) and _blocks(layer[1])]
-        if not inside and len(stages) >= _STAGES:
+        if _is_sequence(module):
+            size = _blocks(module), len([1 for _, child in children if _learns(child)])
+            if len(children) > 1 and size > rank and _weighted(module) >= enough:
+                best, rank = _read(children, last=module is not model), size
+        elif len(stages) >= _STAGES and sum(_weighted(stage) for _, stage in stages) >= enough:
             return stages
-        size = _blocks(module), len([1 for _, child in children if _learns(child)])
-        if _is_sequence(module) and len(children) > 1 and size > rank:
-            best, rank = _read(children, last=module is not model), size
     if not best:
         best = [layer for layer in _children(model) if _learns(layer[1])][:-1]
     if not best:
@@ -91,13 +94,17 @@ def _found(model: nn.Module) -> list[Layer]:
     return best
 
 
-def _walk(
-    module: nn.Module, prefix: str = "", inside: bool = False
-) -> Iterator[tuple[str, nn.Module, bool]]:
-    """Yield every module with the prefix of its children's names, and whether in a sequence."""
-    yield prefix, module, inside
-    for name, child in _children(module):
-        yield from _walk(child, f"{prefix}{name}.", inside or _is_sequence(module))
+def _walk(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield modules with the prefix of their children's names; nothing within blocks."""
+    yield prefix, module
+    if not (_is_sequence(module) and _blocks(module) > 1):
+        for name, child in _children(module):
+            yield from _walk(child, f"{prefix}{name}.")
+
+
+def _weighted(module: nn.Module) -> int:
+    """Return how many modules within have weights of their own."""
+    return sum(next(part.parameters(False), None) is not None for part in module.modules())
 
 
 def _children(module: nn.Module) -> list[Layer]:

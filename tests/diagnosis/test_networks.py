@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from torchvision.models import VisionTransformer, resnet18, vgg11
+from torchvision.models import VisionTransformer, alexnet, convnext_tiny, googlenet, resnet18, vgg11
 
 from credit import diagnose
 from credit.diagnosis.layers import chosen
@@ -151,6 +151,9 @@ def test_blocks_are_found():
     assert names(Mlp(depth=2)) == ["blocks.0", "blocks.1"]
     vgg = names(vgg11())
     assert len(vgg) == 8 and all(name.startswith("features.") for name in vgg)
+    assert names(alexnet())[-1] == "features.12"
+    assert names(convnext_tiny()) == [f"features.{i}" for i in range(8)]
+    assert "inception4c" in names(googlenet(init_weights=False))  # and not a branch of one
     plain = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     assert names(plain) == ["1", "3"]
     assert names(nn.Sequential(nn.Linear(4, 8), Block(8), Block(8), nn.Linear(8, 2))) == list("012")
