@@ -1,0 +1,52 @@
+"""Forward gradients (Baydin et al. 2022, arXiv:2202.08587) by activity perturbation (Ren et al.
+2022, arXiv:2210.03310): the slope of the loss along a random direction, times that direction.
+"""
+
+import threading
+
+import torch
+from torch import Tensor
+
+from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Forward-mode differentiation of torch is not for several threads at once."""
+
+
+class ForwardGradient(Rule):
+    """a_l = <g_l, xi> xi, xi ~ N(0, 1) of h_l's form, drawn in every step; its mean is g_l.
+
+    The product comes from forward-mode differentiation of the blocks above h_l: nothing goes back
+    through a block. Each layer has its own pass, so that its credit holds no other layer's noise.
+    BatchNorm mixes the samples of a batch, and there it is the slope of each sample's own loss.
+    """
+
+    look = Look("#DC0A45", "X", 27)
+    reads_weights = True
+    published_reduction = "sum"
+    per_sample = True
+
+    def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:
+        return {
+            f"{layer:03d}": torch.randn(samples, units, generator=generator)
+            for layer, units in enumerate(shape.units)
+        }
+
+    def credit(self, state: State, trace: Trace) -> list[Tensor]:
+        credits = []
+        for layer, h in enumerate(trace.hiddens):
+            xi = trace.noise[f"{layer:03d}"]
+            with _ONE_AT_A_TIME:
+                _, slopes = torch.func.jvp(
+                    lambda h, layer=layer: trace.losses_from(h, layer), (h,), (xi,)
+                )
+            credits.append(slopes.unsqueeze(-1) * xi)
+        return credits
+
+    def costs(self, shape: Shape) -> Costs:
+        """Count value and slope as a pass each."""
+        evaluations = shape.depth * (shape.depth + 1) / 2
+        return Costs(passes=shape.depth + 1, evaluations=2 * evaluations)
+
+
+RULE = ForwardGradient()
