@@ -1,5 +1,6 @@
-"""Difference target propagation (Lee et al. 2015, arXiv:1412.7525; Meulemans et al. 2020,
-arXiv:2006.14331): a target for every hidden state, brought down by learned inverses.
+"""Difference target propagation (Lee et al. 2015, arXiv:1412.7525; Meulemans et al. 2020).
+
+Every hidden state has a target, brought down by learned inverses (arXiv:2006.14331).
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,10 @@
-"""Forward gradients (Baydin et al. 2022, arXiv:2202.08587) by activity perturbation (Ren et al.
-2022, arXiv:2210.03310): the slope of the loss along a random direction, times that direction.
+"""Forward gradients (Baydin et al. 2022, arXiv:2202.08587; Ren et al. 2022, arXiv:2210.03310).
+
+Credit is the slope of the loss along a random direction of activities, times that direction.
 """
 
 import threading
+import warnings
 
 import torch
 from torch import Tensor
@@ -11,6 +13,10 @@ from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
 
 _ONE_AT_A_TIME = threading.Lock()
 """Forward-mode differentiation of torch is not for several threads at once."""
+
+with warnings.catch_warnings():  # its first use warns of torch's own code
+    warnings.simplefilter("ignore", FutureWarning)
+    torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.ones(()),))
 
 
 class ForwardGradient(Rule):

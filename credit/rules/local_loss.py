@@ -40,8 +40,8 @@ class LocalLoss(Rule):
 
     def gradients(self, state: State, trace: Trace) -> tuple[State, dict[str, Tensor]]:
         def loss(params: State) -> Tensor:
-            each = [losses(_read(params, trace, l), trace.labels).mean() for l in _below(trace)]
-            return torch.stack(each).sum()
+            read = [_read(params, trace, layer) for layer in range(trace.depth)]
+            return torch.stack([losses(logits, trace.labels).mean() for logits in read]).sum()
 
         params = {key: value for key, value in state.items() if key.startswith("estimator/")}
         grads, value = torch.func.grad_and_value(loss)(params)
@@ -51,18 +51,13 @@ class LocalLoss(Rule):
         credits = [
             output_error(_read(state, trace, layer), trace.labels)
             @ state[f"estimator/{layer:03d}.weight"]
-            for layer in _below(trace)
+            for layer in range(trace.depth)
         ]
         return [*credits, trace.grad_out]
 
     def costs(self, shape: Shape) -> Costs:
         readouts = shape.classes * sum(shape.units[:-1])
         return Costs(credit=2 * readouts, learning=2 * readouts // self.estimator_every)
-
-
-def _below(trace: Trace) -> range:
-    """Layers that have a readout."""
-    return range(trace.depth)
 
 
 def _read(params: State, trace: Trace, layer: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""PEPITA (Dellaferrera & Kreiman 2022, arXiv:2201.11665): a second pass with the error in the input.
+"""PEPITA (Dellaferrera & Kreiman 2022, arXiv:2201.11665): a second pass on a modulated input.
 
 Credit is what the error, sent to the input by a fixed random matrix, changes in each hidden state.
 """
