@@ -67,13 +67,14 @@ class DifferenceTargetPropagation(Rule):
             wanted.append(h + size * trace.noise[f"{layer:03d}"])
             seen.append(trace.advance(wanted[-1], layer))
 
-        def loss(params: State) -> Tensor:
+        def loss(params: State) -> tuple[Tensor, Tensor]:
             found = [inverse(params, trace.shape, layer, v) for layer, v in enumerate(seen)]
-            return torch.stack(list(map(relative_error, found, wanted))).sum()
+            each = torch.stack(list(map(relative_error, found, wanted)))
+            return each.sum(), each.mean()
 
         params = {key: value for key, value in state.items() if key.startswith("estimator/")}
-        grads, value = torch.func.grad_and_value(loss)(params)
-        return grads, {"loss": value / trace.depth}
+        grads, mean = torch.func.grad(loss, has_aux=True)(params)
+        return grads, {"loss": mean}
 
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
         last, credits = trace.hiddens[-1], [trace.grad_out]

@@ -50,9 +50,9 @@ class ForwardGradient(Rule):
         return credits
 
     def costs(self, shape: Shape) -> Costs:
-        """Count value and slope as a pass each."""
-        evaluations = shape.depth * (shape.depth + 1) / 2
-        return Costs(passes=shape.depth + 1, evaluations=2 * evaluations)
+        """Count value and slope as an evaluation each; torch multiplies a third time, by zeros."""
+        passes = (shape.depth + 1) / 2
+        return Costs(passes=3 * passes, evaluations=2 * passes * shape.depth)
 
 
 RULE = ForwardGradient()

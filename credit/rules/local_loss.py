@@ -39,13 +39,14 @@ class LocalLoss(Rule):
         return state
 
     def gradients(self, state: State, trace: Trace) -> tuple[State, dict[str, Tensor]]:
-        def loss(params: State) -> Tensor:
+        def loss(params: State) -> tuple[Tensor, Tensor]:
             read = [_read(params, trace, layer) for layer in range(trace.depth)]
-            return torch.stack([losses(logits, trace.labels).mean() for logits in read]).sum()
+            each = torch.stack([losses(logits, trace.labels).mean() for logits in read])
+            return each.sum(), each.mean()
 
         params = {key: value for key, value in state.items() if key.startswith("estimator/")}
-        grads, value = torch.func.grad_and_value(loss)(params)
-        return grads, {"loss": value / trace.depth}
+        grads, mean = torch.func.grad(loss, has_aux=True)(params)
+        return grads, {"loss": mean}
 
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
         credits = [

@@ -48,8 +48,8 @@ class NodePerturbation(Rule):
         return credits
 
     def costs(self, shape: Shape) -> Costs:
-        evaluations = shape.depth * (shape.depth + 1) / 2
-        return Costs(passes=(shape.depth + 1) / 2, evaluations=evaluations)
+        passes = (shape.depth + 1) / 2
+        return Costs(passes=passes, evaluations=passes * shape.depth)
 
 
 RULE = NodePerturbation()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from credit.networks.base import Params
 from credit.rules import feedback
-from credit.rules.base import Look, State, Trace
+from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.fa_layerwise import LayerwiseFeedbackAlignment
 
 
@@ -38,6 +38,10 @@ class WeightMirror(LayerwiseFeedbackAlignment):
             y = x @ weights[name].flatten(1).mT
             changed[feedback.OF + name] = b.lerp((y.mT @ x / len(x)).view_as(b), self.rate)
         return changed
+
+    def costs(self, shape: Shape) -> Costs:
+        """Count the mirror as two passes; where weights serve many positions it is next to none."""
+        return Costs(passes=2 if shape.layer(0).grid else 4)
 
 
 RULE = WeightMirror()
