@@ -5,6 +5,7 @@ Credit is the slope of the loss along a random direction of activities, times th
 
 import threading
 import warnings
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -43,10 +44,8 @@ class ForwardGradient(Rule):
         for layer, h in enumerate(trace.hiddens):
             xi = trace.noise[f"{layer:03d}"]
             with _ONE_AT_A_TIME:
-                _, slopes = torch.func.jvp(
-                    lambda h, layer=layer: trace.losses_from(h, layer), (h,), (xi,)
-                )
-            credits.append(slopes.unsqueeze(-1) * xi)
+                found = torch.func.jvp(partial(trace.losses_from, layer=layer), (h,), (xi,))
+            credits.append(found[1].unsqueeze(-1) * xi)
         return credits
 
     def costs(self, shape: Shape) -> Costs:
