@@ -22,7 +22,7 @@ from credit.sweep.options import Launch
 if TYPE_CHECKING:  # torch and MLflow take seconds to load, and --help needs neither
     from credit.tracking.reader import Reader
 
-TRUST = "rules from outside this package that may be imported although only the store names them"
+TRUST = "rules and networks from outside that may be imported although only the store names them"
 """Help of the option `trust_rules`."""
 PARENT_HELPS = {
     "parent": "id of the parent run; latest is the newest one of that kind",

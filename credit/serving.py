@@ -21,6 +21,7 @@ from credit.data.loading import FACTS
 from credit.errors import CreditError
 from credit.networks import kinds
 from credit.networks.size import SIZES
+from credit.randomness import generator
 from credit.training import checkpoint
 from credit.training.measuring import EVALUATION_BATCH
 
@@ -68,12 +69,6 @@ class Classifier:
         self._check(path)
         self._channels, self._units = len(facts.mean), shape.d_in
         self._affine = affine(facts.mean, facts.std, self._units).to(dtype)
-        try:
-            self._logits(torch.zeros(1, self._units, dtype=torch.uint8))
-        except (RuntimeError, IndexError) as error:
-            raise CreditError(
-                f"{path} holds no network: its tensors do not fit each other ({error})"
-            ) from error
 
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Classify raw images, uint8 (N, C, H, W), as the dataset has them; vectors (N, 1, 1, D).
@@ -104,14 +99,18 @@ class Classifier:
 
     def _check(self, path: Path) -> None:
         """See that a file has the tensors of the network that its spec describes, and no others."""
-        network, depth = self._network, self.spec.depth
-        blocks = (name for block in range(depth) for name in network.block_names(block))
-        constants = network.constants([self.spec], torch.float32)
-        expected = {*network.embed_names(), *blocks, *network.head_names(), *constants}
-        if wrong := sorted(expected ^ self._params.keys()):
+        expected = self._network.init(self.spec, generator(0, "init"), torch.float32)
+        if wrong := sorted(expected.keys() ^ self._params.keys()):
             raise CreditError(
-                f"{path} holds no network of {depth} blocks: {wrong[0]} is missing or too much"
+                f"{path} holds no network of {self.spec.depth} blocks: {wrong[0]} is missing or "
+                "too much"
             )
+        for name, tensor in expected.items():
+            if tensor.shape != self._params[name].shape:
+                raise CreditError(
+                    f"{path} holds no network: its tensors do not fit each other ({name} is "
+                    f"{tuple(self._params[name].shape)}, not {tuple(tensor.shape)})"
+                )
 
 
 def _load_pyfunc(path: str) -> Classifier:

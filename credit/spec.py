@@ -44,7 +44,7 @@ class RunSpec:
     dataset: str = _knob(
         "cifar10",
         "what to train on",
-        one_of=("cifar10", "fashion_mnist", "digits", "teacher", "toy_lq"),
+        one_of=("cifar10", "cifar100", "fashion_mnist", "digits", "teacher", "toy_lq"),
     )
     rule: str = _knob("bp", "credit rule: a name, or package.module:Rule")
     rule_code: str = _knob("none", "digest of the code of a rule from outside the package")

@@ -1,1 +1,1 @@
-"""Rules that live outside the package, as yours do."""
+"""Rules and training scripts that live outside the package, as yours do."""

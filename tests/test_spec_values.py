@@ -36,7 +36,7 @@ from tests.traps import refused
         *((name, [""], [f"{name}=''", "is not a name"]) for name in ("device", "dataset")),
         ("code", ["et"], ["'et'", "eT, deltaL"]),
         ("code", ["deltal"], ["'deltal'", "'deltaL'"]),
-        ("activation", ["tanh"], ["'tanh'", "gelu, phi"]),
+        ("activation", ["sine"], ["'sine'", "gelu, phi"]),
         ("dataset", ["cifar"], ["'cifar'", "'cifar10'"]),
         ("precision", ["fp16"], ["'fp16'", "'fp"]),
         ("credit_reduction", ["average"], ["'average'", "mean, sum"]),

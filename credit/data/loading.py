@@ -3,7 +3,7 @@
 Choices per dataset (mean and std are those of the training pixels, scaled to 0..1, except
 for `teacher`):
 
-- `cifar10`: zero padding 4 and horizontal flips, the published recipe.
+- `cifar10`: zero padding 4 and horizontal flips, the published recipe; `cifar100` likewise.
 - `fashion_mnist`: zero padding 4 and horizontal flips, the "standard augmentation" of its authors'
   benchmark table; a mirrored garment is the same garment.
 - `digits`: 8x8, so padding 1 shifts by the same eighth of the image as CIFAR's 4 of 32; no flips,
@@ -27,6 +27,7 @@ from credit.data import teacher
 from credit.data.dataset import Dataset
 from credit.data.files import DataUnavailable, ensure, holder, layout
 from credit.errors import CreditError
+from credit.networks.size import SIZES
 from credit.randomness import generator
 from credit.spec import check_names
 
@@ -44,14 +45,15 @@ class Facts(NamedTuple):
 
 FACTS = {
     "cifar10": Facts((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), pad=4, flip=True),
+    "cifar100": Facts((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), pad=4, flip=True),
     "fashion_mnist": Facts((0.2860,), (0.3530,), pad=4, flip=True),
     "digits": Facts((0.3054,), (0.3753,), pad=1, flip=False),
     "teacher": Facts((teacher.MEAN,), (teacher.STD,), pad=0, flip=False),
 }
 
 NAMES = tuple(FACTS)
-"""The datasets there are; each has 10 classes."""
-_DOWNLOADED = ("cifar10", "fashion_mnist")
+"""The datasets there are."""
+_DOWNLOADED = ("cifar10", "cifar100", "fashion_mnist")
 ELSEWHERE = ("toy_lq",)
 """Values of `RunSpec.dataset` that are no set of samples: entry points of these names train on
 what they draw themselves."""
@@ -98,7 +100,8 @@ def load(
         source += ", training labels permuted"
     held = [tensor.to(device) for tensor in tensors]
     digest = _digest(tensors)
-    return Dataset(name, *held, classes=10, **FACTS[name]._asdict(), digest=digest, source=source)
+    facts = FACTS[name]._asdict()
+    return Dataset(name, *held, SIZES[name].classes, **facts, digest=digest, source=source)
 
 
 class Fallback(NamedTuple):
@@ -151,9 +154,9 @@ _Split = tuple[Tensor, Tensor]
 
 def _torchvision(name: str, root: Path) -> tuple[_Split, _Split, str]:
     ensure(name, root)
-    from torchvision.datasets import CIFAR10, FashionMNIST
+    from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
-    kind = CIFAR10 if name == "cifar10" else FashionMNIST
+    kind = {"cifar10": CIFAR10, "cifar100": CIFAR100, "fashion_mnist": FashionMNIST}[name]
     splits = [_split(kind(root, train=train)) for train in (True, False)]
     return splits[0], splits[1], layout(name).source
 

@@ -27,7 +27,7 @@ from credit.lab.frame import Cell
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Sample, gap, value
 from credit.lab.options import depth_of, distinct, fields, numbers
-from credit.lab.protocol import direction_quality, ladder_checks, reference_validity
+from credit.lab.protocol import direction_quality, ladder_checks, reference_validity, transport
 from credit.lab.source import Source
 from credit.lab.verdict import bottom_line
 from credit.networks.size import HELD_OUT
@@ -132,6 +132,7 @@ def checks_of(rule: str, frame: Frame) -> Checks:
         *(own[name] for name in ("D1", "D2", "direction")),
         beyond.above(BEYOND, mean=True),
         *(own[name] for name in ("D3", "shape", "oracle_share") if name in own),
+        transport(rule, full),
         *_controls(frame, rule),
         calibration(rule, full, valid),
     ]
@@ -207,7 +208,7 @@ def answer_of(rule: str, verdicts: Sequence[Verdict]) -> str:
 
 
 def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict[str, str]]:
-    """Return how near to the identity the untrained networks are, and the data they read.
+    """Return how near to the identity untrained resmlps are, and the data they read.
 
     Raises:
         CreditError: the rule fails on a few samples, or there is not enough memory.
@@ -227,10 +228,12 @@ def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict
     trial.check_states(specs, shape)
     planning.check(specs, shape, planning.memory_free(deep.device))
     trial.check_credits(specs, shape, finite=True)
+    source = {"name": data.name, "digest": data.digest, "source": data.source}
+    if deep.network != RunSpec.network:
+        return {}, source
     x, _ = held_out(data, torch.float32, n=min(IDENTITY_SAMPLES, len(data.test_labels)))
     alpha = None if deep.activation == "gelu" else deep.alpha
     networks = of_seeds(shape(deep), sorted({spec.seed for spec in specs}), x, alpha)
-    source = {"name": data.name, "digest": data.digest, "source": data.source}
     return summary(list(networks.values())), source
 
 

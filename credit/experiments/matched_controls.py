@@ -8,6 +8,7 @@ whatever the rule is, so that one run serves every rule.
     python -m entrypoints.matched_controls --preset reduced   # 21 runs, 12 epochs
 """
 
+import sys
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
@@ -92,15 +93,18 @@ def grid(chosen: Options) -> list[RunSpec]:
         raise CreditError(f"depth={depth} leaves no shallower network: pass at least 2")
     base = RunSpec.from_mapping({**common, "k": 0})
     penalty = check_field("penalty", chosen["control_penalty"], "control_penalty")
+    of_resmlp = base.network == RunSpec.network
     changes: dict[str, list[dict[str, Any]]] = {
         "base": [{"k": depth}, {"k": 0}],
-        "shallow": [{"depth": 1, "k": 1, "width": matched_width(base)}],
+        "shallow": [{"depth": 1, "k": 1, "width": matched_width(base)}] if of_resmlp else [],
         "random_labels": [{"k": depth, "random_labels": True, "augment": False}],
-        "penalty": [{"k": depth, "penalty": penalty}],
+        "penalty": [{"k": depth, "penalty": penalty}] if of_resmlp else [],
         "frozen_embedding": [{"k": 0, "embed_trains": False, "rule": "bp"}],
     }
     controls = items("controls", chosen["controls"])
     check_names(controls, changes, "control")
+    if missing := [name for name in controls if not changes[name]]:
+        print(f"credit: left out, as they are resmlp's: {', '.join(missing)}", file=sys.stderr)
     asked = [change for control in controls for change in changes[control]]
     return product(chosen, listed(chosen, "rules", "rule"), asked)
 

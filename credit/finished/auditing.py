@@ -36,7 +36,7 @@ def audit_run(run_id: str, trusted: Collection[str] = ()) -> str:
     """Return the audit of a finished run as text; code of `trusted` rules may be imported."""
     reader = connect()
     spec = finished_network(reader, run_id)
-    rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")  # before any data
+    rules.refuse_untrusted(spec, trusted, f"run {run_id}")  # before any data
     here = spec.replace(device="cpu")
     data = load(spec.dataset, train_samples=spec.train_samples, labels_seed=labels_seed(spec))
     stack, _ = restored(reader, run_id, here, data, trusted)
@@ -103,7 +103,7 @@ def missing(spec: RunSpec, runs: pd.DataFrame) -> list[str]:
     if not lacking:
         return []
     default = RunSpec().to_params()
-    left = {"rule", "k", "seed", "credit_reduction", "rule_code", *IRRELEVANT}
+    left = {"rule", "k", "seed", "credit_reduction", "rule_code", "network_code", *IRRELEVANT}
     changed = [
         f"--{name} {value}"
         for name, value in spec.to_params().items()

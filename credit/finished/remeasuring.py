@@ -48,7 +48,7 @@ def remeasure(
     for row in runs.loc[runs["status"] == "FINISHED"].to_dict("records"):
         spec = RunSpec(**{name: row[name] for name in field_types()}).replace(device="cpu")
         try:
-            rules.refuse_untrusted(spec.rule, trusted, f"run {row['run_id']}")  # before any data
+            rules.refuse_untrusted(spec, trusted, f"run {row['run_id']}")  # before any data
             samples, labels = spec.train_samples, labels_seed(spec)
             data = loaded(spec.dataset, train_samples=samples, labels_seed=labels)
             stack, header = restored(reader, row["run_id"], spec, data, trusted)
@@ -82,11 +82,13 @@ def restored(
     Raises:
         CreditError: it has no whole one, or its rule's code is another by now, or not trusted.
     """
-    rules.refuse_untrusted(spec.rule, trusted, f"run {run_id}")
+    rules.refuse_untrusted(spec, trusted, f"run {run_id}")
     rules.get(spec.rule)
-    if spec.rule_code != source.digest(spec.rule):
+    code = {spec.rule: spec.rule_code, spec.network: spec.network_code}
+    now = {spec.rule: source.digest(spec.rule), spec.network: source.network_digest(spec.network)}
+    if changed := [name for name, digest in code.items() if digest != now[name]]:
         raise CreditError(
-            f"run {run_id} ({spec.name}) was trained by other code than {spec.rule} has now: "
+            f"run {run_id} ({spec.name}) was trained by other code than {changed[0]} has now: "
             "restore that file, or audit what it is now with rule="
         )
     try:

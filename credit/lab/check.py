@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 from credit.lab.frame import Frame, Undecided
 from credit.lab.measure import Found, Measure, Sample
+from credit.lab.statistics import CONFIDENCE, Statistics, statistics
 from credit.lab.verdict import FAIL, PASS, UNDECIDED, UNDEFINED, Verdict, cut, worst
 
 Bound = float | Callable[[Frame], float]
-CONFIDENCE = 0.95
-"""Of the two-sided t interval within which a bound is not told from a mean gain."""
 NOISE_OF_ONE = 0.01
 """One run has no standard error: its gain is not told from a bound within 1 point of it."""
 _MANY = 3
@@ -136,6 +135,9 @@ class Check:
         label, first = self._word(value), known[best][0]
         reason = self._reason(shown, value, label, bounds, len(known))
         note = self.note(frame) if self.note else ""
+        seeds = None if None in first.by_seed else list(first.by_seed.values())
+        found_out = statistics(seeds or [], bounds.low, bounds.high)
+        note = "; ".join(filter(None, (note, _in_words(found_out, first))))
         verdict = replace(
             none,
             status=PASS if ok else FAIL,
@@ -149,6 +151,7 @@ class Check:
                 if math.isfinite(s.mean)
             ),
             shown=first.quantity.text(value, first.sign),
+            statistics=found_out,
         )
         if self.noise and within_noise(list(first.by_seed.values()), bounds.shown or 0.0):
             reason = cut(f"{UNDECIDED}, within the noise: {verdict.reason}")
@@ -199,6 +202,15 @@ class Check:
             head += f"{'best' if self.anywhere else 'worst'} of {places}: "
         asked = f"{bounds.asked(first, self.strict)} is asked{who}, n = {seeds}"
         return f"{head}{'; '.join(parts)}{nearest}; {asked}"
+
+
+def _in_words(found: Statistics | None, sample: Sample) -> str:
+    """The interval of a number, and how many more seeds would decide on which side it lies."""
+    if found is None:
+        return ""
+    low, high = (sample.quantity.text(end, sample.sign) for end in (found.low, found.high))
+    more = f"; {found.more} more seeds would decide" if found.more else ""
+    return f"{CONFIDENCE:.0%} {low} to {high}{more}"
 
 
 def within_noise(gains: Sequence[float], bound: float) -> bool:

@@ -19,6 +19,7 @@ from credit.lab.quantity import (
     GAMMA_MIDDLE,
     GRADIENT,
     GROWTH,
+    TRANSPORT,
 )
 from credit.spec import field_types
 
@@ -32,6 +33,8 @@ DEPTH_MARGIN = 0.02
 """D3: least gain of the fully trained net over frozen blocks, 2 points."""
 COPY_MARGIN = POOR
 """Γ above that of a copy: the bound below which the protocol speaks of no direction."""
+DECLARED = "transport/declared"
+"""Metric of the transport that a rule declares."""
 CEILINGS = ("bp", "oracle")
 """Rules with exact gradients: no share of the oracle's gain is asked of them."""
 
@@ -101,6 +104,22 @@ def oracle_share(rule: str, own: tuple[Cell, Cell], oracle: tuple[Cell, Cell]) -
     measure = share(part, whole, DEPTH_MARGIN, nothing="none")
     check = Check("oracle_share", rule, measure, note=lambda frame: _best_rung(frame, oracle[0]))
     return check.above(0, strict=True)
+
+
+def transport(rule: str, full: Cell) -> Check:
+    """Return transport: the credit takes no more from the weights than the rule declares."""
+
+    def declared(frame: Frame) -> float:
+        cells = frame.at(full)
+        return float(cells[DECLARED].max()) if DECLARED in cells else math.inf
+
+    return Check(
+        "transport",
+        rule,
+        value(full, (TRANSPORT,)),
+        words={"none": 0.0, "signs": 1.0, "weights": 2.0, "gradient": 3.0},
+        late=True,
+    ).below(declared, strict=False)
 
 
 def direction_checks(rule: str, full: Cell) -> list[Check]:

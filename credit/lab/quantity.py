@@ -40,6 +40,8 @@ class Quantity:
     """Computes it from the columns of the runs, where it is no metric of its own."""
     axis: str = ""
     """Unit or kind, in brackets after the symbol at an axis."""
+    words: tuple[str, ...] = ()
+    """Said in place of 0, 1, ..."""
     nothing: str = ""
     """Said in place of a value that is not above 0."""
     judged: bool = False
@@ -67,6 +69,8 @@ class Quantity:
             return ""
         if self.nothing and value <= 0:
             return self.nothing
+        if self.words:
+            return self.words[round(value)]
         if self.unit == "si":
             return si(value)
         shown = f"{self.scale * value:{sign}{self.form}}"
@@ -197,6 +201,14 @@ GROWTH = Quantity(
 )
 _NORM: dict[str, Any] = {"log": True, "axis": "median"}
 _MEDIAN: dict[str, Any] = {**_NORM, "over": "median"}
+TRANSPORT = Quantity(
+    "transport",
+    "transport/level",
+    "transport",
+    "what the credit takes: nothing of the weights, their signs, the weights, or the gradient",
+    over="max",
+    words=("none", "signs", "weights", "gradient"),
+)
 HIDDEN = Quantity("hidden", "hidden_norm/h{L}", "‖h_L‖", "median norm of h_L", ".2g", **_MEDIAN)
 GRADIENT = Quantity(
     "gradient", "grad_norm/h{L}", "‖g_L‖", "median norm of g_L per sample", ".3g", **_NORM

@@ -12,6 +12,7 @@ from credit.lab.departure import PUBLISHED, differences, settings
 from credit.lab.experiment import Experiment
 from credit.lab.frame import Frame, pick
 from credit.lab.source import Source
+from credit.lab.statistics import holm
 from credit.lab.verdict import Verdict
 from credit.spec import format_value
 
@@ -47,7 +48,7 @@ class Results:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """Every check's outcome, in the order of the experiment's file."""
-        return [check.judge(self.frame) for check in self.experiment.checks(self.frame)]
+        return holm([check.judge(self.frame) for check in self.experiment.checks(self.frame)])
 
     @cached_property
     def more(self) -> Mapping[str, pd.DataFrame]:

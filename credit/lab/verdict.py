@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from credit.lab.statistics import Statistics
 
 PASS, FAIL, UNDEFINED = "pass", "fail", "undefined"
 UNDECIDED = "undecided"
@@ -46,6 +49,8 @@ class Verdict:
     numbers: tuple[Number, ...] = ()
     shown: str = ""
     """The value as people read it."""
+    statistics: "Statistics | None" = None
+    """What the seeds of the value say, where there are enough."""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -77,6 +82,7 @@ FAILED = {
     "beyond a copy": "it does not exceed a copy of the output's gradient",
     "k=L > shallow": "a shallow network does as well",
     "D3 together": "its gain depends on what trained the embedding",
+    "transport": "it takes more from the weights than it declares",
     "random labels": "it is not at chance on random labels",
     "D1": "its scale is not stable",
     "direction": "its credit has no direction",

@@ -37,36 +37,37 @@ def measure(probe: Probe) -> list[Report]:
             status = validity.direction_status(
                 finite, float(grad_norms[run]), float(credit_norms[run]), floor
             )
-            defined = cos[run][~cos[run].isnan()]
             row = {
                 "layer": layer,
                 "status": status,
                 "exact_by_construction": probe.exact_at_output[run] and layer == last,
                 "reference_floor": floor,
-                "alignment_mean": cosine_number(defined.mean()),
-                "alignment_median": cosine_number(vectors.median(cos[run])),
-                "alignment_std": _deviation(cos[run]),
-                "alignment_undefined": cos.shape[-1] - len(defined),
+                **summary(cos[run]),
             }
             row["copy"] = _copied(probe.grads[-1][run], g[run])
             for name in CONTROLS:
                 control = vectors.cosine(probe.control(name, run, layer), g[run]).double()
                 row[f"alignment_{name}"] = cosine_number(control.nanmean())
                 if name == "random":  # 1/sqrt(d) for directions that know nothing of g
-                    row["alignment_random_std"] = _deviation(control)
+                    row["alignment_random_std"] = deviation(control)
             report.layers.append(row)
     for report in reports:
-        rows = report.layers
-        means = [row["alignment_mean"] if row["status"] == validity.OK else None for row in rows]
-        at_floor = validity.REFERENCE_AT_FLOOR
-        copies = [row["copy"] if row["status"] != at_floor else None for row in rows]
-        for name, values in (("alignment", means), ("copy", copies)):
-            report.add_layers(name, values)
-            report.add(f"{name}/deep_inner", mean_of(values[1:-1]))
-        report.add("alignment/all", mean_of(means))
-        valid = rows[-1]["status"] not in (at_floor, validity.NOT_FINITE)
-        report.add("valid/reference", float(valid))
+        add_metrics(report)
     return reports
+
+
+def add_metrics(report: Report) -> None:
+    """Add the metrics that follow from the rows of a report."""
+    rows = report.layers
+    means = [row["alignment_mean"] if row["status"] == validity.OK else None for row in rows]
+    at_floor = validity.REFERENCE_AT_FLOOR
+    copies = [row["copy"] if row["status"] != at_floor else None for row in rows]
+    for name, values in (("alignment", means), ("copy", copies)):
+        report.add_layers(name, values)
+        report.add(f"{name}/deep_inner", mean_of(values[1:-1]))
+    report.add("alignment/all", mean_of(means))
+    valid = rows[-1]["status"] not in (at_floor, validity.NOT_FINITE)
+    report.add("valid/reference", float(valid))
 
 
 def cosine_number(value: Tensor | float) -> float | None:
@@ -85,7 +86,18 @@ def _copied(last: Tensor, g: Tensor) -> float | None:
     return cosine_number(vectors.cosine(last, g).double().nanmean())
 
 
-def _deviation(cosines: Tensor) -> float | None:
-    """The standard deviation (ddof 0) of those that are defined."""
+def summary(cosines: Tensor) -> dict[str, float | int | None]:
+    """Return the columns of an alignment from its cosines (n,), nan where there is no direction."""
+    defined = cosines[~cosines.isnan()]
+    return {
+        "alignment_mean": cosine_number(defined.mean()),
+        "alignment_median": cosine_number(vectors.median(cosines)),
+        "alignment_std": deviation(cosines),
+        "alignment_undefined": len(cosines) - len(defined),
+    }
+
+
+def deviation(cosines: Tensor) -> float | None:
+    """Return the standard deviation (ddof 0) of those that are defined."""
     defined = cosines[~cosines.isnan()]
     return number(defined.std(correction=0)) if len(defined) else None

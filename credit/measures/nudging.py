@@ -51,18 +51,33 @@ def _nudge(
 ) -> tuple[float | None, str]:
     """Mean loss change of one run when h (n, d) steps against `credit` (n, d), and its status.
 
-    Samples whose credit is exactly zero do not move and are left out of the mean. The status is
-    `step_lost` when rounding swallows more than half of the step's length.
+    Samples whose credit is exactly zero do not move and are left out of the mean.
     """
     if not bool(credit.isfinite().all() and h.isfinite().all()):
         return None, validity.NOT_FINITE
-    norms, eta = vectors.norm(h), probe.options.nudge_eta
-    length = eta * norms if probe.options.relative_steps else torch.full_like(norms, eta)
-    moved = h - length.to(h).unsqueeze(-1) * vectors.unit(credit.to(h))
+    moved, kept = step(h, credit, probe.options)
     value = number((probe.losses(run, layer, moved) - before).nanmean())
-    kept = vectors.median(vectors.norm(moved - h) / length)
-    if not float(vectors.median(vectors.norm(credit))) > 0:
-        return value, validity.CREDIT_ZERO
-    if not float(kept) > 0.5:
-        return value, validity.STEP_LOST
-    return value, validity.OK if value is not None else validity.NOT_FINITE
+    return value, step_status(value, vectors.norm(credit), kept)
+
+
+def step(h: Tensor, credit: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """Return h (n, d) after a step against `credit` (n, d), and the share of it that rounding left.
+
+    The share is (n,). A sample whose credit is exactly zero has no direction: both are nan.
+    """
+    norms, eta = vectors.norm(h), options.nudge_eta
+    length = eta * norms if options.relative_steps else torch.full_like(norms, eta)
+    moved = h - length.to(h).unsqueeze(-1) * vectors.unit(credit.to(h))
+    return moved, vectors.norm(moved - h) / length
+
+
+def step_status(value: float | None, norms: Tensor, kept: Tensor) -> str:
+    """Return the status of a mean loss change after steps against credits of norms (n,).
+
+    It is `step_lost` when rounding swallows more than half of a step's length.
+    """
+    if not float(vectors.median(norms)) > 0:
+        return validity.CREDIT_ZERO
+    if not float(vectors.median(kept)) > 0.5:
+        return validity.STEP_LOST
+    return validity.OK if value is not None else validity.NOT_FINITE

@@ -65,7 +65,7 @@ def _correlate(
     Below float64, a run that does not resolve its first chunk of directions gets no more of them.
     """
     h = {run: probe.hiddens[layer][run].to(dtype) for run in members}
-    step = {run: _step(h[run], probe.options) for run in members}
+    step = {run: step_length(h[run], probe.options) for run in members}
     before = {run: probe.losses(run, layer, h[run]) for run in members}
     credits = {run: [a.to(dtype) for a in _compared(probe, run, layer)] for run in members}
     pairs: dict[int, list[Tensor]] = {run: [] for run in members}
@@ -78,10 +78,11 @@ def _correlate(
             predicted = [(shift * a).sum(-1).double() for a in credits[run]]
             pairs[run].append(torch.stack([*predicted, measured]).flatten(1))
             if len(pairs[run]) == 1 and dtype != torch.float64:
-                row = _row(pairs[run][0], dtype)
+                row = correlations(pairs[run][0], dtype)
                 if not _resolves(row["rho_g"]):
                     rows[run] = row
-    return {run: rows.get(run) or _row(torch.cat(pairs[run], dim=1), dtype) for run in members}
+    whole = {run: torch.cat(pairs[run], dim=1) for run in members}
+    return {run: rows.get(run) or correlations(whole[run], dtype) for run in members}
 
 
 def _compared(probe: Probe, run: int, layer: int) -> list[Tensor]:
@@ -97,8 +98,8 @@ def _resolves(rho_g: float | None) -> bool:
     return rho_g is not None and rho_g >= RESOLVED
 
 
-def _row(pairs: Tensor, dtype: torch.dtype) -> dict:
-    """One run's columns. pairs (4, M n): predicted by the credit, by g, by noise; measured."""
+def correlations(pairs: Tensor, dtype: torch.dtype) -> dict:
+    """Return the columns of ρ. pairs (4, M n): predicted by credit, g and noise; measured."""
     *predicted, measured = pairs
     rho, rho_g, rho_random = (pearson(p, measured) for p in predicted)
     status = validity.OK if _resolves(rho_g) else validity.UNRESOLVED
@@ -139,8 +140,8 @@ def _directions(probe: Probe, seed: int, layer: int) -> Iterator[Tensor]:
         yield torch.nn.functional.normalize(draws.to(h), dim=-1)
 
 
-def _step(h: Tensor, options: Options) -> Tensor:
-    """Length of a perturbation, (n, 1)."""
+def step_length(h: Tensor, options: Options) -> Tensor:
+    """Return the length of a perturbation of h (n, d), (n, 1)."""
     eps = torch.full_like(h[:, :1], options.direction_eps)
     return eps * vectors.norm(h).to(h).unsqueeze(-1) if options.relative_steps else eps
 

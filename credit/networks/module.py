@@ -210,7 +210,9 @@ class ModuleNetwork(Network[Pass]):
         def one(own: Params, inputs: Tensor, cotangent: Tensor) -> Params:
             return vjp(lambda own: forward(own, inputs), own)[1](cotangent)[0]
 
-        return self._each(one, own, inputs, cotangent) if own else {}
+        found = self._each(one, own, inputs, cotangent) if own else {}
+        # fused AdamW reads gradients in the order of memory: that of a convolution may be another
+        return {name: grad.contiguous() for name, grad in found.items()}
 
     def pull(
         self,

@@ -21,13 +21,20 @@ class Size(NamedTuple):
 
 SIZES = {
     "cifar10": Size((3, 32, 32), 10),
+    "cifar100": Size((3, 32, 32), 100),
     "fashion_mnist": Size((1, 28, 28), 10),
     "digits": Size((1, 8, 8), 10),
     "teacher": Size((1, 1, 24), 10),
 }
 """By dataset: runs do not say how many inputs and classes theirs has."""
 
-HELD_OUT = {"cifar10": 10_000, "fashion_mnist": 10_000, "digits": 360, "teacher": 2048}
+HELD_OUT = {
+    "cifar10": 10_000,
+    "cifar100": 10_000,
+    "fashion_mnist": 10_000,
+    "digits": 360,
+    "teacher": 2048,
+}
 """By dataset: how many test samples there are to measure on."""
 
 

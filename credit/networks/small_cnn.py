@@ -7,7 +7,7 @@ d=256, L=4 it has .4 M parameters.
 
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 
 from credit.errors import CreditError
 from credit.networks.module import Parts
@@ -27,9 +27,11 @@ def convolution(channels: int, out: int, stride: int = 1) -> nn.Module:
     return nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
 
 
-def pooled_head(channels: int, classes: int) -> nn.Module:
+class PooledHead(nn.Linear):
     """Logits of the mean over positions."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return super().forward(h.mean((-2, -1)))
 
 
 def check_image(name: str, image: tuple[int, ...]) -> None:
@@ -54,4 +56,4 @@ def network(image: tuple[int, ...], classes: int, width: int, depth: int) -> nn.
             layers.append(nn.MaxPool2d(2))
             side //= 2
         blocks.append(nn.Sequential(*layers))
-    return Parts(embed, blocks, pooled_head(width, classes))
+    return Parts(embed, blocks, PooledHead(width, classes))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from credit.networks.module import Parts
-from credit.networks.small_cnn import check_image, convolution, normed, pooled_head
+from credit.networks.small_cnn import PooledHead, check_image, convolution, normed
 
 QUICK = {"width": "32", "depth": "3", "train_samples": "4000", "epochs": "4"}
 STAGES = 3
@@ -43,4 +43,4 @@ def network(image: tuple[int, ...], classes: int, width: int, depth: int) -> nn.
         first = stage > 0 and stage != (block - 1) * STAGES // depth
         blocks.append(BasicBlock(inner, channels[stage], 2 if first else 1))
         inner = channels[stage]
-    return Parts(embed, blocks, pooled_head(inner, classes))
+    return Parts(embed, blocks, PooledHead(inner, classes))

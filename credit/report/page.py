@@ -91,6 +91,10 @@ def numbers_of(verdict: Verdict) -> str:
         seeds = ", ".join(f"seed {seed}: {value:.4g}" for seed, value in own.by_seed.items())
         head = " ".join(filter(None, (own.place, own.symbol)))
         lines.append(f"{head} {own.mean:.4g}" + (f" ({seeds})" if seeds else ""))
+    if own := verdict.statistics:
+        effect = "" if own.effect is None else f", effect {own.effect:.2f} sd from the bound"
+        p = f"p {own.p:.2g} ({own.p_holm:.2g} after Holm's correction)"
+        lines.append(f"95 % {own.low:.4g} to {own.high:.4g}{effect}, {p}")
     return "\n".join(lines)
 
 

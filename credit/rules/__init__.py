@@ -62,15 +62,16 @@ def look(name: str) -> Look | None:
     return get(name).look if name in available() else None
 
 
-def refuse_untrusted(name: str, trusted: Collection[str], what: str) -> None:
-    """Refuse a rule from outside this package that the store names and the user does not.
+def refuse_untrusted(spec: RunSpec, trusted: Collection[str], what: str) -> None:
+    """Refuse a rule or network from outside this package that the store names and the user not.
 
     It would be imported unasked. `what` is the run, for the message.
     """
-    if ":" in name and name not in trusted:
+    asked = [name for name in (spec.rule, spec.network) if ":" in name]
+    if unasked := [name for name in asked if name not in trusted]:
         raise CreditError(
-            f"{what} is of the rule {name!r}: to import and run that code, which the store names, "
-            f"pass --trust_rules {shlex.quote(name)}"
+            f"{what} is of {' and '.join(map(repr, unasked))}: to import and run that code, which "
+            f"the store names, pass --trust_rules {shlex.quote(','.join(asked))}"
         )
 
 

@@ -98,6 +98,10 @@ class Trace(NamedTuple):
         return self.network.pull(self.weights, hidden, layer, above, feedback)
 
 
+TRANSPORTS = ("none", "signs", "weights", "gradient")
+"""What a credit may take from the network's weights, each more than the one before."""
+
+
 class Rule:
     """Base of all rules. Subclass it, set the facts, write `init` and `credit`."""
 
@@ -127,6 +131,9 @@ class Rule:
     """Credit is of each sample's own error or label: no other `credit_reduction` is taken."""
     small_differences: ClassVar[bool] = False
     """Credit is read from small differences, which coarse precisions would drown."""
+    transports: ClassVar[str] = ""
+    """What the credit takes from the network's weights, one of TRANSPORTS; "" is all that the rule
+    is shown. It is measured, too."""
     look: ClassVar[Look | None] = None
     """Colour, marker and place in figures and tables; None derives them from the rule's name."""
 

@@ -34,6 +34,7 @@ class DifferenceTargetPropagation(Rule):
     learned = True
     exact_at_output = True
     reads_weights = True
+    transports = "none"
     published_reduction = "sum"
     per_sample = True
     estimator_lr: float = 1e-3

@@ -25,6 +25,7 @@ class LayerwiseFeedbackAlignment(Rule):
     local = False
     exact_at_output = True
     reads_weights = True
+    transports = "none"
 
     def check(self, spec, shape: Shape) -> None:
         feedback.of_weights(spec, shape, torch.Generator())

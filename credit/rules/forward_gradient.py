@@ -30,6 +30,7 @@ class ForwardGradient(Rule):
 
     look = Look("#DC0A45", "X", 27)
     reads_weights = True
+    transports = "none"
     published_reduction = "sum"
     per_sample = True
 

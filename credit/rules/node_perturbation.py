@@ -27,6 +27,7 @@ class NodePerturbation(Rule):
 
     look = Look("#22380A", "v", 26)
     reads_weights = True
+    transports = "none"
     published_reduction = "sum"
     per_sample = True
     small_differences = True

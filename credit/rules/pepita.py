@@ -24,6 +24,7 @@ class Pepita(Rule):
 
     look = Look("#940EF4", "P", 29)
     reads_input = True
+    transports = "none"
     published_reduction = "sum"
     per_sample = True
     small_differences = True

@@ -27,6 +27,7 @@ class SignSymmetric(LayerwiseFeedbackAlignment):
     """
 
     look = Look("#5E01AF", "p", 20)
+    transports = "signs"
     magnitude: str = "uniform"
 
     def refuse(self, spec) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import vmap
+from torch.utils._pytree import tree_map
 
 from credit import rules
 from credit.errors import CreditError
@@ -118,6 +119,14 @@ class Group:
             if name not in self._metrics:
                 self._metrics[name] = torch.zeros_like(value)
             self._metrics[name] += value
+
+    def one_run(self, trace: Trace, member: int) -> tuple[State, Trace]:
+        """One run's state, and its part of what the group is shown."""
+        own = tree_map(lambda tensor: tensor[member], trace._replace(noise={}))
+        shared = len(set(self.seeds)) == 1
+        noise = {k: n if shared else n[member] for k, n in trace.noise.items()}
+        state = {key: value[member] for key, value in self.state.items()}
+        return state, own._replace(noise=noise)
 
     def count_update(self) -> None:
         """Say that a step is done, for the means of `take_metrics`."""

@@ -1,6 +1,6 @@
 """A stack on held-out data: accuracy, and all diagnostics."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,10 +9,14 @@ from torch import Tensor
 from credit import measures, rules
 from credit.data import Dataset
 from credit.data.batches import held_out
+from credit.networks.arithmetic import output_error
 from credit.networks.base import Network, Params, Pass
+from credit.training import transport
 from credit.training.stack import Stack
 
 EVALUATION_BATCH = 500
+TRANSPORT_SAMPLES = 64
+"""Held-out samples on which it is seen what a rule takes from the weights."""
 
 
 def evaluate(
@@ -51,7 +55,7 @@ def measure_held_out(
     ) -> list[Tensor]:
         return stack.measured_credits(run, x, labels, error, grad_out, hidden_grads)
 
-    return measures.measure(
+    reports = measures.measure(
         stack.network,
         stack.params,
         x,
@@ -63,3 +67,25 @@ def measure_held_out(
         only=only,
         pause=pause,
     )
+    if not only:
+        few = slice(0, TRANSPORT_SAMPLES)
+        for report, found in zip(reports, _transport(stack, x[few], y[few], reports), strict=True):
+            report.metrics |= found
+    return reports
+
+
+@torch.no_grad()
+def _transport(
+    stack: Stack, x: Tensor, y: Tensor, reports: Sequence[measures.Report]
+) -> Iterator[dict[str, float]]:
+    """What every run's rule transports of the weights, as metrics."""
+    run = stack.network.forward(stack.params, x)
+    error = output_error(run.logits, y)
+    grads = stack.network.hidden_gradients(stack.params, run, error)
+    labels = y.expand(stack.size, -1)
+    row = 0
+    for group, trace in stack.shown(run, x, labels, error, grads[-1], grads):
+        for member, seed in enumerate(group.seeds):
+            state, shown = group.one_run(trace, member)
+            yield transport.transported(group.rule, state, shown, reports[row], seed)
+            row += 1

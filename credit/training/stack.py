@@ -6,7 +6,7 @@ the stack but nothing else: no number of a run depends on its neighbours beyond 
 Shape legend: R runs, N batch, d width, C classes, L depth, S distinct seeds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 
 import torch
@@ -16,7 +16,7 @@ from credit import rules
 from credit.networks import kinds
 from credit.networks.base import Params, Pass, stacked
 from credit.randomness import generator
-from credit.rules import Rule, Shape, State
+from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
 from credit.training import products
 from credit.training.group import Group
@@ -135,6 +135,22 @@ class Stack:
         bad = (name for name, p in self.params.items() if not p[row].isfinite().all())
         return next((f"{name} is not finite" for name in bad), "")
 
+    def shown(
+        self,
+        run: Pass,
+        x: Tensor,
+        labels: Tensor,
+        error: Tensor,
+        grad_out: Tensor,
+        grads: list[Tensor],
+    ) -> Iterator[tuple[Group, Trace]]:
+        """Every group with what it is shown of held-out samples, in the order of the runs."""
+        for rows, lane in zip(self.bounds, self.lanes, strict=True):
+            part = [g[rows] for g in grads]
+            seen = (run.rows(rows), x, labels[rows], error[rows], grad_out[rows], part)
+            traces = lane.traces(*seen, lane.measured_noise(labels.shape[-1]))
+            yield from zip(lane.groups, traces, strict=True)
+
     def measured_credits(
         self,
         run: Pass,
@@ -145,13 +161,10 @@ class Stack:
         grads: list[Tensor],
     ) -> list[Tensor]:
         """a_0 .. a_L of all runs, (R, N, d) each, as the measurements want them."""
-        found = []
-        for rows, lane in zip(self.bounds, self.lanes, strict=True):
-            part = [g[rows] for g in grads]
-            shown = (run.rows(rows), x, labels[rows], error[rows], grad_out[rows], part)
-            traces = lane.traces(*shown, lane.measured_noise(labels.shape[-1]))
-            pairs = zip(lane.groups, traces, strict=True)
-            found += [group.lifted(group.rule.credit, trace) for group, trace in pairs]
+        found = [
+            group.lifted(group.rule.credit, trace)
+            for group, trace in self.shown(run, x, labels, error, grad_out, grads)
+        ]
         return [torch.cat(parts).to(self.dtype) for parts in zip(*found, strict=True)]
 
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,15 +39,26 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def made_up(garments, monkeypatch, tmp_path):
+    """Checksums of the made-up content; no archives of the machine's own."""
+    sums = {
+        file: md5(gzip.decompress((garments / f"{file}.gz").read_bytes())) for file in files.FASHION
+    }
+    monkeypatch.setattr(files, "FASHION", sums)
+    monkeypatch.setattr(files, "DEBIAN", tmp_path / "share/datasets/fashion-mnist")
+
+
 @pytest.fixture
 def mirror(garments, monkeypatch):
     """torchvision, told to fetch Fashion-MNIST from a server on this machine."""
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
-    md5s = [
-        (file, hashlib.md5((garments / file).read_bytes(), usedforsecurity=False).hexdigest())
-        for file, _ in FashionMNIST.resources
-    ]
+    md5s = [(file, md5((garments / file).read_bytes())) for file, _ in FashionMNIST.resources]
     monkeypatch.setattr(FashionMNIST, "resources", md5s)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(garments)))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -76,11 +87,11 @@ def test_fashion_mnist_is_downloaded_checked_and_loaded(mirror, tmp_path, monkey
     ):
         assert torch.equal(images[:, 0, 13, 13].long(), 20 * labels)
 
-    # unpacked again from the archive beside it, whose checksum is known
+    # unpacked again from the archive beside it
     (raw / "t10k-labels-idx1-ubyte").unlink()
     assert load("fashion_mnist", root=root, train_samples=500).digest == data.digest
 
-    # one wrong byte: the archive tells
+    # one wrong byte
     altered = raw / "t10k-images-idx3-ubyte"
     content = bytearray(altered.read_bytes())
     content[-1] ^= 1
@@ -88,11 +99,27 @@ def test_fashion_mnist_is_downloaded_checked_and_loaded(mirror, tmp_path, monkey
     with pytest.raises(CreditError, match="t10k-images-idx3-ubyte is corrupt"):
         load("fashion_mnist", root=root)
 
-    # without the archive only size and header can tell
-    altered.with_name(altered.name + ".gz").unlink()
-    altered.write_bytes(content[:-1])
-    with pytest.raises(CreditError, match="t10k-images-idx3-ubyte is corrupt"):
-        load("fashion_mnist", root=root)
+
+@pytest.mark.parametrize("place", ["share/datasets/fashion-mnist", "data/FashionMNIST/raw", "data"])
+def test_archives_that_others_have_packed_are_unpacked(place, garments, tmp_path, monkeypatch):
+    """As Debian's package has them: other checksums, the same content."""
+    monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:1/"])  # none
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    for file in files.FASHION:
+        content = gzip.decompress((garments / f"{file}.gz").read_bytes())
+        (folder / f"{file}.gz").write_bytes(gzip.compress(content, compresslevel=2, mtime=7))
+    data = load("fashion_mnist", root=tmp_path / "data", train_samples=500)
+    assert torch.equal(data.train_images[:, 0, 13, 13].long(), 20 * data.train_labels)
+
+    unpacked = tmp_path / "data/FashionMNIST/raw/t10k-labels-idx1-ubyte"
+    unpacked.unlink()
+    (folder / f"{unpacked.name}.gz").write_bytes(gzip.compress(b"other labels"))
+    with pytest.raises(CreditError, match=r"t10k-labels-idx1-ubyte.gz is corrupt"):
+        load("fashion_mnist", root=tmp_path / "data")
+    (folder / f"{unpacked.name}.gz").write_bytes(b"no archive")
+    with pytest.raises(CreditError, match=r"t10k-labels-idx1-ubyte.gz is corrupt"):
+        load("fashion_mnist", root=tmp_path / "data")
 
 
 def test_an_altered_download_is_refused_and_leaves_nothing(mirror, tmp_path, monkeypatch):

@@ -50,7 +50,15 @@ def line(**more: Verdict):
 
 def test_one_failed_control_is_enough():
     assert line().status == "pass"
-    for check in ("D3", "beyond a copy", "k=L > shallow", "D3 together", "random labels", "D1"):
+    for check in (
+        "D3",
+        "beyond a copy",
+        "k=L > shallow",
+        "D3 together",
+        "random labels",
+        "D1",
+        "transport",
+    ):
         assert line(**{check: verdict(check, "fail")}).status == "fail", check
     assert line(oracle_share=verdict("oracle_share", "fail")).status == "pass"  # has no say
     shallower = verdict("k=L > shallow", "fail", "shallower")
@@ -75,8 +83,11 @@ class NoLayers:
         raise CreditError(f"run {run_id} has none")
 
 
-def judged(gain=0.1, shallow=0.35, copy=0.2, known=(1.0, -1.0, 0.001)) -> dict[str, Verdict]:
+def judged(
+    gain=0.1, shallow=0.35, copy=0.2, known=(1.0, -1.0, 0.001), level=0
+) -> dict[str, Verdict]:
     healthy = {"growth/max": 1.5, "grad_norm/h04": 0.01, "alignment/h02": 0.3}
+    healthy |= {"transport/level": level, "transport/declared": 0}
     calibrated = dict(zip(list(KNOWN)[:3], known, strict=True)) | {"nudge_g": -1, "nudge_neg_g": 1}
     full = {
         **healthy,
@@ -95,6 +106,14 @@ def judged(gain=0.1, shallow=0.35, copy=0.2, known=(1.0, -1.0, 0.001)) -> dict[s
     return {own.check: own for own in (c.judge(frame) for c in checks_of("fa", frame))}
 
 
+def test_a_rule_that_takes_more_than_it_declares_is_no_evidence():
+    for level, word in enumerate(("none", "signs", "weights", "gradient")):
+        found = judged(level=level)
+        status = "fail" if level else "pass"
+        assert (found["transport"].status, found["transport"].label) == (status, word)
+        assert bottom_line(found.values()).status == status
+
+
 def outcome(verdict: Verdict) -> tuple:
     return verdict.status, verdict.value
 
@@ -107,7 +126,7 @@ def test_a_rule_that_trains_depth_is_said_to():
     assert outcome(found["k=L > shallow"]) == ("pass", 0.05)
     assert outcome(found["calibration"]) == ("pass", 0.001)
     assert bottom_line(found.values()).status == "pass"
-    assert "8 of its 8 checks" in answer_of("fa", list(found.values()))  # not those of the bench
+    assert "9 of its 9 checks" in answer_of("fa", list(found.values()))  # not those of the bench
 
 
 @pytest.mark.parametrize(

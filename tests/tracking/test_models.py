@@ -189,7 +189,7 @@ def test_a_file_that_is_no_network_of_ours_is_refused(tmp_path):
         "other schema": "schema 0",
         "missing": r"blocks.1.fc2.bias is missing",
         "shape": "do not fit each other",
-        "scalar": "embed.weight is no matrix",
+        "scalar": "do not fit each other",
         "no images": "takes no images",
     }
     for number, (how, message) in enumerate(ways.items()):

@@ -1,0 +1,86 @@
+"""Torch modules as networks: ResMLP again, networks of one's own, and ones that are refused."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from credit.networks.module import Parts
+from tests import reference
+
+
+class Residual(nn.Module):
+    """h + f(h)."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.inner(h)
+
+
+def resmlp(image, classes, width, depth, activation="gelu", alpha=1.0) -> nn.Module:
+    """The published network, through autograd."""
+    plain = reference.ResMLP(
+        math.prod(image), width, classes, depth, alpha if activation == "phi" else None
+    )
+    embed = nn.Sequential(nn.Flatten(), plain.embed)
+    head = nn.Sequential(plain.out_ln, plain.out_head)
+    return Parts(embed, [Residual(block) for block in plain.blocks], head)
+
+
+def own(image, classes, width, depth) -> nn.Module:
+    """A network of one's own, in two lines."""
+    blocks = [nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth)]
+    return Parts(
+        nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image), width)),
+        blocks,
+        nn.Linear(width, classes),
+    )
+
+
+def dropping(image, classes, width, depth) -> nn.Module:
+    made = own(image, classes, width, depth)
+    made.blocks[0] = nn.Dropout(0.5)
+    return made
+
+
+def remembering(image, classes, width, depth) -> nn.Module:
+    made = own(image, classes, width, depth)
+    made.blocks[0] = nn.BatchNorm1d(width)
+    return made
+
+
+def tied(image, classes, width, depth) -> nn.Module:
+    made = own(image, classes, width, depth)
+    made.blocks[1][0].weight = made.blocks[0][0].weight
+    return made
+
+
+def loose(image, classes, width, depth) -> nn.Module:
+    made = own(image, classes, width, depth)
+    made.extra = nn.Parameter(torch.zeros(1))
+    return made
+
+
+def headless(image, classes, width, depth) -> nn.Module:
+    return nn.Sequential(own(image, classes, width, depth))
+
+
+def few_logits(image, classes, width, depth) -> nn.Module:
+    return own(image, classes - 1, width, depth)
+
+
+def shallow(image, classes, width, depth) -> nn.Module:
+    return own(image, classes, width, depth - 1)
+
+
+def misfit(image, classes, width, depth) -> nn.Module:
+    made = own(image, classes, width, depth)
+    made.blocks[1] = nn.Linear(width + 1, width)
+    return made
+
+
+def failing(image, classes, width, depth) -> nn.Module:
+    raise ValueError("not today")
