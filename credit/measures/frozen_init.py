@@ -50,15 +50,15 @@ def identity(params: resmlp.Params, x: Tensor) -> list[Identity]:
 
 
 def of_seeds(
-    shape: tuple[int, ...],
+    shape: tuple[int, int, int, int],
     seeds: Iterable[int],
     x: Tensor,
     alpha: float | None = None,
 ) -> dict[int, Identity]:
-    """The identity of the network (D, d, C, L, …) that each seed begins with, on inputs x (n, D)."""
+    """The identity of the network (D, d, C, L) that each seed begins with, on inputs x (n, D)."""
 
     def begun(seed: int) -> resmlp.Params:
-        return resmlp.init(*shape[:4], generator(seed, "init"), x.dtype, alpha)
+        return resmlp.init(*shape, generator(seed, "init"), x.dtype, alpha)
 
     return {seed: identity(begun(seed), x)[0] for seed in seeds}
 
