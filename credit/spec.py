@@ -49,7 +49,7 @@ class RunSpec:
     rule: str = _knob("bp", "credit rule: a name, or package.module:Rule")
     rule_code: str = _knob("none", "digest of the code of a rule from outside the package")
     rule_option: str = _knob(
-        "none", "fields of a rule's own, as in k=32,beta=0.5; package.module:Rule only"
+        "none", "fields of a rule's own, as in magnitude=fixed or k=32,beta=0.5"
     )
     k: int = _knob(4, "trainable blocks, counted from the last", at_least=0)
     seed: int = _knob(42, "names every random stream of the run", at_least=0)

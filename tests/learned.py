@@ -7,11 +7,12 @@ from credit.networks import arithmetic, resmlp
 from credit.networks.by_hand import ResMLP
 from credit.randomness import generator
 from credit.rules import Rule, Shape, State, Trace
+from credit.rules.learned import LearnedRule
 from credit.spec import RunSpec
 from tests import stacks
 from tests.reference import Batch
 
-NAMES = tuple(name for name in rules.available() if rules.get(name).learned)
+NAMES = tuple(name for name in rules.available() if isinstance(rules.get(name), LearnedRule))
 SHAPE = Shape(9, 8, 5, 3)  # D, d, C, L
 PHI = {"activation": "phi", "terminal_norm": False}
 ESTIMATOR = {"estimator_width": 8, "warmup_ratio": 0.0}

@@ -233,7 +233,7 @@ def untrained_identity(specs: Sequence[RunSpec]) -> tuple[dict[str, float], dict
         return {}, source
     x, _ = held_out(data, torch.float32, n=min(IDENTITY_SAMPLES, len(data.test_labels)))
     alpha = None if deep.activation == "gelu" else deep.alpha
-    networks = of_seeds(shape(deep), sorted({spec.seed for spec in specs}), x, alpha)
+    networks = of_seeds(shape(deep)[:4], sorted({spec.seed for spec in specs}), x, alpha)
     return summary(list(networks.values())), source
 
 

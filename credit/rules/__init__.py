@@ -5,9 +5,9 @@ import importlib
 import pkgutil
 import shlex
 from collections.abc import Collection
-from dataclasses import fields, is_dataclass
 
 from credit.errors import CreditError
+from credit.rules import options
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
 from credit.spec import LEARNED_FIELDS, RunSpec, check_names
 
@@ -54,8 +54,7 @@ def knobs(name: str) -> frozenset[str]:
     """Return the RunSpec fields that a rule reads; all for one elsewhere, which is not loaded."""
     if ":" in name:
         return LEARNED_FIELDS
-    rule = get(name)
-    return frozenset(f.name for f in fields(rule)) if is_dataclass(rule) else frozenset()
+    return frozenset(options.knobs(get(name)))
 
 
 def look(name: str) -> Look | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from credit.errors import CreditError
 from credit.networks.arithmetic import losses
 from credit.networks.base import Network, Params, Shape
 from credit.rules import options
@@ -37,6 +38,7 @@ class Costs(NamedTuple):
 
     credit: int = 0  # multiply-adds of the credit
     learning: int = 0  # multiply-adds of what the rule learns, averaged over steps
+    passes: float = 0.0  # of the credit, forward or back through all blocks, at their cost
     evaluations: float = 0.0  # forward passes through a block, beside the network's own L
     scratch: int = 0  # numbers held for a while, beside the credits themselves
 
@@ -125,6 +127,10 @@ class Rule:
     Where hidden states differ in form it is 1 for every rule."""
     published_reduction: ClassVar[str] = "mean"
     """What `credit_reduction=published` means for this rule."""
+    per_sample: ClassVar[bool] = False
+    """Credit is of each sample's own error or label: no other `credit_reduction` is taken."""
+    small_differences: ClassVar[bool] = False
+    """Credit is read from small differences, which coarse precisions would drown."""
     transports: ClassVar[str] = ""
     """What the credit takes from the network's weights, one of TRANSPORTS; "" is all that the rule
     is shown. It is measured, too."""
@@ -152,6 +158,16 @@ class Rule:
 
     def refuse(self, spec: "RunSpec") -> None:
         """Raise a CreditError where this rule cannot train a run: it names setting and remedy."""
+        if self.small_differences and spec.precision in ("bf16", "tf32"):
+            raise CreditError(
+                f"precision={spec.precision} drowns the small differences that {spec.rule} "
+                "reads: pass fp32 or fp64"
+            )
+        if self.per_sample and spec.credit_reduction not in ("published", self.published_reduction):
+            raise CreditError(
+                f"credit_reduction={spec.credit_reduction} does not suit {spec.rule}: its credit "
+                "is of each sample's own error or label, pass published"
+            )
 
     def check(self, spec: "RunSpec", shape: Shape) -> None:
         """Raise a CreditError where this rule cannot serve a network: it names a remedy."""
@@ -173,6 +189,13 @@ class Rule:
 
         Drawn per seed and step, outside of what is lifted: runs of one seed share them. A rule that
         learns has them in the steps in which it does.
+        """
+        return {}
+
+    def redrawn(self, state: State, samples: int, generator: torch.Generator) -> State:
+        """Further random numbers of a step, where their form is that of entries of the state.
+
+        Of `state`, one run's, only names, shapes and types may be read.
         """
         return {}
 

@@ -28,6 +28,9 @@ class FeedbackAlignment(Rule):
         channels = [shape.layer(index).channels for index in range(shape.depth + 1)]
         return feedback.drawn(list(pairwise(channels)), generator)
 
+    def check(self, spec, shape: Shape) -> None:
+        feedback.check_grids(spec, shape)
+
     def credit(self, state: State, trace: Trace) -> list[Tensor]:
         credits = [trace.grad_out]
         layers = trace.shape

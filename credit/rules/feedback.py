@@ -1,12 +1,22 @@
-"""Fixed random matrices that send credit to the hidden states of any network."""
+"""Random matrices that send credit to the hidden states of any network."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from credit.networks.base import Layer
+from credit.errors import CreditError
+from credit.networks import kinds
+from credit.networks.base import Layer, Params, Shape
 from credit.rules.base import State
+
+if TYPE_CHECKING:
+    from credit.spec import RunSpec
+
+OF = "feedback/"
+"""Prefix of the entries that stand for weights."""
 
 
 def drawn(sizes: Sequence[tuple[int, int]], generator: torch.Generator) -> State:
@@ -42,3 +52,37 @@ def spread(credit: Tensor, matrix: Tensor, above: Layer, below: Layer) -> Tensor
             covered = torch.arange(here, device=credit.device) * there // here
             state = state.index_select(axis - len(grid) - 1, covered)
     return state.flatten(-len(grid) - 1)
+
+
+def check_grids(spec: "RunSpec", shape: Shape) -> None:
+    """Refuse networks between whose hidden states `spread` cannot send.
+
+    Raises:
+        CreditError: positions of a state have other dimensions than those above it.
+    """
+    grids = [shape.layer(index).grid for index in range(shape.depth + 1)]
+    for layer, (below, above) in enumerate(pairwise(grids)):
+        if above and len(above) != len(below):
+            raise CreditError(
+                f"h_{layer} and h_{layer + 1} of network={spec.network} have positions {below} and "
+                f"{above}, between which {spec.rule} has no way: choose another rule or network"
+            )
+
+
+def of_weights(spec: "RunSpec", shape: Shape, generator: torch.Generator) -> State:
+    """Draw feedback in the form of every weight that `Trace.pull` replaces, by `OF` and its name.
+
+    It is drawn as the network draws its own weights, so that it has their initial scale.
+
+    Raises:
+        CreditError: the network has others, which cannot be replaced.
+    """
+    network = kinds.of(spec, shape, "cpu", torch.float32)
+    names = [name for block in range(shape.depth) for name in network.matrices(block)]
+    drawn = network.init(spec, generator, torch.float32)
+    return {OF + name: drawn[name] for name in names}
+
+
+def by_weight(state: State) -> Params:
+    """Return the entries of `of_weights` by the names of the weights that they stand for."""
+    return {key.removeprefix(OF): b for key, b in state.items() if key.startswith(OF)}

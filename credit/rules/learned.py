@@ -53,6 +53,7 @@ class LearnedRule(Rule):
 
     learned: ClassVar[bool] = True
     published_reduction: ClassVar[str] = "sum"
+    per_sample: ClassVar[bool] = True
 
     def outputs(self, shape: Shape) -> int:
         """Return how many numbers the estimator returns for a row."""
@@ -68,11 +69,7 @@ class LearnedRule(Rule):
                 f"batch_size={spec.batch_size} is below depth={spec.depth}: {spec.rule} would "
                 "never see some layers, pass at least one sample per block"
             )
-        if spec.credit_reduction not in ("published", self.published_reduction):
-            raise CreditError(
-                f"credit_reduction={spec.credit_reduction} does not suit {spec.rule}: its "
-                "estimator is trained and measured on each sample's own error, pass published"
-            )
+        super().refuse(spec)
 
     def check(self, spec: RunSpec, shape: Shape) -> None:
         if not shape.even:

@@ -1,8 +1,8 @@
 """Fields of a rule: knobs of the run that it reads, or its own, which `rule_option` sets.
 
-A field that a class of this package declares is the RunSpec field of that name. A field that a
-rule from outside declares is the rule's own, whatever it is called: it keeps its default, or has
-what the run's `rule_option` says, as in `k=32,beta=0.5`.
+A field that a class of this package declares is the RunSpec field of that name, where there is one.
+Every other field is the rule's own, and so is each that a rule from outside declares, whatever it
+is called: it keeps its default, or has what the run's `rule_option` says, as in `k=32,beta=0.5`.
 """
 
 import dataclasses
@@ -22,7 +22,8 @@ def knobs(rule: Any) -> set[str]:
     for kind in type(rule).__mro__:
         if kind.__module__.partition(".")[0] != "credit" or not dataclasses.is_dataclass(kind):
             continue
-        declared = {field.name: field.default for field in dataclasses.fields(kind)}
+        fields = (f for f in dataclasses.fields(kind) if f.name in RunSpec.__dataclass_fields__)
+        declared = {field.name: field.default for field in fields}
         for name, value in declared.items():
             mine = rule.__dataclass_fields__[name].default
             if name not in names and mine != value:

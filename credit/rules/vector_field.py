@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit.errors import CreditError
 from credit.rules import estimator
 from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.learned import NOTHING, LearnedRule, Rows, part_of, relative_error, rms
-from credit.spec import RunSpec
 
 TINY = 1e-30
 """Keeps a state of zeros from being divided by."""
@@ -34,6 +32,7 @@ class VectorField(LearnedRule):
     """
 
     look = Look("#DF9300", "X", 6)
+    small_differences = True
     field_directions: int = 4
     field_eps: float = 0.01
     one_sided: bool = False
@@ -126,14 +125,6 @@ class VectorField(LearnedRule):
             evaluations=ends * blocks / self.estimator_every,
             scratch=usual.scratch + ends * shown * 6 * shape.units[0],
         )
-
-    def refuse(self, spec: RunSpec) -> None:
-        if spec.precision in ("bf16", "tf32"):
-            raise CreditError(
-                f"precision={spec.precision} drowns the small loss differences that {spec.rule} "
-                "learns from: pass fp32 or fp64"
-            )
-        super().refuse(spec)
 
 
 RULE = VectorField()

@@ -79,10 +79,12 @@ class Group:
         """
         if self.rule.learned and not self.learns:
             return {}
-        by_seed = {
-            seed: self.rule.noise(self.shape, samples, generator(seed, purpose, step))
-            for seed in dict.fromkeys(self.seeds)
-        }
+        one = {key: value[0] for key, value in self.state.items()}
+        by_seed = {}
+        for seed in dict.fromkeys(self.seeds):
+            source = generator(seed, purpose, step)
+            drawn = self.rule.noise(self.shape, samples, source)
+            by_seed[seed] = drawn | self.rule.redrawn(one, samples, source)
         first = by_seed[self.seeds[0]]
         if len(by_seed) > 1:
             rows = [by_seed[seed] for seed in self.seeds]

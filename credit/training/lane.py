@@ -299,11 +299,12 @@ class Lane:
                     cotangent = cotangent + pull * self.network.branch(run, block)[rows]
                 grads = self.network.block_grads(params, run, block, rows, cotangent)
                 self._assign(clipped(grads, self._clip[rows]), rows)
-        followed = [
-            (group, trace._replace(weights={k: w.clone() for k, w in trace.weights.items()}))
-            for group, trace in zip(self.groups, traces, strict=True)
-            if group.rule.follows
-        ]
+        followed = []
+        for group, trace in zip(self.groups, traces, strict=True):
+            if group.rule.follows:  # the weights as they are, not as the step multiplies with them
+                before = self._shown(group.rule, group.rows, self.params)
+                before = {name: weight.clone() for name, weight in before.items()}
+                followed.append((group, trace._replace(weights=before)))
         self.optimizer.step()
         for group, trace in followed:
             after = self._shown(group.rule, group.rows, self.params)
@@ -314,7 +315,8 @@ class Lane:
         """The share of a weight that a step's weight decay takes."""
         assert self.optimizer is not None
         lr = self.optimizer.param_groups[0]["lr"]
-        return torch.as_tensor(lr, device=self.device) * self.specs[0].weight_decay
+        lr = torch.as_tensor(lr, dtype=self.dtype, device=self.device)
+        return lr * self.specs[0].weight_decay
 
     def _forward(self, params: Params, x: Tensor) -> Pass:
         """The forward pass of all runs: one, shown to each, where their networks are one."""

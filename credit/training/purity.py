@@ -93,8 +93,11 @@ def _calls(
     spec: RunSpec, rule: Rule, shape: Shape, state: State, trace: Trace
 ) -> Iterator[tuple[str, Any]]:
     """The results of the methods that training calls, by name, in its order."""
-    noise = rule.noise(shape, len(trace.labels), generator(spec.seed, "trial"))
+    source, samples = generator(spec.seed, "trial"), len(trace.labels)
+    noise = rule.noise(shape, samples, source) | rule.redrawn(state, samples, source)
     yield "noise", noise
+    like = trace.error
+    noise = {k: v.to(like if v.is_floating_point() else like.device) for k, v in noise.items()}
     trace = trace._replace(noise=noise)
     if rule.learned:
         yield "gradients", rule.gradients(state, trace)
@@ -102,6 +105,8 @@ def _calls(
     if rule.warm(0, spec.epochs):
         yield "warmup_credit", rule.warmup_credit(state, trace)
     yield "credit", rule.credit(state, trace)
+    if rule.follows:
+        yield "followed", rule.followed(state, trace, trace.weights, torch.tensor(0.01))
 
 
 def _same(one: Any, other: Any) -> bool:

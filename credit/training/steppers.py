@@ -68,7 +68,7 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
     in_blocks = sum(each.blocks) + 3 * sum(each.blocks[shape.depth - spec.k :]) // 2
     at_embed = (1 + spec.embed_trains) * each.embed
     at_head = (2 + 2 * spec.head_trains) * each.head
-    exact = sum(each.blocks) if rule.reads_hidden_grads else 0
+    exact = int(sum(each.blocks) * (rule.reads_hidden_grads + costs.passes))
     still = not (spec.k or spec.embed_trains or spec.head_trains)
     of_rule = costs.learning + (0 if still else costs.credit + exact)
     return at_embed + at_head + in_blocks + of_rule

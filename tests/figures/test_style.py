@@ -10,10 +10,11 @@ from matplotlib import colors
 
 from credit.figures import style
 from credit.lab.looks import fitted, style_of
-from credit.rules import available
+from credit.rules import available, get
 
 ROOT = Path(__file__).parents[2]
 LOOKS = {rule: style_of(rule) for rule in available()}
+PUBLISHED = [rule for rule in LOOKS if (look := get(rule).look) and look.place < 10]
 SIGHT = {
     "all cones": np.eye(3),
     "protanopia": np.array(
@@ -75,14 +76,20 @@ def test_colours_of_rules_are_told_apart(sight):
 
 
 def test_colours_of_rules_are_told_apart_in_grey_and_from_the_paper():
-    light = sorted(float(lab(look.color)[0]) for look in LOOKS.values())
-    assert min(b - a for a, b in itertools.pairwise(light)) > 7, light
-    assert light[-1] < 76, light  # white is 100
+    """In grey, those of the published comparisons by colour; any two by colour or marker."""
+    light = {rule: float(lab(look.color)[0]) for rule, look in LOOKS.items()}
+    published = sorted(light[rule] for rule in PUBLISHED)
+    assert min(b - a for a, b in itertools.pairwise(published)) > 7, published
+    for a, b in itertools.combinations(LOOKS, 2):
+        assert LOOKS[a].marker != LOOKS[b].marker or abs(light[a] - light[b]) > 7, (a, b)
+    assert max(light.values()) < 76, light  # white is 100
 
 
 def test_every_rule_has_a_look_of_its_own_and_what_is_no_rule_is_grey():
     assert len({look.color for look in LOOKS.values()}) == len(LOOKS)
-    assert len({look.marker for look in LOOKS.values()}) == len(LOOKS)
+    assert len({LOOKS[rule].marker for rule in PUBLISHED}) == len(PUBLISHED)
+    places = [look.place for rule in LOOKS if (look := get(rule).look)]
+    assert len(set(places)) == len(LOOKS)
     assert np.ptp(colors.to_rgb(style.look("")["color"])) == 0
     assert np.ptp(colors.to_rgb(style.beside(0)["color"])) == 0
     assert len({style.beside(index)["linestyle"] for index in range(3)}) == 3

@@ -24,6 +24,8 @@ YOURS = [name for name in os.environ.get("CREDIT_RULES", "").split(",") if name]
 NAMES = [*rules.available(), *YOURS]
 LOCAL = [name for name in NAMES if rules.get(name).local]
 FIXED = [name for name in NAMES if not rules.get(name).learned]
+DRAW = [name for name in FIXED if rules.get(name).noise(Shape(9, 8, 5, 3), 1, torch.Generator())]
+"""Rules whose credit is random, given the state."""
 SURROGATE = [name for name in NAMES if rules.get(name).surrogate]
 
 SHAPE = Shape(9, 8, 5, 3)  # D, d, C, L
@@ -58,11 +60,14 @@ def new_state(name: str, shape: Shape = SHAPE, seed: int = 0) -> State:
 def trace_of(
     rule: Rule, params: resmlp.Params, x: Tensor = X, y: Tensor = Y, reduction: str | None = None
 ) -> Trace:
-    """What one step of the trainer shows `rule`; the reduction is the rule's own unless given."""
+    """What a run's first step shows `rule`; the reduction is the rule's own unless given."""
     run = resmlp.forward(params, x)
     error = arithmetic.output_error(run.logits, y)
     if (reduction or rule.published_reduction) == "mean":
         error = error / len(x)
+    shape = SHAPE._replace(width=run.hiddens[0].shape[-1], depth=len(run.blocks))
+    source = generator(RunSpec.seed, "estimator", 0)
+    noise = {} if rule.learned else rule.noise(shape, len(x), source)
     return Trace(
         hiddens=run.hiddens,
         logits=run.logits,
@@ -72,8 +77,8 @@ def trace_of(
         hidden_grads=resmlp.hidden_gradients(params, run, error) if rule.reads_hidden_grads else [],
         weights=params if rule.learned or rule.reads_weights or rule.reads_input else {},
         inputs=x if rule.reads_input else x[:, :0],
-        noise={},
-        network=ResMLP(SHAPE._replace(width=run.hiddens[0].shape[-1], depth=len(run.blocks))),
+        noise={name: draw.double() for name, draw in noise.items()},
+        network=ResMLP(shape),
     )
 
 

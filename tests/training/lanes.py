@@ -14,6 +14,7 @@ SHAPE = Shape(12, 8, 5, 3)
 CPU = torch.device("cpu")
 RULES = ("bp", "oracle", "fa", "dfa")
 LEARNED = tuple(name for name in rules.available() if rules.get(name).learned)
+MORE = tuple(n for n in rules.available() if (look := rules.get(n).look) and look.place >= 20)
 ESTIMATOR = {"estimator_width": 8, "estimator_every": 2, "draws": 2, "field_directions": 2}
 
 

@@ -6,10 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from credit import rules
 from credit.networks import resmlp
 from credit.randomness import generator
 from credit.rules import Shape
 from credit.spec import SCHEMA, RunSpec
+from credit.sweep.sweep import resolve
 from credit.training.checkpoint import find, previous, read_header, restore, save_run, save_stack
 from credit.training.loop import train
 from credit.training.stack import Stack, arrange
@@ -17,6 +19,7 @@ from tests import learned
 from tests.learned import PHI
 from tests.stacks import assert_same_bits, assert_same_stacks, contents
 from tests.training.checkpoints import MIXED, SHAPE, restored, spec, steps, trained
+from tests.training.lanes import MORE
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
@@ -68,8 +71,19 @@ def learning(seed: int) -> list[RunSpec]:
     return [learned.spec(n, warmup_ratio=r, **base) for n in learned.NAMES for r in ratios]
 
 
+def others(seed: int) -> list[RunSpec]:
+    """Rules that draw in every step, whose state follows the weights, that learn, and the rest."""
+    base = {"seed": seed, "dataset": "digits", "epochs": 4, "measure_samples": 16}
+    base |= {"batch_size": 64, "estimator_every": 3}
+    specs = [
+        resolve(RunSpec(rule=rule, width=8, depth=2, k=1, device="cpu", **base)) for rule in MORE
+    ]
+    by_batch = "magnitude=batch"
+    return [*specs, *(s.replace(rule_option=by_batch) for s in specs if "sign" in s.rule)]
+
+
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)], ids=["one seed", "two seeds"])
-@pytest.mark.parametrize("runs_of", [fixed, learning])
+@pytest.mark.parametrize("runs_of", [fixed, learning, others])
 def test_two_epochs_and_two_more_are_four_bit_for_bit(runs_of, seeds, tmp_path, digits):
     """In fp32, on real data with augmentation, in a new stack that starts from the file alone."""
     specs = arrange([one for seed in seeds for one in runs_of(seed)])
@@ -93,7 +107,8 @@ def test_two_epochs_and_two_more_are_four_bit_for_bit(runs_of, seeds, tmp_path, 
             assert timeless(one.metrics) == timeless(other.metrics)
             assert len(timeless(one.metrics)) >= 3
             told = any(name.startswith("estimator/") for name in one.metrics)
-            assert told == (runs_of is learning)
+            learns = rules.of(specs[one.row]).learned
+            assert told == learns
 
 
 def timeless(metrics: dict[str, float]) -> dict[str, float]:

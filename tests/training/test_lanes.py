@@ -18,7 +18,7 @@ from credit.sweep.sweep import resolve
 from credit.training import products, steppers
 from credit.training.lane import runs_of
 from credit.training.stack import Stack, arrange
-from tests.training.lanes import CPU, LEARNED, RULES, SHAPE, specs_of, trained
+from tests.training.lanes import CPU, LEARNED, MORE, RULES, SHAPE, specs_of, trained
 
 
 @given(
@@ -75,6 +75,7 @@ def test_a_block_trains_in_at_most_one_slice_per_two_rules(count):
     [
         *((rule, k, 1, 0.02) for rule in RULES for k in (0, 1, 3)),
         *((rule, 3, every, 0.25) for rule in LEARNED for every in (1, 3)),
+        *((rule, 2, 1, 0.25) for rule in MORE if rule not in LEARNED),
     ],
 )
 def test_the_products_that_are_counted_are_those_of_a_step(rule, k, every, rel):
@@ -94,7 +95,9 @@ def test_the_products_that_are_counted_are_those_of_a_step(rule, k, every, rel):
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 @pytest.mark.parametrize(
-    ("threads", "names"), [(2, RULES), (3, RULES), (64, RULES), (3, LEARNED)], ids=str
+    ("threads", "names"),
+    [(2, RULES), (3, RULES), (64, RULES), (3, LEARNED), (3, MORE)],
+    ids=str,
 )
 def test_lanes_change_no_number(threads, names, seeds, monkeypatch):
     several = len(seeds) * (len(seeds) > 1)
