@@ -11,7 +11,7 @@ from credit.data import Dataset
 from credit.data.batches import held_out
 from credit.networks.arithmetic import output_error
 from credit.networks.base import Network, Params, Pass
-from credit.training import transport
+from credit.training import fresh, transport
 from credit.training.stack import Stack
 
 EVALUATION_BATCH = 500
@@ -78,7 +78,7 @@ def measure_held_out(
 def _transport(
     stack: Stack, x: Tensor, y: Tensor, reports: Sequence[measures.Report]
 ) -> Iterator[dict[str, float]]:
-    """What every run's rule transports of the weights, as metrics."""
+    """What every run's rule transports of the weights, and its alignment by fresh feedback."""
     run = stack.network.forward(stack.params, x)
     error = output_error(run.logits, y)
     grads = stack.network.hidden_gradients(stack.params, run, error)
@@ -87,5 +87,7 @@ def _transport(
     for group, trace in stack.shown(run, x, labels, error, grads[-1], grads):
         for member, seed in enumerate(group.seeds):
             state, shown = group.one_run(trace, member)
-            yield transport.transported(group.rule, state, shown, reports[row], seed)
+            found = transport.transported(group.rule, state, shown, reports[row], seed)
+            exact = [g[row] for g in grads]
+            yield found | fresh.alignment(stack.specs[row], stack.shape, state, shown, exact)
             row += 1
