@@ -134,6 +134,8 @@ class Rule:
     transports: ClassVar[str] = ""
     """What the credit takes from the network's weights, one of TRANSPORTS; "" is all that the rule
     is shown. It is measured, too."""
+    positive: ClassVar[tuple[str, ...]] = ()
+    """Names of the rule's own numbers that must be above 0."""
     look: ClassVar[Look | None] = None
     """Colour, marker and place in figures and tables; None derives them from the rule's name."""
 
@@ -168,6 +170,12 @@ class Rule:
                 f"credit_reduction={spec.credit_reduction} does not suit {spec.rule}: its credit "
                 "is of each sample's own error or label, pass published"
             )
+        for name in self.positive:
+            if not (value := getattr(self.configured(spec), name)) > 0:
+                raise CreditError(
+                    f"rule_option {name}={value:g} of {spec.rule} is too small: pass a number "
+                    "above 0"
+                )
 
     def check(self, spec: "RunSpec", shape: Shape) -> None:
         """Raise a CreditError where this rule cannot serve a network: it names a remedy."""

@@ -37,6 +37,7 @@ class DifferenceTargetPropagation(Rule):
     transports = "none"
     published_reduction = "sum"
     per_sample = True
+    positive = ("step",)
     estimator_lr: float = 1e-3
     estimator_every: int = 1
     step: float = 0.1

@@ -31,6 +31,7 @@ class NodePerturbation(Rule):
     published_reduction = "sum"
     per_sample = True
     small_differences = True
+    positive = ("step",)
     step: float = 0.01
 
     def noise(self, shape: Shape, samples: int, generator: torch.Generator) -> State:

@@ -28,6 +28,7 @@ class Pepita(Rule):
     published_reduction = "sum"
     per_sample = True
     small_differences = True
+    positive = ("scale",)
     scale: float = 0.05
 
     def init(self, spec, shape: Shape, generator: torch.Generator) -> State:

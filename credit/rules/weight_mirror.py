@@ -24,6 +24,7 @@ class WeightMirror(LayerwiseFeedbackAlignment):
 
     look = Look("#D217C1", "H", 23)
     follows = True
+    positive = ("rate",)
     rate: float = 0.01
 
     def redrawn(self, state: State, samples: int, generator: torch.Generator) -> State:

@@ -39,7 +39,7 @@ COMMAND_LINE = cases(
 
 VALUES = cases(
     {
-        "train --rule nosuch": "'nosuch' ... bp, credit_bridge, dfa, fa, oracle",
+        "train --rule nosuch": "'nosuch' ... bp, credit_bridge, dfa ... fa, ... oracle",
         "train --rule bpp": "'bpp' ... 'bp'",
         "train --rule no.such:Rule": "'no.such:Rule' ... 'no' ... from no.such import Rule",
         "train --rule json:loads": "'json:loads'",

@@ -130,6 +130,9 @@ def test_a_step_uses_the_noise_of_its_number(name):
     [
         ("node_perturbation", {"precision": "bf16"}, ["bf16", "fp32"]),
         ("pepita", {"precision": "bf16"}, ["bf16", "fp32"]),
+        ("pepita", {"rule_option": "scale=0"}, ["scale=0", "above 0"]),
+        ("node_perturbation", {"rule_option": "step=-1"}, ["step=-1", "above 0"]),
+        ("node_perturbation", {"rule_option": "sigma=1"}, ["'sigma'", "step"]),
         *((name, {"credit_reduction": "mean"}, ["mean", "published"]) for name in RULES),
         *(
             (n, {"credit_reduction": "mean"}, ["mean", "published"])
@@ -138,4 +141,4 @@ def test_a_step_uses_the_noise_of_its_number(name):
     ],
 )
 def test_settings_that_do_not_suit_a_rule_are_refused(name, changes, words):
-    refused(lambda: run_of(name, "resmlp", **{"precision": "fp32", **changes}), name, *words)
+    refused(lambda: run_of(name, "resmlp", **{"precision": "fp32", **changes}), *words)

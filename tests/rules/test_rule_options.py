@@ -93,6 +93,16 @@ def test_a_learned_rule_from_outside_reads_the_run_s_knobs_and_its_own():
     assert (getattr(rule, "tau"), getattr(rule, "heat"), one.tau) == (0.5, 3.0, 0.5)  # noqa: B009
 
 
+def test_a_rule_of_the_package_has_own_fields_where_the_run_has_none():
+    one = run_of("difference_target_propagation", "step=0.5,corruption=0.1", estimator_lr=0.01)
+    assert one.rule_option == "step=0.5"
+    fields = {"estimator_lr": 0.01, "estimator_every": 1, "step": 0.5, "corruption": 0.1}
+    assert vars(rules.of(one)) == fields
+    assert rules.knobs(one.rule) == {"estimator_lr", "estimator_every"}
+    plain = run_of("difference_target_propagation", estimator_lr=0.01)
+    assert one.stack_key == plain.stack_key and one.spec_hash != plain.spec_hash
+
+
 @pytest.mark.parametrize(
     ("rule", "option", "named"),
     [
