@@ -100,8 +100,10 @@ def load(
         source += ", training labels permuted"
     held = [tensor.to(device) for tensor in tensors]
     digest = _digest(tensors)
-    facts = FACTS[name]._asdict()
-    return Dataset(name, *held, SIZES[name].classes, **facts, digest=digest, source=source)
+    train_x, train_y, test_x, test_y = held
+    classes, facts = SIZES[name].classes, FACTS[name]._asdict()
+    known = {"classes": classes, "digest": digest, "source": source, **facts}
+    return Dataset(name, train_x, train_y, test_x, test_y, **known)
 
 
 class Fallback(NamedTuple):

@@ -2,8 +2,9 @@
 
 Hidden states, logits and the gradient at h_L stay as they are, while the weights that the rule is
 shown are replaced. Credit that stays the same under random weights takes none of them; under
-weights of other sizes and the same signs, their signs. Credit that equals the exact gradient at
-every layer, or that autograd brings back through a block, is the gradient. The network's own
+weights of other sizes and the same signs, their signs. Credit that takes the weights and equals
+the exact gradient at every layer, or that autograd brings back through a block, is the gradient, as
+is what a rule makes of exact gradients that it is shown. The network's own
 forward passes (`Trace.advance` and what builds on it) keep its weights: what they return is
 activity.
 """
@@ -39,13 +40,9 @@ def transported(
     random, signs, crossed = changes(rule, state, trace, seed)
     gammas = [row["alignment_mean"] for row in report.layers if row["status"] == validity.OK]
     exact = bool(gammas) and all(gamma is not None and gamma > EXACT for gamma in gammas)
-    level = "weights"
-    if exact or crossed:
-        level = "gradient"
-    elif random <= SAME:
-        level = "none"
-    elif signs <= SAME:
-        level = "signs"
+    level = "none" if random <= SAME else "signs" if signs <= SAME else "weights"
+    if rule.reads_hidden_grads or crossed or (exact and level == "weights"):
+        level = "gradient"  # a copy may be exact beside a skip: it takes nothing
     return {
         "transport/level": float(TRANSPORTS.index(level)),
         "transport/declared": float(TRANSPORTS.index(declared(rule))),
