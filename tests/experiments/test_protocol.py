@@ -1,4 +1,4 @@
-"""When verdicts fire and how far bounds could move, on made-up runs; fresh feedback on real ones."""
+"""When verdicts fire and how far bounds could move, on made-up runs; fresh feedback."""
 
 import math
 

@@ -30,7 +30,7 @@ def resmlp(image, classes, width, depth, activation="gelu", alpha=1.0) -> nn.Mod
     return Parts(embed, [Residual(block) for block in plain.blocks], head)
 
 
-def own(image, classes, width, depth) -> nn.Module:
+def own(image, classes, width, depth) -> Parts:
     """A network of one's own, in two lines."""
     blocks = [nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth)]
     return Parts(
@@ -54,7 +54,8 @@ def remembering(image, classes, width, depth) -> nn.Module:
 
 def tied(image, classes, width, depth) -> nn.Module:
     made = own(image, classes, width, depth)
-    made.blocks[1][0].weight = made.blocks[0][0].weight
+    first, second = (block.get_submodule("0") for block in made.blocks[:2])
+    second.weight = first.weight
     return made
 
 
