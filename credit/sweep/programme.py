@@ -1,0 +1,221 @@
+"""The published programme: every experiment of which numbers were reported, at their settings."""
+
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Protocol
+
+import pandas as pd
+
+from credit import experiments
+from credit.errors import CreditError, Stopped
+from credit.lab import Experiment, Options, distinct, untrained
+from credit.lab.costs import with_costs
+from credit.lab.quantity import FLOPS, SECONDS
+from credit.lab.scoreboard import (
+    Score,
+    authors,
+    board,
+    invocations,
+    missing,
+    of_specs,
+    scores,
+)
+from credit.lab.source import Source
+from credit.networks import kinds
+from credit.networks.size import SIZES
+from credit.rules import Shape
+from credit.spec import RunSpec, check_names
+from credit.sweep.launch import LINEAR, launch
+from credit.sweep.sweep import resolve
+from credit.toy_lq import system
+from credit.tracking.marks import settings
+from credit.training.cost import costs
+
+SAMPLES = {"cifar10": 50_000}
+"""Training samples by dataset, where a run takes all of them."""
+
+
+class Runs(Source, Protocol):
+    """Reads the runs of all experiments: `Reader`, or `Exports`."""
+
+    def runs(self) -> pd.DataFrame:
+        """Return one row per child run."""
+        ...
+
+    def parents(self, kind: str) -> pd.DataFrame:
+        """Return one row per parent run of a kind, newest first, with run_id and params."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One experiment with the options of one reported configuration."""
+
+    experiment: Experiment
+    options: Options
+
+    @property
+    def name(self) -> str:
+        """The step as it is typed behind `python -m entrypoints.`."""
+        words = (f"--{name} {value}" for name, value in self.options.items())
+        return " ".join([self.experiment.kind, *words])
+
+    @cached_property
+    def specs(self) -> list[RunSpec]:
+        """The runs of the step, those of a second stage among them where they can be known."""
+        own = self.experiment
+        chosen = own.settled({"preset": "published", **self.options})
+        whole = [*own.grid(chosen), *(own.complete(chosen) if own.complete else ())]
+        return distinct(resolve(spec.replace(device="cpu")) for spec in whole)
+
+    @cached_property
+    def work(self) -> float:
+        """Floating-point operations of all its training."""
+        return 0.0 if self.experiment.measured else sum(map(operations, self.specs))
+
+
+def steps(only: Sequence[str] = ()) -> list[Step]:
+    """Return the steps of the programme, or those of some kinds of experiments; shortest first.
+
+    An experiment that shows values of another's file alone is none of them.
+
+    Raises:
+        CreditError: no number was reported of a kind.
+    """
+    known, found = set(), []
+    every = [experiments.find(kind) for kind in experiments.KINDS]
+    for one in sorted(every, key=lambda one: -len(authors(one))):
+        own = set(map(id, authors(one)))
+        found += [Step(one, options) for options in invocations(one) if own - known]
+        known |= own
+    check_names(only, {step.experiment.kind for step in found}, "experiment with reported numbers")
+    chosen = [step for step in found if not only or step.experiment.kind in only]
+    return sorted(chosen, key=lambda step: step.work)
+
+
+def operations(spec: RunSpec) -> float:
+    """Return the floating-point operations of a run's training."""
+    return _operations(spec.replace(seed=0, start="none"))
+
+
+@lru_cache(maxsize=1024)
+def _operations(spec: RunSpec) -> float:
+    samples = spec.train_samples or SAMPLES[spec.dataset]
+    per_step = costs(spec, shape_of(spec))["cost/flops_per_step"]
+    return per_step * math.ceil(samples / spec.batch_size) * spec.epochs
+
+
+def shape_of(spec: RunSpec) -> Shape:
+    """Return the dimensions of a run's network, without its data."""
+    if spec.dataset == LINEAR:
+        return Shape(0, spec.width, system.outputs_of(spec.width), spec.depth)
+    size = SIZES[spec.dataset]
+    return kinds.shape_of(spec, size.image, size.classes)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a store holds of the programme."""
+
+    source: Runs
+    steps: Sequence[Step]
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """Every child run of the store, and every untrained network."""
+        found = [self.source.runs()]
+        for own in {s.experiment.kind: s.experiment for s in self.steps}.values():
+            for row in self.source.parents(own.kind).to_dict("records") if own.measured else ():
+                asked = {n: v for n, v in settings(row["params"]).items() if n in own.defaults()}
+                specs = [resolve(s.replace(device="cpu")) for s in own.grid(own.settled(asked))]
+                read = untrained.read_back(specs, own.columns, self.source, row["run_id"])
+                found.append(read.assign(run_id=row["run_id"], spec_hash=""))
+        return pd.concat([one for one in found if len(one)] or found, ignore_index=True)
+
+    @cached_property
+    def rates(self) -> dict[str, float]:
+        """Operations a second by rule, the median over the runs of the store; "" is of all."""
+        priced = with_costs(self.source.runs(), self.source)
+        samples = priced["train_samples"].where(priced["train_samples"] > 0, SAMPLES["cifar10"])
+        work = priced[FLOPS.metric] * (samples / priced["batch_size"])
+        timed = (work / priced[SECONDS.metric]).rename("rate").to_frame().join(priced["rule"])
+        timed = timed.dropna()
+        by_rule = timed.groupby("rule")["rate"].median().to_dict()
+        return {**by_rule, "": float(timed["rate"].median())}
+
+    def hours(self, specs: Sequence[RunSpec]) -> float:
+        """Return how long runs would train at the rates of the store; nan where it has none."""
+        rates = self.rates
+        return sum(operations(s) / rates.get(s.rule, rates[""]) for s in specs) / 3600
+
+    @cached_property
+    def scores(self) -> list[Score]:
+        """The scores of every reported number, each once."""
+        found = []
+        for step in self.steps:
+            own = (step.experiment, step.options, step.specs, self.runs, self.source)
+            untimed = step.experiment.measured
+            found += scores(*own, (lambda _: 0.0) if untimed else self.hours)
+        return board(found)
+
+    @cached_property
+    def needed(self) -> list[Step]:
+        """The steps that train what a score is of, and no other experiment does."""
+        own = [(score.kind, score.one.options) for score in self.scores]
+        return [step for step in self.steps if (step.experiment.kind, step.options) in own]
+
+    @cached_property
+    def plan(self) -> pd.DataFrame:
+        """One row per needed step: experiment, runs, missing, hours."""
+        rows = []
+        for step in self.needed:
+            own = of_specs(self.runs, step.specs, step.experiment.having)
+            left = missing(own, step.specs)
+            hours = 0.0 if step.experiment.measured else self.hours(left)
+            rows.append((step.name, len(step.specs), len(left), hours))
+        return pd.DataFrame(rows, columns=["experiment", "runs", "missing", "hours"])
+
+
+def run_all(
+    found: Sequence[Step], device: str, said: Callable[[int], None] = lambda _: None
+) -> dict[str, str]:
+    """Run the steps; one that fails does not stop the others.
+
+    Args:
+        said: is told of every step that is next, before it trains.
+
+    Returns:
+        why steps failed, by name.
+    """
+    failures = {}
+    for number, step in enumerate(found):
+        said(number)
+        try:
+            given = {"preset": "published", "device": device, **step.options}
+            if launch(step.experiment, given):
+                failures[step.name] = "some of its runs failed"
+        except Stopped:
+            raise
+        except Exception as error:  # whatever it is: the other experiments do not depend on it
+            if not isinstance(error, CreditError):
+                traceback.print_exc()
+            failures[step.name] = " ".join(f"{type(error).__name__}: {error}".split())
+    return failures
+
+
+def detach(experiment_id: str) -> str:
+    """Let experiments make parent runs of their own below the run that `mlflow run` made.
+
+    Returns:
+        the id of that run, empty where there is none.
+    """
+    given = os.environ.pop("MLFLOW_RUN_ID", "")
+    if given:
+        os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
+        print(f"credit: the scoreboard will stand on run {given}", file=sys.stderr)
+    return given
