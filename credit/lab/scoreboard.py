@@ -138,9 +138,15 @@ def invocations(experiment: Experiment) -> list[Options]:
     return [dict(items) for items in sorted(own, key=lambda items: (len(items), items))]
 
 
-def configuration(run: Mapping[str, Any]) -> tuple:
+def configuration(spec: RunSpec) -> tuple:
     """Return what runs of one configuration share; where a run starts is asked of `of_specs`."""
-    return (*(run[name] for name in SETTINGS), run["start"] != "none")
+    return (*(getattr(spec, name) for name in SETTINGS), spec.start != "none")
+
+
+def _configurations(runs: pd.DataFrame) -> list[tuple]:
+    """Return the `configuration` of every run."""
+    rows = runs[[*SETTINGS, "start"]].itertuples(index=False, name=None)
+    return [(*own, start != "none") for *own, start in rows]
 
 
 def of_specs(
@@ -153,10 +159,10 @@ def of_specs(
     Args:
         having: the metric that a finished run has.
     """
-    wanted = {configuration(vars(spec)) for spec in specs}
+    wanted = set(map(configuration, specs))
     done = runs.loc[runs["status"] == "FINISHED"].sort_values("started", kind="stable")
     done = done.loc[done[having].notna()] if having in done else done.iloc[:0]
-    own = done.loc[[configuration(row) in wanted for row in done.to_dict("records")]]
+    own = done.loc[[key in wanted for key in _configurations(done)]]
     own = own.loc[(own["start"] == "none") | own["start"].isin(own["spec_hash"])]
     own = own.drop_duplicates([*SETTINGS, "seed", "start"], keep="last")
     return own.reset_index(drop=True).copy()
@@ -168,8 +174,8 @@ def missing(runs: pd.DataFrame, specs: Sequence[RunSpec]) -> list[RunSpec]:
     Args:
         runs: of `of_specs`.
     """
-    there = {(configuration(row), row["seed"]) for row in runs.to_dict("records")}
-    return [spec for spec in specs if (configuration(vars(spec)), spec.seed) not in there]
+    there = set(zip(_configurations(runs), runs["seed"], strict=True))
+    return [spec for spec in specs if (configuration(spec), spec.seed) not in there]
 
 
 def scores(
@@ -209,7 +215,7 @@ def scores(
             left = [] if one.absent else missing(own, mine)
             why = one.absent or lost or (f"{len(left)} of {len(mine)} runs" if left else "")
             numbers = _ours(quantity, frame, done) if frame and not one.absent else _NONE
-            configurations = frozenset(configuration(vars(spec)) for spec in mine)
+            configurations = frozenset(map(configuration, mine))
             metric = quantity.key(mine[0].depth) or quantity.name
             found.append(
                 Score(

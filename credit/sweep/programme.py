@@ -1,7 +1,6 @@
 """The published programme: every experiment of which numbers were reported, at their settings."""
 
 import math
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -9,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from credit import experiments
-from credit.errors import CreditError, Stopped
+from credit.errors import CreditError
 from credit.lab import Experiment, Options, distinct, untrained
 from credit.lab.costs import with_costs
 from credit.lab.quantity import FLOPS, SECONDS
@@ -140,13 +140,15 @@ class State:
     @cached_property
     def rates(self) -> dict[str, float]:
         """Operations a second by rule, the median over the runs of the store; "" is of all."""
-        priced = with_costs(self.source.runs(), self.source)
+        runs = self.source.runs()
+        if runs.empty:
+            return {"": math.nan}
+        priced = with_costs(runs, self.source)
         samples = priced["train_samples"].where(priced["train_samples"] > 0, SAMPLES["cifar10"])
         work = priced[FLOPS.metric] * (samples / priced["batch_size"])
-        timed = (work / priced[SECONDS.metric]).rename("rate").to_frame().join(priced["rule"])
-        timed = timed.dropna()
-        by_rule = timed.groupby("rule")["rate"].median().to_dict()
-        return {**by_rule, "": float(timed["rate"].median())}
+        timed = priced.assign(rate=work / priced[SECONDS.metric]).dropna(subset="rate")
+        parts = {"": timed, **dict(iter(timed.groupby("rule")))}
+        return {str(rule): float(np.median(own["rate"])) for rule, own in parts.items()}
 
     def hours(self, specs: Sequence[RunSpec]) -> float:
         """Return how long runs would train at the rates of the store; nan where it has none."""
@@ -178,44 +180,33 @@ class State:
             left = missing(own, step.specs)
             hours = 0.0 if step.experiment.measured else self.hours(left)
             rows.append((step.name, len(step.specs), len(left), hours))
-        return pd.DataFrame(rows, columns=["experiment", "runs", "missing", "hours"])
+        found = pd.DataFrame(rows, columns=["experiment", "runs", "missing", "hours"])
+        return found.sort_values("hours", kind="stable", ignore_index=True)
 
 
-def run_all(
-    found: Sequence[Step], device: str, said: Callable[[int], None] = lambda _: None
-) -> dict[str, str]:
-    """Run the steps; one that fails does not stop the others.
+def run_all(found: Sequence[Step], device: str, now: Callable[[], State]) -> dict[str, str]:
+    """Run the steps, the fewest hours first; one that fails does not stop the others.
 
     Args:
-        said: is told of every step that is next, before it trains.
+        now: reads the state of the store, to say before every step how long the rest takes.
 
     Returns:
         why steps failed, by name.
     """
-    failures = {}
-    for number, step in enumerate(found):
-        said(number)
+    failures, todo = {}, list(found)
+    while todo:
+        plan = now().plan
+        hours = dict(zip(plan["experiment"], plan["hours"], strict=True))
+        step = min(todo, key=lambda step: hours[step.name])  # of equals the one of least work
+        left = sum(hours[own.name] for own in todo)
+        todo.remove(step)
+        print(f"credit: {step.name}, {len(todo)} more; hours left: {left:.1f}", file=sys.stderr)
         try:
             given = {"preset": "published", "device": device, **step.options}
             if launch(step.experiment, given):
                 failures[step.name] = "some of its runs failed"
-        except Stopped:
-            raise
         except Exception as error:  # whatever it is: the other experiments do not depend on it
             if not isinstance(error, CreditError):
                 traceback.print_exc()
             failures[step.name] = " ".join(f"{type(error).__name__}: {error}".split())
     return failures
-
-
-def detach(experiment_id: str) -> str:
-    """Let experiments make parent runs of their own below the run that `mlflow run` made.
-
-    Returns:
-        the id of that run, empty where there is none.
-    """
-    given = os.environ.pop("MLFLOW_RUN_ID", "")
-    if given:
-        os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
-        print(f"credit: the scoreboard will stand on run {given}", file=sys.stderr)
-    return given
