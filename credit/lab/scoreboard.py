@@ -203,7 +203,7 @@ def scores(
     for one in authors(experiment):
         for key, value in one.values.items() if one.options == options else ():
             cell = dict(zip(one.factors, key if isinstance(key, tuple) else (key,), strict=True))
-            words = _words(experiment, cell)
+            words = _words(experiment, cell, options)
             quantity = one.measure or one.quantity
             quantity = at_layer(quantity, cell.pop("layer")) if "layer" in cell else quantity
             asked = {**one.settings, **{name: v for name, v in cell.items() if name != "seed"}}
@@ -249,11 +249,12 @@ def _frame(experiment: Experiment, own: pd.DataFrame, source: Source) -> tuple[F
         return None, str(error)
 
 
-def _words(experiment: Experiment, cell: Mapping[str, Any]) -> str:
-    """Return a cell in words: "dfa λ=0 h_4"."""
+def _words(experiment: Experiment, cell: Mapping[str, Any], options: Options) -> str:
+    """Return a cell in words, with the settings that it does not have from the preset."""
     signs = {"layer": "h_{}".format, "seed": "seed {}".format}
     signs |= {factor.name: factor.show for factor in experiment.factors}
-    return " ".join(signs[name](label) for name, label in cell.items())
+    own = [f"{name}={value}" for name, value in options.items() if name in field_types()]
+    return " ".join([*(signs[name](label) for name, label in cell.items()), *own])
 
 
 def _ours(quantity: Quantity, frame: Frame, done: pd.DataFrame) -> tuple[float, float, int]:
