@@ -1,5 +1,6 @@
 """The published programme: every experiment of which numbers were reported, at their settings."""
 
+import contextlib
 import math
 import sys
 import traceback
@@ -26,7 +27,7 @@ from credit.lab.scoreboard import (
     scores,
 )
 from credit.lab.source import Source
-from credit.networks import kinds
+from credit.networks.kinds import shape_of as network
 from credit.networks.size import SIZES
 from credit.rules import Shape
 from credit.spec import RunSpec, check_names
@@ -73,14 +74,9 @@ class Step:
         whole = [*own.grid(chosen), *(own.complete(chosen) if own.complete else ())]
         return distinct(resolve(spec.replace(device="cpu")) for spec in whole)
 
-    @cached_property
-    def work(self) -> float:
-        """Floating-point operations of all its training."""
-        return 0.0 if self.experiment.measured else sum(map(operations, self.specs))
-
 
 def steps(only: Sequence[str] = ()) -> list[Step]:
-    """Return the steps of the programme, or those of some kinds of experiments; shortest first.
+    """Return the steps of the programme, or those of some kinds of experiments.
 
     An experiment that shows values of another's file alone is none of them.
 
@@ -93,9 +89,9 @@ def steps(only: Sequence[str] = ()) -> list[Step]:
         own = set(map(id, authors(one)))
         found += [Step(one, options) for options in invocations(one) if own - known]
         known |= own
-    check_names(only, {step.experiment.kind for step in found}, "experiment with reported numbers")
-    chosen = [step for step in found if not only or step.experiment.kind in only]
-    return sorted(chosen, key=lambda step: step.work)
+    kinds = sorted({step.experiment.kind for step in found})
+    check_names(only, kinds, "experiment with reported numbers")
+    return [step for step in found if not only or step.experiment.kind in only]
 
 
 def operations(spec: RunSpec) -> float:
@@ -115,7 +111,7 @@ def shape_of(spec: RunSpec) -> Shape:
     if spec.dataset == LINEAR:
         return Shape(0, spec.width, system.outputs_of(spec.width), spec.depth)
     size = SIZES[spec.dataset]
-    return kinds.shape_of(spec, size.image, size.classes)
+    return network(spec, size.image, size.classes)
 
 
 @dataclass(frozen=True)
@@ -133,8 +129,9 @@ class State:
             for row in self.source.parents(own.kind).to_dict("records") if own.measured else ():
                 asked = {n: v for n, v in settings(row["params"]).items() if n in own.defaults()}
                 specs = [resolve(s.replace(device="cpu")) for s in own.grid(own.settled(asked))]
-                read = untrained.read_back(specs, own.columns, self.source, row["run_id"])
-                found.append(read.assign(run_id=row["run_id"], spec_hash=""))
+                with contextlib.suppress(CreditError):  # it ended before it had measured
+                    read = untrained.read_back(specs, own.columns, self.source, row["run_id"])
+                    found.append(read.assign(run_id=row["run_id"], spec_hash=""))
         return pd.concat([one for one in found if len(one)] or found, ignore_index=True)
 
     @cached_property
@@ -161,8 +158,7 @@ class State:
         found = []
         for step in self.steps:
             own = (step.experiment, step.options, step.specs, self.runs, self.source)
-            untimed = step.experiment.measured
-            found += scores(*own, (lambda _: 0.0) if untimed else self.hours)
+            found += scores(*own, (lambda _: 0.0) if step.experiment.measured else self.hours)
         return board(found)
 
     @cached_property
@@ -171,17 +167,27 @@ class State:
         own = [(score.kind, score.one.options) for score in self.scores]
         return [step for step in self.steps if (step.experiment.kind, step.options) in own]
 
+    def left(self, step: Step) -> list[RunSpec]:
+        """Return the runs of a step that the store does not hold as finished."""
+        own = of_specs(self.runs, step.specs, step.experiment.having)
+        return missing(own, step.specs)
+
     @cached_property
     def plan(self) -> pd.DataFrame:
-        """One row per needed step: experiment, runs, missing, hours."""
-        rows = []
-        for step in self.needed:
-            own = of_specs(self.runs, step.specs, step.experiment.having)
-            left = missing(own, step.specs)
-            hours = 0.0 if step.experiment.measured else self.hours(left)
-            rows.append((step.name, len(step.specs), len(left), hours))
-        found = pd.DataFrame(rows, columns=["experiment", "runs", "missing", "hours"])
-        return found.sort_values("hours", kind="stable", ignore_index=True)
+        """One row per needed step, the fewest hours first: experiment, runs, missing, hours.
+
+        A run that several steps share counts into the hours of the first.
+        """
+        rows, known = [], set()
+        left = {step.name: self.left(step) for step in self.needed}
+        order = sorted(self.needed, key=lambda step: sum(map(operations, left[step.name])))
+        for step in order:
+            own = left[step.name]
+            new = [spec for spec in own if spec.spec_hash not in known]
+            hours = 0.0 if step.experiment.measured else self.hours(new)
+            known |= {spec.spec_hash for spec in own}
+            rows.append((step.name, len(step.specs), len(own), hours))
+        return pd.DataFrame(rows, columns=["experiment", "runs", "missing", "hours"])
 
 
 def run_all(found: Sequence[Step], device: str, now: Callable[[], State]) -> dict[str, str]:
@@ -196,10 +202,10 @@ def run_all(found: Sequence[Step], device: str, now: Callable[[], State]) -> dic
     failures, todo = {}, list(found)
     while todo:
         plan = now().plan
-        hours = dict(zip(plan["experiment"], plan["hours"], strict=True))
-        step = min(todo, key=lambda step: hours[step.name])  # of equals the one of least work
-        left = sum(hours[own.name] for own in todo)
+        plan = plan.loc[plan["experiment"].isin([step.name for step in todo])]
+        step = next(own for own in todo if own.name == plan["experiment"].iloc[0])
         todo.remove(step)
+        left = plan["hours"].sum(skipna=False)
         print(f"credit: {step.name}, {len(todo)} more; hours left: {left:.1f}", file=sys.stderr)
         try:
             given = {"preset": "published", "device": device, **step.options}

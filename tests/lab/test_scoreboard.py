@@ -1,6 +1,7 @@
 """Scores of reported numbers: what counts as ours, and how near it must be."""
 
 import math
+from typing import cast
 
 import pandas as pd
 import pytest
@@ -45,8 +46,8 @@ def reported(values, quantity=q.ACCURACY, **more) -> Reported:
     return Reported(AUTHORS, quantity, ("rule", "k"), {("fa", 4): values}, **more)
 
 
-class Nothing(Source):
-    """A source without a file."""
+NOTHING = cast(Source, None)
+"""Nothing is read here but the runs themselves."""
 
 
 def judged(ours: float, one: Reported, rule: str = "fa") -> tuple[str, float]:
@@ -121,7 +122,7 @@ def test_scores_have_our_numbers_their_runs_and_the_hours_of_what_is_missing():
         Reported("measured by somebody else", q.ACCURACY, ("rule",), {"fa": 0.1}),
     )
     runs = made({"rule": "fa", "k": 4, "accuracy/test": 0.40, "growth/max": 2.0})
-    found = scores(one, {}, SPECS, runs, Nothing(), lambda specs: 1.5 * len(specs))
+    found = scores(one, {}, SPECS, runs, NOTHING, lambda specs: 1.5 * len(specs))
     assert [score.status for score in found] == [REPRODUCED, NOT_RUN]
     first, absent = found
     assert (first.ours, first.n, first.run_ids) == (0.40, 1, ("run0",))
@@ -134,21 +135,21 @@ def test_scores_have_our_numbers_their_runs_and_the_hours_of_what_is_missing():
 def test_a_value_by_layer_is_compared_with_that_layer():
     one = Reported(AUTHORS, q.GAMMA, ("rule", "layer"), {("fa", 2): 0.3})
     runs = made({"rule": "fa", "k": 4, **ACCURACY, "alignment/h02": 0.31, "alignment/deep": 0.9})
-    (score,) = scores(experiment(one), {}, SPECS, runs, Nothing(), lambda _: 0.0)
+    (score,) = scores(experiment(one), {}, SPECS, runs, NOTHING, lambda _: 0.0)
     assert score.ours == 0.31 and score.status == REPRODUCED
 
 
 def test_a_reported_cell_without_runs_of_its_invocation_is_an_error():
     one = Reported(AUTHORS, q.ACCURACY, ("rule",), {"dfa": 0.3})
     with pytest.raises(ValueError, match="dfa"):
-        scores(experiment(one), {}, SPECS, made({"rule": "fa", **ACCURACY}), Nothing(), len)
+        scores(experiment(one), {}, SPECS, made({"rule": "fa", **ACCURACY}), NOTHING, lambda _: 0.0)
 
 
 def test_a_number_that_two_experiments_show_counts_once():
     runs = made({"rule": "fa", "k": 4, **ACCURACY})
     two = experiment(reported(0.402), reported(0.3, q.GAMMA))
     few = experiment(reported(0.402), kind="other")
-    found = [s for e in (few, two) for s in scores(e, {}, SPECS, runs, Nothing(), len)]
+    found = [s for e in (few, two) for s in scores(e, {}, SPECS, runs, NOTHING, lambda _: 0.0)]
     assert [(score.kind, score.quantity.name) for score in board(found)] == [
         ("one", "accuracy"),
         ("one", "alignment"),
@@ -160,4 +161,4 @@ def test_bounds_and_what_is_not_measured_do_not_stand_beside_ours():
     own = experiment(reported(0.4), *hidden, reported(3.0, q.GROWTH))
     assert own.beside == own.reported[:1] and len(own.shown) == 2
     runs = made({"rule": "fa", "k": 4, **ACCURACY})
-    assert isinstance(own.frame(runs, Nothing()), Frame)
+    assert isinstance(own.frame(runs, NOTHING), Frame)
