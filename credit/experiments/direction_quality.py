@@ -93,9 +93,7 @@ OF_FA_REPORTED = tuple(
     )
     for value, absent in ((0.33, ""), (0.32, "of epoch 5, and runs are measured every 10 epochs"))
 )
-"""Cosines without regard to the reference floor; norms as orders of magnitude. The samples whose
-mean loss gives ‖g_L‖ are not stated: 1024, the held-out ones, for dfa; for fa 128, a batch, with
-which fa lies above the floor as reported."""
+"""Cosines without regard to the reference floor; norms as orders of magnitude."""
 SERIES = ("rule", "penalty")
 HIDDEN, GRADIENT, CREDIT = (
     replace(quantity, symbol=quantity.symbol.replace("_L", "_l"))
@@ -138,5 +136,9 @@ EXPERIMENT = Experiment(
     more=lambda frame, source: {"layers": layer_table(frame, source, (*REPORTED, BY_LAYER))},
     options=helps("rules", "seeds", penalties="values of λ, comma-separated"),
     fixed=("rule", "seed", "penalty"),
-    caveats=("Raw cosines are not alignments where the status of a layer is not ok.",),
+    caveats=(
+        "Raw cosines are not alignments where the status of a layer is not ok.",
+        "Over how many samples a reported ‖g_L‖ is of a mean is not stated: 1024 is taken for dfa, "
+        "and 128, a batch, for fa, which is reported above the floor.",
+    ),
 )

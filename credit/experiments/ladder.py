@@ -142,5 +142,7 @@ EXPERIMENT = Experiment(
     caveats=(
         "Most of the distance between a local rule and bp is the local recipe's, not the credit's: "
         "the oracle has perfect credit through the same recipe.",
+        "Over how many samples a reported ‖g_L‖ of D2 is of a mean is not stated: 1024 is taken, "
+        "as of its floor.",
     ),
 )

@@ -35,11 +35,12 @@ def headline(found: Sequence[Score]) -> str:
 
 def summary(state: State) -> pd.DataFrame:
     """Return one row per experiment: its numbers by status, and the hours of what is missing."""
-    rows, hours = [], state.plan.groupby(state.plan["experiment"].str.split().str[0])["hours"].sum()
+    rows, kinds = [], state.plan["experiment"].str.split().str[0]
     for kind, own in _by_kind(state).items():
         row = {"experiment": kind, "reported": str(len(own))}
         row |= {status: str(n) for status, n in totals(own).items()}
-        rows.append({**row, "hours left": _hours(hours.get(kind, 0.0))})
+        hours = state.plan.loc[kinds == kind, "hours"].sum(skipna=False)
+        rows.append({**row, "hours left": _hours(hours)})
     return pd.DataFrame(rows)
 
 
