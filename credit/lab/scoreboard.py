@@ -36,8 +36,8 @@ RULE = (
     "is that of the step, and a norm that is reported as an order of magnitude are reproduced "
     "within a factor of 3, half a decade; a bound where ours keeps it; a range as its nearest end."
 )
-"""How near ours must be. It was fixed before the scores were computed; the ladder's differences, and
-that an untrained network agrees, were known."""
+"""How near ours must be. It was fixed before the scores were computed; the ladder's differences,
+and that an untrained network agrees, were known."""
 SETTINGS = [name for name in field_types() if name not in FREE]
 """Fields in which runs of one configuration agree."""
 
