@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Every target makes the environment it needs.
 #
 # Variables: PYTHON (python3), VENV (.venv), PORT (5000), WORKERS (2, test processes), ARGS (further
-# options of the ladder), PARENT and KIND (of the report: a run id, else the latest of that kind).
+# options of ladder, audit, reproduce), PARENT and KIND (of the report: a run id, else the latest).
 # RULE of the audit (a name, or package.module:Rule). NOTEBOOKS (names; all of them).
 # From the environment: CREDIT_DATA (data folder), MLFLOW_TRACKING_URI (tracking store),
 # CREDIT_STATE (checkpoints of unfinished runs).
@@ -24,7 +24,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup ladder ladder-full audit test test-slow check lint audit-deps ui notebooks notebooks-shipped import report figures screenshots bench clean
+.PHONY: help setup ladder ladder-full reproduce reproduction audit test test-slow check lint audit-deps ui notebooks notebooks-shipped import report figures screenshots bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -45,6 +45,12 @@ ladder: setup ## Depth-utility ladder, quick preset: table, figure and verdicts 
 
 ladder-full: setup ## Depth-utility ladder as published: 100 epochs, 3 seeds
 	"$(PY)" -m entrypoints.ladder --preset published
+
+reproduce: setup ## The published programme, days on 2 cores: ARGS="--dry_run true" shows runs and hours
+	"$(PY)" -m entrypoints.reproduce $(ARGS)
+
+reproduction: setup ## Write docs/reproduction.md again, from results/
+	"$(PY)" -m entrypoints.reproduce --document docs/reproduction.md
 
 audit: setup ## The whole protocol on one rule, quick preset: make audit RULE=my_rule:MyRule
 	"$(PY)" -m entrypoints.audit --preset quick $(if $(RULE),--rule $(RULE)) $(ARGS)

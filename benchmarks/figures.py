@@ -7,7 +7,6 @@ PNG; SVG and PDF where docs/ has one of that name. The same runs give the same f
 """
 
 import argparse
-import importlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from benchmarks import scaling_figure
-from credit import figures
+from credit import experiments, figures
 from credit.errors import CreditError
 from credit.lab import results
 from credit.spec import check_names
@@ -42,8 +41,11 @@ def draw(kind: str, folder: Path) -> Figure:
     """
     export = Export(folder)
     parents = export.parents(kind)
-    own = importlib.import_module(f"credit.experiments.{kind}").EXPERIMENT
-    found = figures.figure(results(own, export.runs(parents[0]), export)) if parents else None
+    found = (
+        figures.figure(results(experiments.find(kind), export.runs(parents[0]), export))
+        if parents
+        else None
+    )
     if found is None:
         raise CreditError(f"{folder} has no {kind!r} experiment with finished runs")
     return found
@@ -69,7 +71,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="the exports")
     args = parser.parse_args()
     try:
-        known = [SCALING, *sorted(path.parent.name for path in args.results.glob("*/runs.json"))]
+        there = sorted(path.parent.name for path in args.results.glob("*/runs.json"))
+        known = [SCALING, *(kind for kind in there if experiments.find(kind).figure)]
         kinds = [kind for kind in args.only.split(",") if kind] or known
         check_names(kinds, known, "kind")
         args.folder.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ def test_hashes_of_the_first_runs_are_what_they_were():
 )
 def test_published_runs_have_the_hashes_and_names_that_their_settings_give(file):
     children = [run for run in json.loads(file.read_text())["runs"] if SPEC in run["tags"]]
-    assert children
+    assert children or file.parent.name == "frozen_init"  # which trains nothing
     for run in children:
         one = RunSpec.from_mapping(run["params"])
         assert (one.spec_hash, run_name(one, {})) == (run["tags"][SPEC], run["name"])

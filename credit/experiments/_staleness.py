@@ -44,6 +44,7 @@ def with_staleness(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     warm = {r["run_id"]: warmup_epochs(r["warmup_ratio"], r["epochs"]) for r in rows}
     after = history.loc[history["step"] > history["run_id"].map(warm).astype(float)]
     found: dict[str, Any] = {}
+    absent = pd.Series(math.nan, runs.index)
     for kind in KINDS:
         keys = [stored(name, kind) for name in MOMENTS]
         series = after.loc[after["key"].isin(keys)].pivot_table(
@@ -53,7 +54,7 @@ def with_staleness(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         means = whole.mean()
         for name, key in zip(MOMENTS, keys, strict=True):
             found[moment(name, kind).metric] = runs["run_id"].map(means[key]).astype(float)
-            found[moment(name, kind, "last").metric] = runs.get(key, math.nan)
+            found[moment(name, kind, "last").metric] = runs.get(key, absent)
         for when in WHENS:
             now, end = (found[moment(name, kind, when).metric] for name in ("now", "epoch"))
             found[moment("lost", kind, when).metric] = ((now - end) / now).where(now >= POOR)

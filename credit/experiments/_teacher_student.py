@@ -84,6 +84,7 @@ PLAIN = {
     for name in ("field_directions", "one_sided", "terminal_weight", "shuffle")
 }
 """What makes an arm of the vector field."""
+SOURCE = f"{AUTHORS} (teacher and student, d=128, 80 epochs, 3 seeds)"
 CAVEAT = "The published teacher, data and code are not known: a difference is one of tasks, too."
 
 
@@ -95,5 +96,4 @@ def reported(
 ) -> Reported:
     """Return published values by the labels of a factor and by depth."""
     by_cell = {(label, depth): v for label, row in values.items() for depth, v in row.items()}
-    source = f"{AUTHORS} (teacher and student, d=128, 80 epochs, 3 seeds)"
-    return Reported(source, quantity, (factor, "depth"), by_cell, where, recipe=False)
+    return Reported(SOURCE, quantity, (factor, "depth"), by_cell, where, recipe=False)

@@ -26,7 +26,7 @@ from credit.lab.layers import layer_means
 from credit.lab.measure import each, gap, steps, value
 from credit.lab.options import PRESET, fields, items
 from credit.lab.protocol import POOR, beyond_copy
-from credit.lab.source import Reported, Source
+from credit.lab.source import Reported, Source, Span
 from credit.spec import RunSpec, check_field, field_types, format_value
 
 ARMS = Factor("arm", _shared.ARMS)
@@ -204,6 +204,13 @@ def checks(frame: Frame) -> Checks:
     ]
 
 
+REPORTED_ARMS = ("dfa", "state_bridge", "credit_eT", "credit_deltaL", "M4")
+REPORTED = {
+    q.GAMMA: (0.006, 0.287, 0.115, 0.070, 0.364),
+    q.RHO: (0.005, Span(0.246, 0.264), Span(0.120, 0.125), 0.062, 0.426),
+    q.NUDGE: (-6e-6, -9.6e-4, -3.7e-4, -1.6e-4, -1.4e-3),
+}
+
 EXPERIMENT = Experiment(
     kind="frozen_recovery",
     title="Frozen recovery",
@@ -228,15 +235,17 @@ EXPERIMENT = Experiment(
         Panel(q.RHO, x="arm"),
         Panel(q.GAMMA, x="layer", by=("arm",), across="network", beside=(q.COPY,), below=True),
     ),
-    reported=(
+    reported=tuple(
         Reported(
             f"{AUTHORS} (ResMLP d=256 L=4, CIFAR-10, 100 epochs, 3 seeds)",
-            q.GAMMA,
+            quantity,
             ("arm",),
-            {"dfa": 0.006, "credit_eT": 0.115, "state_bridge": 0.287, "M4": 0.364},
+            dict(zip(REPORTED_ARMS, values, strict=True)),
             {"width": 256, "depth": 4, "dataset": "cifar10"},
             recipe=False,
-        ),
+            rough=quantity is q.NUDGE,
+        )
+        for quantity, values in REPORTED.items()
     ),
     options=helps(
         networks="width x depth of the reference networks, comma-separated: 256x4,512x4",

@@ -17,7 +17,9 @@ from credit.lab import (
     Frame,
     Options,
     Panel,
+    Quantity,
     Reported,
+    Span,
     depth_of,
     fields,
 )
@@ -62,16 +64,65 @@ D512 = {
     "dfa": [(0.349, 0.005), (0.226, 0.015), (0.302, 0.005)],
 }
 """Test accuracy by rule, mean and sample sd for k = 0, 1, …"""
+SOURCE = f"{AUTHORS} (ResMLP, CIFAR-10, 100 epochs, 3 seeds)"
+OF_D256 = {"width": 256, "depth": 4, "penalty": 0.0}
 REPORTED = tuple(
     Reported(
-        f"{AUTHORS} (ResMLP, CIFAR-10, 100 epochs, 3 seeds)",
+        SOURCE,
         q.ACCURACY,
         ("rule", "k"),
         {(rule, k): pair for rule, row in ladder.items() for k, pair in enumerate(row)},
         {"width": width, "depth": depth, "penalty": 0.0},
+        options={} if width == 256 else {"width": "512", "depth": "2"},
     )
     for ladder, width, depth in ((D256, 256, 4), (D512, 512, 2))
 )
+
+
+def of_mean(samples: int) -> Quantity:
+    """Return ‖g_L‖ of the mean loss over some samples, which the reports do not state."""
+    return Quantity(
+        f"mean_gradient_{samples}",
+        "grad_norm/h{L}",
+        f"‖g_L‖ of a mean over {samples}",
+        f"median norm of g_L per sample over {samples}",
+        ".2e",
+        of=lambda runs: q.GRADIENT.values(runs) / samples,
+    )
+
+
+OF_1024 = of_mean(1024)
+"""The samples with which the protocol states the floor of D2."""
+PROTOCOL = (
+    *(
+        Reported(SOURCE, quantity, ("rule", "k"), {(rule, 4): value}, OF_D256, bound=bound)
+        for quantity, rule, value, bound in (
+            (q.GROWTH, "bp", 11.0, "≤"),
+            (q.GROWTH, "dfa", 694.0, "≥"),
+            (OF_1024, "bp", 1.02e-4, "≥"),
+            (OF_1024, "dfa", 4.2e-9, "≤"),
+        )
+    ),
+    *(
+        Reported(
+            SOURCE,
+            Quantity(f"first_{name}", "", f"first epoch of {name}", "", ".0f"),
+            ("rule", "k"),
+            {("dfa", 4): epochs},
+            OF_D256,
+            absent="runs are measured every 10 epochs",
+        )
+        for name, epochs in (("D2", Span(3, 4)), ("D1", Span(8, 11)))
+    ),
+    Reported(
+        f"{AUTHORS} (one GPU, RTX A6000 class)",
+        Quantity("hours", "", "hours of the 72 runs", "", ".0f"),
+        (),
+        {(): 7.0},
+        absent="the reported GPU was not used",
+    ),
+)
+"""Largest growth and smallest ‖g_L‖ of healthy and degenerate networks, and when D2 and D1 fire."""
 
 EXPERIMENT = Experiment(
     kind="ladder",
@@ -87,9 +138,11 @@ EXPERIMENT = Experiment(
     options=helps("rules", "seeds", ks="trainable blocks, comma-separated; all is 0 to depth"),
     fixed=("rule", "k", "seed"),
     across="k",
-    reported=REPORTED,
+    reported=(*REPORTED, *PROTOCOL),
     caveats=(
         "Most of the distance between a local rule and bp is the local recipe's, not the credit's: "
         "the oracle has perfect credit through the same recipe.",
+        "Over how many samples a reported ‖g_L‖ of D2 is of a mean is not stated: 1024 is taken, "
+        "as of its floor.",
     ),
 )

@@ -18,7 +18,17 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments._shared import QUICK, beside, helps, listed, product
-from credit.lab import Experiment, Factor, Frame, Options, Panel, Quantity, Undecided
+from credit.lab import (
+    AUTHORS,
+    Experiment,
+    Factor,
+    Frame,
+    Options,
+    Panel,
+    Quantity,
+    Reported,
+    Undecided,
+)
 from credit.lab import quantities as q
 from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
@@ -216,6 +226,15 @@ def checks(frame: Frame) -> Checks:
     return [check for rule in RULES.in_order(rules) for check in control_checks(rule)]
 
 
+REPORTED = {
+    ("bp", FULL): 0.585,
+    ("bp", PENALTY): 0.532,
+    ("dfa", FULL): 0.301,
+    ("dfa", PENALTY): 0.360,
+}
+"""Accuracy without and with the penalty, after 30 epochs."""
+OF_REPORTED = {"epochs": "30", "rules": "bp,dfa", "controls": "base,penalty"}
+
 EXPERIMENT = Experiment(
     kind="matched_controls",
     title="Matched controls",
@@ -242,6 +261,16 @@ EXPERIMENT = Experiment(
     fixed=(
         *("rule", "k", "seed", "penalty", "random_labels"),
         *("start", "embed_trains", "head_trains"),
+    ),
+    reported=(
+        Reported(
+            f"{AUTHORS} (ResMLP d=256 L=4, CIFAR-10, 30 epochs, λ=1e-2)",
+            q.ACCURACY,
+            ("rule", "control"),
+            REPORTED,
+            {"width": 256, "depth": 4, "epochs": 30},
+            options=OF_REPORTED,
+        ),
     ),
     caveats=("Parameters are counted over the whole network, the embedding included.",),
 )

@@ -16,7 +16,7 @@ import math
 from credit.experiments import _teacher_student as teacher
 from credit.experiments._shared import ARMS, helps, listed, product
 from credit.experiments._teacher_student import CREDIT, FIELD, fitted
-from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, gap, value
+from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Reported, gap, value
 from credit.lab import quantities as q
 from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
@@ -97,12 +97,10 @@ def _falls(control: str, most: float) -> Check:
 
 CONTROLS = {"shuffle": 0.05, "no_terminal": 0.95, "one_sided": 0.83}
 """Published Γ, without the depth."""
-REPORTED = {
-    "scalar": teacher.GAMMA[CREDIT],
-    "M4": teacher.GAMMA[FIELD],
-    **{name: dict.fromkeys((4, 8), gamma) for name, gamma in CONTROLS.items()},
-}
-REPORTED_RHO = {"scalar": teacher.RHO[CREDIT], "M4": teacher.RHO[FIELD]}
+REPORTED, REPORTED_RHO = (
+    {"scalar": {depth: known[CREDIT][depth] for depth in (4, 8)}, "M4": known[FIELD]}
+    for known in (teacher.GAMMA, teacher.RHO)
+)
 
 EXPERIMENT = Experiment(
     kind="vector_audit",
@@ -130,6 +128,7 @@ EXPERIMENT = Experiment(
     reported=(
         teacher.reported(q.GAMMA, "variant", REPORTED),
         teacher.reported(q.RHO, "variant", REPORTED_RHO),
+        Reported(teacher.SOURCE, q.GAMMA, ("variant",), CONTROLS, teacher.SAME, recipe=False),
     ),
     caveats=(
         "Of each control one published number is known, without its depth: it stands at every L.",

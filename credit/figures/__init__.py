@@ -70,7 +70,7 @@ def footnote(results: Results, found: Sequence[Cell]) -> str:
     sources = [
         one.source
         for cell in found
-        for one in results.experiment.reported
+        for one in results.experiment.shown
         if one.quantity.name == cell.panel.y.name and cell.points["reported"].notna().any()
     ]
     return "; ".join([*parts, *(f"hollow: {source}" for source in dict.fromkeys(sources))])

@@ -139,7 +139,7 @@ def _reported(
     Runs that need not follow the recipe are comparable where all settings are the published ones.
     """
     shown = isinstance(panel.x, str) and panel.x != "epoch"
-    for one in results.experiment.reported if shown else ():
+    for one in results.experiment.shown if shown else ():
         here = one.quantity.name == panel.y.name
         here &= ("layer" in one.factors) == (panel.x == "layer")
         if here and (one.recipe or results.settings == PUBLISHED):

@@ -18,7 +18,7 @@ from credit.lab.measure import Found, Measure, Sample, course, each, gap, share,
 from credit.lab.options import Options, depth_of, distinct, fields, items, numbers, reals
 from credit.lab.quantity import DIRECTION, Quantity
 from credit.lab.results import Results, results
-from credit.lab.source import AUTHORS, Reported
+from credit.lab.source import AUTHORS, Reported, Span
 from credit.lab.verdict import Verdict
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Reported",
     "Results",
     "Sample",
+    "Span",
     "Undecided",
     "Verdict",
     "course",

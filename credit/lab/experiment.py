@@ -78,10 +78,16 @@ class Experiment:
     """Further tables by name, each logged as CSV and Markdown."""
 
     @property
+    def shown(self) -> tuple[Reported, ...]:
+        """The reported values that stand beside ours in figures: no bounds, none that we lack."""
+        return tuple(one for one in self.reported if not (one.bound or one.absent))
+
+    @property
     def beside(self) -> tuple[Reported, ...]:
         """The reported values that are of the table's cells; others are of their layers."""
-        names = {factor.name for factor in self.factors}
-        return tuple(one for one in self.reported if names.issuperset(one.factors))
+        names, columns = {f.name for f in self.factors}, {q.name for q in self.columns}
+        own = (one for one in self.shown if one.quantity.name in columns)
+        return tuple(one for one in own if one.factors and names.issuperset(one.factors))
 
     def defaults(self) -> dict[str, str]:
         """Return every option with its default; what is left to the preset is PRESET."""

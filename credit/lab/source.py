@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
@@ -36,6 +36,17 @@ RECIPE += ("train_samples", "precision")
 otherwise."""
 
 
+class Span(NamedTuple):
+    """A reported range."""
+
+    low: float
+    high: float
+
+
+Value = float | tuple[float, float] | Span
+"""A mean, a mean and its sample sd, or a range."""
+
+
 @dataclass(frozen=True)
 class Reported:
     """Published values of one quantity, with their source and configuration."""
@@ -43,13 +54,29 @@ class Reported:
     source: str
     quantity: Quantity
     factors: tuple[str, ...]
-    """The factors that name a cell."""
-    values: Mapping[Any, float | tuple[float, float]]
-    """By label, or tuple of labels: the mean, or mean and sample sd."""
+    """The factors that name a cell; `layer` and `seed` may be among them."""
+    values: Mapping[Any, Value]
+    """By label, or tuple of labels; () names all runs of the configuration."""
     where: Mapping[str, Any] = field(default_factory=dict)
     """Settings that comparable runs have, beside the recipe."""
     recipe: bool = True
     """Whether runs must follow the published recipe to be comparable."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options, beside the published preset, with which the experiment trains this configuration."""
+    measure: Quantity | None = None
+    """The quantity of ours to compare with, where it is not `quantity` to the letter."""
+    rough: bool = False
+    """Whether values are known to an order of magnitude only."""
+    bound: str = ""
+    """"≤" or "≥" where a value bounds the quantity."""
+    absent: str = ""
+    """Why no experiment measures the quantity; empty where one does."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that comparable runs have."""
+        recipe = {name: getattr(RunSpec, name) for name in RECIPE} if self.recipe else {}
+        return {**recipe, **self.where}
 
     def find(self, labels: Mapping[str, Any], runs: pd.DataFrame) -> tuple[float, float]:
         """Return mean and sd reported for a cell, nan where nothing was or its runs differ.
@@ -60,8 +87,14 @@ class Reported:
         """
         key = tuple(labels.get(name) for name in self.factors)
         own = self.values.get(key, self.values.get(key[0]) if len(key) == 1 else None)
-        asked = {name: getattr(RunSpec, name) for name in RECIPE} if self.recipe else {}
-        asked |= self.where
-        if own is None or runs.empty or any((runs[n] != v).any() for n, v in asked.items()):
+        asked = self.settings.items()
+        if own is None or runs.empty or any((runs[n] != v).any() for n, v in asked):
             return math.nan, math.nan
-        return own if isinstance(own, tuple) else (own, math.nan)
+        return mean_and_sd(own)
+
+
+def mean_and_sd(value: Value) -> tuple[float, float]:
+    """Return mean and sample sd of a reported value: of a range its middle, and nan."""
+    if isinstance(value, Span):
+        return (value.low + value.high) / 2, math.nan
+    return value if isinstance(value, tuple) else (value, math.nan)

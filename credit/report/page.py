@@ -32,7 +32,7 @@ def build(reader: Reader, parent_id: str, found: Results) -> str:
     runs, more = found.frame.runs, found.more
     origin = origin_of(reader, parent_id, runs["run_id"])
     drawn, said = figure(found), caption(found)
-    return _template().render(
+    return template().render(
         title=found.title,
         answer=answer(found),
         question=found.experiment.question,
@@ -145,8 +145,8 @@ def _table(table: pd.DataFrame) -> Markup:
     return Markup(html_table(table.map(shown))) if len(table) else Markup("")
 
 
-def _template() -> Template:
-    """Return the report's template. Whatever it is given is escaped, but for Markup."""
+def template(name: str = "report.html") -> Template:
+    """Return a template of reports. Whatever it is given is escaped, but for Markup."""
 
     def plain(value: object) -> object:
         """Take out characters that cannot be seen, which could turn the page around."""
@@ -160,4 +160,4 @@ def _template() -> Template:
         finalize=plain,
         trim_blocks=True,
         lstrip_blocks=True,
-    ).get_template("report.html")
+    ).get_template(name)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from credit.errors import CreditError
 from credit.rules.names import run_name
 from credit.spec import RunSpec
-from credit.sweep import checkpoints
+from credit.sweep import checkpoints, machine
 from credit.sweep.networks import Networks
 from credit.sweep.running import refuse_elsewhere
 from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, hash_of, stop_on_signals
@@ -201,7 +201,7 @@ def _open(
                 writer.then,
                 name,
                 task.owner,
-                task.context,
+                {**task.context, **machine.tags(spec.device)},
             )
 
     patiently(store, attempt)

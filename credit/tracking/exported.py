@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from credit.errors import CreditError
 from credit.tracking import foreign, layers
-from credit.tracking.marks import CHILDREN_FILE, KIND, PARENT
+from credit.tracking.marks import CHILDREN_FILE, KIND, PARENT, SPEC
 from credit.tracking.rows import Row, table
 
 
@@ -33,9 +34,15 @@ class Export:
         nested = [r["run_id"] for r in self._records.values() if r["parent_id"] == parent]
         return [i for i in dict.fromkeys([*map(str, named), *nested]) if i in self._records]
 
-    def runs(self, parent: str) -> pd.DataFrame:
-        """Return one row per run of a parent, oldest first, as `Reader.runs` does."""
-        found = map(self._row, self.children(parent))
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The runs as `runs.json` has them: name, params, tags, status and times."""
+        return [*self._records.values()]
+
+    def runs(self, parent: str | None = None) -> pd.DataFrame:
+        """Return one row per run of a parent, or of all, oldest first, as `Reader.runs` does."""
+        every = [r["run_id"] for r in self.records if SPEC in r["tags"]]
+        found = map(self._row, every if parent is None else self.children(parent))
         return table(sorted(found, key=lambda row: (row.start or 0, row.run_id)))
 
     def history(self, run_ids: Iterable[str], keys: Sequence[str] | None = None) -> pd.DataFrame:
@@ -79,3 +86,39 @@ class Export:
         for run_id, key, value, step in zip(*columns, strict=True):
             found.setdefault(run_id, {})[key] = (value, step)
         return found
+
+
+class Exports:
+    """Queries over all exports of a folder; a run that several of them hold is one run."""
+
+    def __init__(self, folder: Path | str) -> None:
+        paths = sorted(Path(folder).glob(f"*/{foreign.RUNS}"))
+        if not paths:
+            raise CreditError(f"no exports in {folder}: none of its folders has {foreign.RUNS}")
+        self.parts = [Export(path.parent) for path in paths]
+        self._of = {r["run_id"]: part for part in self.parts for r in part.records}
+
+    def runs(self) -> pd.DataFrame:
+        """Return one row per run, as `Reader.runs` does."""
+        found = [part.runs() for part in self.parts]
+        whole = pd.concat([one for one in found if len(one)], ignore_index=True)
+        return whole.drop_duplicates("run_id", ignore_index=True)
+
+    def parents(self, kind: str) -> pd.DataFrame:
+        """Return run_id and params of the parent runs of a kind."""
+        own = [r for part in self.parts for r in part.records if r["tags"].get(KIND) == kind]
+        rows = [(record["run_id"], record["params"]) for record in own]
+        return pd.DataFrame(rows, columns=["run_id", "params"])
+
+    def history(self, run_ids: Iterable[str], keys: Sequence[str] | None = None) -> pd.DataFrame:
+        asked = list(run_ids)
+        found = [part.history(asked, keys) for part in self.parts]
+        return pd.concat([one for one in found if len(one)] or found).drop_duplicates(
+            ["run_id", "key", "step", "timestamp"], ignore_index=True
+        )
+
+    def layers(self, run_id: str) -> pd.DataFrame:
+        return self._of[run_id].layers(run_id)
+
+    def artifact(self, run_id: str, path: str) -> Path:
+        return self._of[run_id].artifact(run_id, path)

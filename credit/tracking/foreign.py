@@ -25,6 +25,7 @@ RUNS, METRICS, LAYERS, ARTIFACTS = "runs.json", "metrics.parquet", "layers.parqu
 TAGS = (
     *(marks.SCHEMA_TAG, marks.KIND, marks.SWEEP, marks.SPEC, marks.REASON, marks.CONTINUED_BY),
     *(marks.NOTE, marks.COMMIT, marks.DIRTY, marks.SOURCE, marks.ENTRY_POINT),
+    *(marks.TORCH, marks.DEVICE, marks.THREADS),
 )
 """What travels. Who ran it, on which host and under which path stays at home."""
 TEXT = (".csv", ".json", ".md")

@@ -30,6 +30,8 @@ PARENT, NOTE, SOURCE = "mlflow.parentRunId", "mlflow.note.content", "mlflow.sour
 COMMIT, ENTRY_POINT = "mlflow.source.git.commit", "mlflow.project.entryPoint"
 DIRTY = "credit.git_dirty"
 """`true` where the code of the package differed from the commit."""
+TORCH, DEVICE, THREADS = "credit.torch", "credit.device_name", "credit.threads"
+"""Of the process that began a run: torch's version, what its device is called, CPU threads."""
 CHILDREN_FILE = "runs.json"
 RESOLVED = "sweep."
 """Before the name of a parent's parameter: the value that its runs have. Under the name itself

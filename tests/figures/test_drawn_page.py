@@ -1,6 +1,5 @@
 """Every figure of `results/` as a reader sees it: words that fit, sizes in print, legend, files."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from credit import figures
+from credit import experiments, figures
 from credit.figures import page
 from credit.lab import results
 from credit.lab.looks import style_of
@@ -17,14 +16,15 @@ from credit.rules import available
 from credit.tracking.exported import Export
 
 FOLDER = Path(__file__).parents[2] / "results"
-KINDS = sorted(path.parent.name for path in FOLDER.glob("*/runs.json"))
+FOUND = sorted(path.parent.name for path in FOLDER.glob("*/runs.json"))
+KINDS = [kind for kind in FOUND if experiments.find(kind).figure]
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def figure(request) -> Figure:
     """A figure of an experiment, drawn at 100 dots per inch."""
     export = Export(FOLDER / request.param)
-    own = importlib.import_module(f"credit.experiments.{request.param}").EXPERIMENT
+    own = experiments.find(request.param)
     found = figures.figure(results(own, export.runs(export.parents(request.param)[0]), export))
     assert found is not None
     found.set_dpi(100)

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file
 
@@ -35,6 +36,8 @@ def test_a_sweep_records_what_the_contract_names():
     assert child.data.params == spec.to_params()
     assert child.data.tags["credit.spec_hash"] == spec.spec_hash
     assert child.data.tags["credit.schema"] == SCHEMA
+    assert child.data.tags["credit.torch"] == torch.__version__
+    assert child.data.tags["credit.threads"] == str(torch.get_num_threads())
     assert child.data.tags["mlflow.parentRunId"] == outcome.parent_id
     assert child.inputs is not None
     assert child.inputs.dataset_inputs[0].dataset.name == "digits"

@@ -1,0 +1,85 @@
+"""Run the published programme, and set every reported number beside ours.
+
+Experiments run at published settings, the shortest first; what the store holds as finished is not
+trained again, and an experiment that fails does not stop the others.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from credit import cli
+from credit.errors import CreditError
+from credit.lab.options import PRESET, items
+
+EVERY, NONE = "all", "none"
+DEFAULTS = {
+    "only": EVERY,
+    "dry_run": "false",
+    "device": PRESET,
+    "document": NONE,
+    "folder": "results",
+}
+HELPS = {
+    "only": "kinds of experiments, comma-separated; all is every one with reported numbers",
+    "dry_run": "true prints runs, hours and totals, and trains nothing",
+    "device": "where experiments train: auto, cpu, cuda or cuda:N",
+    "document": "write the scoreboard of the exports in `folder` to this file, and do nothing else",
+    "folder": "a folder of exports",
+}
+
+
+def main() -> int:
+    """Plan, run and publish; return 1 if an experiment failed.
+
+    Raises:
+        CreditError: an option is not as it must be, or the store does not answer.
+    """
+    chosen = cli.options(__doc__, DEFAULTS, HELPS)
+    if chosen["dry_run"] not in ("true", "false"):
+        raise CreditError(f"dry_run={chosen['dry_run']} is neither true nor false: pass one")
+    from credit.report import reproduction  # here: --help needs no torch
+    from credit.sweep import programme
+
+    only = [] if chosen["only"] == EVERY else items("only", chosen["only"])
+    steps = programme.steps(only)
+    if chosen["document"] != NONE:
+        from credit.tracking.exported import Exports
+
+        exports = Exports(chosen["folder"])
+        text = reproduction.document(programme.State(exports, steps), exports)
+        Path(chosen["document"]).write_text(text)
+        return 0
+    from credit.tracking.reader import connect
+    from credit.tracking.writer import finish, open_parent, open_store
+
+    store = open_store()
+    state = programme.State(connect(store.uri), steps)
+    print(reproduction.plan_text(state))
+    if chosen["dry_run"] == "true":
+        print(f"\n{reproduction.headline(state.scores)}")
+        return 0
+    params = {"only": chosen["only"]}
+    name, kind = f"reproduce {chosen['only']}", reproduction.KIND
+    parent = open_parent(store, name, kind, params, name, __doc__ or "", besides=DEFAULTS)
+    given, status = os.environ.pop("MLFLOW_RUN_ID", None), "KILLED"  # experiments make their own
+    os.environ["MLFLOW_EXPERIMENT_ID"] = store.experiment_id
+    try:
+
+        def now() -> programme.State:
+            return programme.State(connect(store.uri), steps)
+
+        failures = programme.run_all(state.needed, chosen["device"], now)
+        print(f"\n{reproduction.publish(store, parent, now())}")
+        status = "FAILED" if failures else "FINISHED"
+    finally:
+        finish(store, parent, status)
+        if given:
+            os.environ["MLFLOW_RUN_ID"] = given
+    for name, reason in failures.items():
+        print(f"credit: {name} failed: {reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
