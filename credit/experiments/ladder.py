@@ -19,7 +19,6 @@ from credit.lab import (
     Panel,
     Quantity,
     Reported,
-    Span,
     depth_of,
     fields,
 )
@@ -103,17 +102,6 @@ PROTOCOL = (
             (OF_1024, "dfa", 4.2e-9, "≤"),
         )
     ),
-    *(
-        Reported(
-            SOURCE,
-            Quantity(f"first_{name}", "", f"first epoch of {name}", "", ".0f"),
-            ("rule", "k"),
-            {("dfa", 4): epochs},
-            OF_D256,
-            absent="runs are measured every 10 epochs",
-        )
-        for name, epochs in (("D2", Span(3, 4)), ("D1", Span(8, 11)))
-    ),
     Reported(
         f"{AUTHORS} (one GPU, RTX A6000 class)",
         Quantity("hours", "", "hours of the 72 runs", "", ".0f"),
@@ -122,7 +110,7 @@ PROTOCOL = (
         absent="the reported GPU was not used",
     ),
 )
-"""Largest growth and smallest ‖g_L‖ of healthy and degenerate networks, and when D2 and D1 fire."""
+"""Largest growth and smallest ‖g_L‖ of healthy and degenerate networks."""
 
 EXPERIMENT = Experiment(
     kind="ladder",

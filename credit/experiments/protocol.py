@@ -26,7 +26,7 @@ from credit.lab.looks import RULES
 from credit.lab.measure import value
 from credit.lab.options import items
 from credit.lab.protocol import MAX_GROWTH, POOR, SAMPLE_FLOOR, direction_checks
-from credit.lab.source import Source
+from credit.lab.source import Source, Span
 from credit.lab.table import cells
 from credit.spec import RunSpec
 
@@ -128,6 +128,18 @@ REPORTED = (
             ("dfa", "λ=1e-2"): 0.360,
         },
         {"width": 256, "depth": 4, "epochs": 30},
+        options={"rules": "bp,dfa", "arms": "plain,λ=1e-2"},
+    ),
+    *(
+        Reported(
+            f"{AUTHORS} (ResMLP d=256 L=4, CIFAR-10, 100 epochs)",
+            quantity,
+            ("rule", "arm"),
+            {("dfa", "plain"): epochs},
+            {"width": 256, "depth": 4, "measure_every": 1},
+            options={"rules": "bp,dfa", "arms": "plain", "epochs": "100"},
+        )
+        for quantity, epochs in ((D2_FIRES, Span(3, 4)), (D1_FIRES, Span(8, 11)))
     ),
 )
 
