@@ -11,7 +11,8 @@ point per run and epoch, and times what measuring the ladder's stack of 15 runs 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def point(spec: RunSpec, epoch: int, metrics: dict, layers: list[dict]) -> dict[
 def trained(args: argparse.Namespace) -> Iterator[dict]:
     """Yield every run after every epoch of a training."""
     common = {"epochs": args.epochs, "train_samples": args.train_samples, "measure_every": 1}
+    common["directions"] = args.directions
     specs = [resolve(RunSpec(rule=rule, k=4, **common)) for rule in args.rules.split(",")]
     data = load("cifar10", train_samples=args.train_samples)
     stack = Stack(arrange(specs), shape_of(specs[0], data))
@@ -77,20 +79,26 @@ def cost() -> dict[str, float]:
     data = load("cifar10")
     specs = [resolve(RunSpec(rule=rule, k=k)) for rule in LADDER for k in range(5)]
     stack = Stack(arrange(specs), shape_of(specs[0], data))
-    spent = 0.0
+    spent: dict[str, float] = defaultdict(float)
 
-    def timed(*given: Any) -> Any:
-        nonlocal spent
-        found: list[Any] = []
-        spent += seconds_of(lambda: found.append(of_run(*given)), "cpu")
-        return found[0]
+    def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*given: Any) -> Any:
+            found: list[Any] = []
+            spent[name] += seconds_of(lambda: found.append(work(*given)), "cpu")
+            return found[0]
 
-    of_run = agreement.of_run
-    with mock.patch.object(agreement, "of_run", timed):
-        found = {"whole": seconds_of(lambda: measure_held_out(stack, data), "cpu")}
-    for name in measures.available():
-        found[name] = seconds_of(lambda n=name: measure_held_out(stack, data, only=(n,)), "cpu")
-    return {**found, "agreement": spent, "share of agreement": spent / found["whole"]}
+        return wrapped
+
+    parts = {name: timed(name, work) for name, work in measures.available().items()}
+    with (
+        mock.patch.object(measures, "available", return_value=parts),
+        mock.patch.object(agreement, "of_run", timed("agreement", agreement.of_run)),
+    ):
+        timed("whole", measure_held_out)(stack, data)
+    shares = {
+        f"share of {name}": spent[name] / spent["whole"] for name in ("agreement", "relative")
+    }
+    return {**spent, **shares}
 
 
 def draw(points: list[dict], footnote: str) -> Figure:
@@ -133,6 +141,7 @@ def main() -> None:
     parser.add_argument("--rules", default=",".join(LADDER))
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--train-samples", type=int, default=20000)
+    parser.add_argument("--directions", type=int, default=8)
     parser.add_argument("--checkpoints", type=Path, nargs="*", default=[])
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--read", type=Path, help="draw this JSON again, measure nothing")

@@ -94,5 +94,8 @@ EXPERIMENT = Experiment(
     more=lambda frame, source: {"layers": layer_table(frame, source, REPORTED)},
     options=helps("rules", "seeds", penalties="values of λ, comma-separated"),
     fixed=("rule", "seed", "penalty"),
-    caveats=("Raw cosines are not alignments where the status of a layer is not ok.",),
+    caveats=(
+        "Raw cosines are not alignments where a layer's status is not ok: float64 finds another "
+        "gradient there, or was not asked, and the gradient is small (reference_at_floor).",
+    ),
 )
