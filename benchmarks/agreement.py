@@ -101,8 +101,13 @@ def cost() -> dict[str, float]:
     return {**spent, **shares}
 
 
-def draw(points: list[dict], footnote: str) -> Figure:
-    """Draw three panels against ‖g_L‖ of a sample; points of a run are joined over its epochs."""
+def draw(result: dict) -> Figure:
+    """Draw three panels against ‖g_L‖ of a sample; points of a run are joined over its epochs.
+
+    Args:
+        result: what this benchmark prints.
+    """
+    points = result["points"]
     figure, [panels] = page("Is the gradient a reference?", [3])
     runs: dict[tuple, list[dict]] = {}
     for one in points:
@@ -130,6 +135,11 @@ def draw(points: list[dict], footnote: str) -> Figure:
     level(panels[0], 1 - validity.AGREES)
     panels[1].axhspan(-POOR, POOR, color="grey", alpha=0.15, linewidth=0)
     panels[2].set_yscale("log")
+    footnote = (
+        f"{len(runs)} runs, a point per epoch, medians over {result['samples']} held-out samples "
+        "(Γ: mean); dotted upright: the bound of D2, 1e-7 of a mean over 1024 samples; "
+        f"level: agreement .99; {result['hardware']}, {result['date']}"
+    )
     rules = dict.fromkeys(one["rule"] for one in points)
     finish(figure, [entry(rule, **look(rule)) for rule in rules], footnote)
     return figure
@@ -144,31 +154,21 @@ def main() -> None:
     parser.add_argument("--directions", type=int, default=8)
     parser.add_argument("--checkpoints", type=Path, nargs="*", default=[])
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--read", type=Path, help="draw this JSON again, measure nothing")
     args = parser.parse_args()
-    if args.read:
-        result = json.loads(args.read.read_text())
-    else:
-        points = [*(stored(args.checkpoints) if args.checkpoints else trained(args))]
-        result = {
-            "benchmark": "agreement",
-            "command": " ".join(["python -m benchmarks.agreement", *sys.argv[1:]]),
-            "date": date.today().isoformat(),
-            "hardware": hardware("cpu"),
-            "torch": torch.__version__,
-            "samples": RunSpec.measure_samples,
-            "points": points,
-            "seconds of measuring 15 runs": cost(),
-        }
-        print(json.dumps(result))
+    points = [*(stored(args.checkpoints) if args.checkpoints else trained(args))]
+    result = {
+        "benchmark": "agreement",
+        "command": " ".join(["python -m benchmarks.agreement", *sys.argv[1:]]),
+        "date": date.today().isoformat(),
+        "hardware": hardware("cpu"),
+        "torch": torch.__version__,
+        "samples": RunSpec.measure_samples,
+        "points": points,
+        "seconds of measuring 15 runs": cost(),
+    }
+    print(json.dumps(result))
     if args.figure:
-        count = len({(one["rule"], one["k"], one["seed"]) for one in result["points"]})
-        footnote = (
-            f"{count} runs, a point per epoch, medians over {result['samples']} held-out samples "
-            "(Γ: mean); dotted upright: the floor of D2, 1e-7 for the gradient of a mean over 1024 "
-            f"samples; level: agreement .99; {result['hardware']}, {result['date']}"
-        )
-        save(draw(result["points"], footnote), args.figure.with_suffix(""), ["png"])
+        save(draw(result), args.figure.with_suffix(""), ["png"])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks import scaling_figure
+from benchmarks import agreement, scaling_figure
 from credit import figures
 from credit.errors import CreditError
 from credit.lab import results
@@ -29,7 +29,8 @@ NAMES = {
     "nonlinearity_ladder": "nonlinearity",
 }
 """Names in docs/ of the figures that are not called as their experiment."""
-SCALING = "scaling"
+RAW = {"agreement": agreement.draw, "scaling": scaling_figure.draw}
+"""Figures of raw output in benchmarks/results/, the newest of each name."""
 LARGEST_BYTES = 250_000
 """Of a PNG, so that a page with a dozen of them opens at once."""
 
@@ -52,9 +53,9 @@ def draw(kind: str, folder: Path) -> Figure:
 def drawn(kinds: Sequence[str], folder: Path) -> Iterator[tuple[str, Figure]]:
     """Yield the name in docs/ and the figure of each kind."""
     for kind in kinds:
-        if kind == SCALING:
-            raw = max((ROOT / "benchmarks" / "results").glob("scaling_*.json"))
-            yield SCALING, scaling_figure.draw(json.loads(raw.read_text()))
+        if kind in RAW:
+            raw = max((ROOT / "benchmarks" / "results").glob(f"{kind}_*.json"))
+            yield kind, RAW[kind](json.loads(raw.read_text()))
         else:
             yield NAMES.get(kind, kind), draw(kind, folder / kind)
 
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="the exports")
     args = parser.parse_args()
     try:
-        known = [SCALING, *sorted(path.parent.name for path in args.results.glob("*/runs.json"))]
+        known = [*RAW, *sorted(path.parent.name for path in args.results.glob("*/runs.json"))]
         kinds = [kind for kind in args.only.split(",") if kind] or known
         check_names(kinds, known, "kind")
         args.folder.mkdir(parents=True, exist_ok=True)
