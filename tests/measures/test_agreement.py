@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from credit.data import load
-from credit.measures import agreement, validity
+from credit.lab import protocol
+from credit.measures import agreement, scale, validity
 from credit.measures.base import Options, Probe
 from credit.networks import kinds, resmlp
 from credit.spec import RunSpec
@@ -14,7 +15,6 @@ from credit.training.stack import Stack, arrange
 from tests.measures.made import CLASSES, DEPTH, WIDTH, batch, column, draw, noisy, one_run, report
 
 LAYERS = DEPTH + 1
-HEAD = "out_head"
 
 
 def in_float32(**changes):
@@ -116,6 +116,7 @@ def test_a_run_in_fp64_is_its_own_reference(monkeypatch):
 def test_the_bound_is_a_cosine_of_99_hundredths():
     for agrees, status in ((0.99, "ok"), (0.9899, "reference_disagrees"), (None, "reference_zero")):
         assert validity.direction_status(True, agrees, 1.0) == status
+    assert validity.AGREES == protocol.AGREES  # which loads no torch
     assert validity.direction_status(True, 1.0, 0.0) == "credit_zero"
     assert validity.direction_status(False, 1.0, 1.0) == "not_finite"
 
@@ -164,8 +165,6 @@ def test_sensitivity_is_free_of_scale():
     assert found[0].metrics["sensitivity/h02"] == small[2]
     h, g = draw(1, 48, WIDTH), draw(1, 48, WIDTH, key=1)
     probe = Probe(None, {}, torch.zeros(48), [h, h], [g, g], [g, g], Options(), (0,), (False,))
-    from credit.measures import scale
-
     (one,) = scale.measure(probe)
     want = (h[0].norm(dim=-1) * g[0].norm(dim=-1)).quantile(0.5)
     assert column(one, "sensitivity") == pytest.approx([float(want)] * 2)
