@@ -14,7 +14,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks import scaling_figure
+from benchmarks import agreement, scaling_figure
 from credit import experiments, figures
 from credit.errors import CreditError
 from credit.lab import results
@@ -28,7 +28,8 @@ NAMES = {
     "nonlinearity_ladder": "nonlinearity",
 }
 """Names in docs/ of the figures that are not called as their experiment."""
-SCALING = "scaling"
+RAW = {"agreement": agreement.draw, "scaling": scaling_figure.draw}
+"""Figures of raw output in benchmarks/results/, the newest of each name."""
 LARGEST_BYTES = 250_000
 """Of a PNG, so that a page with a dozen of them opens at once."""
 
@@ -54,9 +55,9 @@ def draw(kind: str, folder: Path) -> Figure:
 def drawn(kinds: Sequence[str], folder: Path) -> Iterator[tuple[str, Figure]]:
     """Yield the name in docs/ and the figure of each kind."""
     for kind in kinds:
-        if kind == SCALING:
-            raw = max((ROOT / "benchmarks" / "results").glob("scaling_*.json"))
-            yield SCALING, scaling_figure.draw(json.loads(raw.read_text()))
+        if kind in RAW:
+            raw = max((ROOT / "benchmarks" / "results").glob(f"{kind}_*.json"))
+            yield kind, RAW[kind](json.loads(raw.read_text()))
         else:
             yield NAMES.get(kind, kind), draw(kind, folder / kind)
 
@@ -72,7 +73,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         there = sorted(path.parent.name for path in args.results.glob("*/runs.json"))
-        known = [SCALING, *(kind for kind in there if experiments.find(kind).figure)]
+        known = [*RAW, *(kind for kind in there if experiments.find(kind).figure)]
         kinds = [kind for kind in args.only.split(",") if kind] or known
         check_names(kinds, known, "kind")
         args.folder.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,7 @@ class RunSpec:
     nudge_eta: float = _knob(0.01, "length of a nudge", at_least=0)
     relative_steps: bool = _knob(False, "perturbations and nudges relative to the norm of h_l")
     reference_floor: float = _knob(
-        1e-7, "smallest valid reference norm, as the gradient of a mean over 1024", at_least=0
+        1e-7, "bound of D2 on the norm of g_L, as the gradient of a mean over 1024", at_least=0
     )
     device: str = _knob("auto", "auto, cpu, cuda or cuda:N")
     precision: str = _knob(

@@ -42,8 +42,10 @@ def diagnose(
     """Measure a network, and a credit for its hidden states beside the exact gradient.
 
     Hidden states h_0 … h_L are outputs of modules, (N, ...) of any shape; of a module that returns
-    a tuple, the first tensor. g_l is the gradient of each sample's own loss by h_l. The model is
-    left as it was: mode, buffers, gradients, hooks and the global random generators.
+    a tuple, the first tensor. g_l is the gradient of each sample's own loss by h_l; it is a
+    reference where a copy of the model in float64 finds it, too. Without such a copy, which the
+    verdicts say, it is one above a floor. The model is left as it was: mode, buffers, gradients,
+    hooks and the global random generators.
 
     Args:
         model: any module; what is compiled runs in eager mode, without autocast.
@@ -64,7 +66,7 @@ def diagnose(
             the same random numbers in every pass. False: in evaluation mode.
         batch_size: samples of a micro-batch, all that is held in memory at once.
         perturbed: samples on which ρ and nudge are measured, the first ones of x.
-        options: number and size of steps for ρ and nudge, and the floor of valid gradients.
+        options: number and size of steps for ρ and nudge, and the floor of D2.
         seed: of random directions, the random control and what a rule draws.
 
     Raises:
@@ -82,7 +84,9 @@ def diagnose(
             measuring.take(part(x, where, device), part(y, where, device), where, perturb)
         report = measuring.report()
     settings = {"samples": n, "perturbed": min(perturbed, n), "seed": seed, **options._asdict()}
-    verdicts = judged(report.layers, report.metrics)
+    missing = measuring.double.missing
+    settings["reference"] = f"‖g‖ above the floor ({missing})" if missing else "float64"
+    verdicts = judged(report.layers, report.metrics, missing)
     return Diagnosis(report.layers, report.metrics, verdicts, settings)
 
 

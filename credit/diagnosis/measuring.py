@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from credit.diagnosis.credits import CreditOf
+from credit.diagnosis.double import Double
 from credit.diagnosis.passes import Passes, Seen, mapped
 from credit.errors import CreditError
 from credit.measures import alignment, nudging, perturbation, validity, vectors
@@ -27,6 +28,7 @@ class Measuring:
     ) -> None:
         count = range(len(passes.layers))
         self.passes, self.credit_of, self.options = passes, credit_of, options
+        self.double = Double(passes)
         self.found: list[dict[str, list[Tensor]]] = [defaultdict(list) for _ in count]
         self.shapes: list[tuple[int, ...]] = []
         self.dtypes: list[torch.dtype] = []
@@ -58,6 +60,7 @@ class Measuring:
         self.dtypes = [h.dtype for h in seen.hiddens]
         seen.hiddens = [h.detach() for h in seen.hiddens]
         seen.output, seen.losses = seen.output.detach(), seen.losses.detach()  # lets the graph go
+        agrees = self.double.cosines(x, y, grads)
         with torch.no_grad():
             last = _flat(grads[-1])
             for layer, (h, g) in enumerate(zip(seen.hiddens, grads, strict=True)):
@@ -67,6 +70,8 @@ class Measuring:
                     compared["credit"] = _flat(credits[layer])
                 same = grads[-1].shape == g.shape
                 self._add(layer, _directions(_flat(h), compared, last if same else None))
+                if agrees is not None:
+                    self._add(layer, {"agreement": agrees[layer]})
                 if perturb:
                     self._add(layer, self._perturbed(seen, layer, compared))
 
@@ -76,7 +81,7 @@ class Measuring:
         report = Report(layers=[self._row(layer) for layer in range(last + 1)])
         growth = [row["growth"] for row in report.layers[:-1]]
         for layer, row in enumerate(report.layers):
-            for name in ("hidden_norm", "grad_norm", "credit_norm"):
+            for name in ("hidden_norm", "grad_norm", "credit_norm", "sensitivity"):
                 report.add(f"{name}/{layer_name(layer)}", row[name])
             if row["nudge_status"] == validity.OK:
                 report.add(f"nudge/{layer_name(layer)}", row["nudge"])
@@ -128,23 +133,28 @@ class Measuring:
         floor = validity.sample_floor(self.options.reference_floor, dtype)
         norms = {
             name: number(vectors.median(own[name])) if name in own else None
-            for name in ("hidden_norm", "grad_norm", "credit_norm")
+            for name in ("hidden_norm", "grad_norm", "credit_norm", "sensitivity")
         }
         growth = None
         if layer + 1 < len(self.found):
             after = torch.cat(self.found[layer + 1]["hidden_norm"])
             growth = number(vectors.median(after / own["hidden_norm"]))
-        audited = "credit" in own
+        audited, agrees = "credit" in own, None
+        finite = bool(own["grad_norm"].isfinite().all())
+        credit = 1.0 if norms["credit_norm"] is None else norms["credit_norm"]
+        if self.double.missing:
+            status = validity.direction_status(finite, 1.0, credit)
+            if finite and not (norms["grad_norm"] or 0.0) > floor:
+                status = validity.REFERENCE_AT_FLOOR
+        else:
+            agrees = number(vectors.median(own["agreement"]))
+            status = validity.direction_status(finite, agrees, credit)
         row = {
             "layer": layer,
             "name": self.passes.layers[layer][0],
             "shape": "×".join(map(str, self.shapes[layer])),
-            "status": validity.direction_status(
-                bool(own["grad_norm"].isfinite().all()),
-                norms["grad_norm"] or 0.0,
-                1.0 if norms["credit_norm"] is None else norms["credit_norm"],
-                floor,
-            ),
+            "status": status,
+            "agreement": agrees,
             "reference_floor": floor,
             **norms,
             "growth": growth,
@@ -190,6 +200,7 @@ def _directions(h: Tensor, compared: Mapping[str, Tensor], last: Tensor | None) 
     """Return each sample's norms, and its cosines with the exact gradient."""
     unit = vectors.unit(compared["g"])
     found = {"hidden_norm": vectors.norm(h), "grad_norm": vectors.norm(compared["g"])}
+    found["sensitivity"] = found["hidden_norm"] * found["grad_norm"]
     if "credit" in compared:
         found["credit_norm"] = vectors.norm(compared["credit"])
     for name, a in (*compared.items(), *([("copy", last)] if last is not None else [])):

@@ -19,6 +19,8 @@ _SHOWN = {
     "growth": "growth",
     "grad_norm": "‖g‖",
     "credit_norm": "‖a‖",
+    "sensitivity": "‖h‖·‖g‖",
+    "agreement": "agreement",
     "alignment_mean": "Γ",
     "copy": "Γ copy",
     "rho": "ρ",
@@ -28,7 +30,7 @@ _SHOWN = {
     "status": "status",
 }
 """Columns that people see, by their names in the frame."""
-_COSINES = ("alignment_mean", "copy", "rho", "rho_g")
+_COSINES = ("agreement", "alignment_mean", "copy", "rho", "rho_g")
 _COSINE = Quantity("", "", "", "", ".3f")
 _NUMBER = Quantity("", "", "", "", ".2e")
 _PLAIN = Quantity("", "", "", "", ".3g")

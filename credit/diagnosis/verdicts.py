@@ -7,15 +7,20 @@ from credit.lab import protocol
 from credit.lab.check import Check
 from credit.lab.frame import Frame, Undecided
 from credit.lab.measure import Found, Measure, Sample
-from credit.lab.quantity import GAMMA_MIDDLE, GRADIENT, GROWTH, Quantity
+from credit.lab.quantity import AGREEMENT_MIDDLE, GAMMA_MIDDLE, GRADIENT, GROWTH, Quantity
 from credit.lab.verdict import Verdict
 from credit.measures import validity
 
 
-def judged(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, float]) -> list[Verdict]:
+def judged(
+    rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, float], missing: str = ""
+) -> list[Verdict]:
     """Return D1, D2 and direction from the rows of layers and their metrics.
 
     They have the bounds of the protocol; the network is a single one, n = 1.
+
+    Args:
+        missing: why there is no agreement with float64, so that D2 decides what is a reference.
     """
     last, middle = rows[-1], rows[(len(rows) - 1) // 2]
     one = "there is one layer only" if len(rows) == 1 else "no growth is a finite number"
@@ -26,8 +31,17 @@ def judged(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, float]) -> l
     stable = protocol.scale_stability("", {}).having(
         measure=_number(GROWTH, metrics.get("growth/max"), one)
     )
-    valid = protocol.reference_validity("", {}).having(
-        measure=_number(GRADIENT, gradient, "it is not finite"), low=last["reference_floor"]
+    floor = {
+        "measure": _number(GRADIENT, gradient, "it is not finite"),
+        "low": last["reference_floor"],
+    }
+    scale = protocol.reference_validity("", {}).having(**floor)
+    agrees = {
+        "measure": _number(AGREEMENT_MIDDLE, middle["agreement"], "the gradient is zero"),
+        "low": protocol.AGREES,
+    }
+    valid = protocol.valid_reference("", {}).having(
+        **(floor if missing else agrees), note=lambda _: missing
     )
     size = None if own is None else abs(own)
     direction = protocol.direction_quality("", {}).having(
@@ -35,7 +49,7 @@ def judged(rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, float]) -> l
         needs=(valid,),
         note=lambda _: "it points against the gradient" if own is not None and own < 0 else "",
     )
-    checks: list[Check] = [stable, valid, direction]
+    checks: list[Check] = [stable, scale, direction]
     return [check.judge(_NO_RUNS) for check in checks]
 
 

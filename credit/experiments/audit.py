@@ -27,7 +27,7 @@ from credit.lab.frame import Cell
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Sample, gap, value
 from credit.lab.options import depth_of, distinct, fields, numbers
-from credit.lab.protocol import direction_quality, ladder_checks, reference_validity, transport
+from credit.lab.protocol import direction_quality, ladder_checks, transport, valid_reference
 from credit.lab.source import Source
 from credit.lab.verdict import bottom_line
 from credit.networks.size import HELD_OUT
@@ -125,7 +125,7 @@ def checks_of(rule: str, frame: Frame) -> Checks:
         return {"rule": of, "control": FULL}, {"rule": of, "control": NONE}
 
     full, own = ends(rule)[0], {check.name: check for check in ladder_checks(rule, ends)}
-    valid = (reference_validity(rule, full),)
+    valid = (valid_reference(rule, full),)
     beyond = Check("beyond a copy", rule, lambda f: _beyond(f, full), needs=valid, late=True)
     return [
         Check("frozen init", rule, identity, late=True).above(NEAR),

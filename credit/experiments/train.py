@@ -39,8 +39,9 @@ EXPERIMENT = Experiment(
     presets={},
     grid=lambda chosen: [RunSpec.from_mapping(fields(chosen))],
     columns=(
-        *(q.ACCURACY, q.TRAIN_ACCURACY, *q.DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.NUDGE),
-        *(q.FIT, q.GROWTH, q.GRADIENT, q.HIDDEN, q.CREDIT, q.VALID_SEEDS, *q.COSTS, q.SECONDS),
+        *(q.ACCURACY, q.TRAIN_ACCURACY, *q.DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.RHO_RELATIVE),
+        *(q.NUDGE, q.NUDGE_RELATIVE, q.FIT, q.GROWTH, q.GRADIENT, q.HIDDEN, q.CREDIT),
+        *(q.SENSITIVITY, q.AGREEMENT, q.VALID_SEEDS, *q.COSTS, q.SECONDS),
     ),
     checks=lambda _: [],
     figure=(Panel(q.ACCURACY, x="epoch"), Panel(q.GAMMA, x="layer")),

@@ -155,7 +155,7 @@ def _present(frame: Frame, name: str, runs: pd.DataFrame) -> list[Any]:
 
 
 def not_valid(cell: Cell) -> list[str]:
-    """Return the series that miss a point because the exact gradient is too small, in words."""
+    """Return the series that miss a point because the reference is not valid, in words."""
     lost = cell.points.loc[cell.points["n"] < cell.points["runs"], ["series", "rule"]]
     words = []
     for series, rule in lost.drop_duplicates().itertuples(index=False):

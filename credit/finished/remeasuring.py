@@ -3,17 +3,21 @@
 from collections.abc import Collection, Iterator
 from functools import cache
 
+import pandas as pd
+
 from credit import measures, rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.finished.starting import WEIGHTS
 from credit.lab.options import items
+from credit.lab.quantity import VALID
 from credit.rules import source
 from credit.serving import sample_of
 from credit.spec import RunSpec, check_names, field_types
 from credit.sweep.networks import labels_seed, shape_of
+from credit.tracking.layers import TABLE
 from credit.tracking.reader import Reader
-from credit.tracking.writer import Store, has_network, log_network
+from credit.tracking.writer import Store, has_network, log_network, log_table
 from credit.training import checkpoint
 from credit.training.cost import costs
 from credit.training.measuring import measure_held_out
@@ -38,6 +42,9 @@ def remeasure(
 ) -> Iterator[str]:
     """Measure a parent's finished runs on the CPU and log what they lack: metrics, the model.
 
+    What a run logged before its last measurement counts as lacking. Where another reference is
+    valid by now, that is logged too, with the table of layers if all was measured.
+
     Yields one line per run. What kept runs from being measured is raised after all others. `names`
     are measurements, of `chosen`; code of `trusted` rules may be imported.
     """
@@ -58,7 +65,13 @@ def remeasure(
         (report,) = measure_held_out(stack, data, only=names)
         run = reader.run(row["run_id"])
         known = run.data.metrics
-        fresh = {n: (v, spec.epochs) for n, v in report.metrics.items() if n not in known}
+        fresh = {
+            n: (v, spec.epochs)
+            for n, v in report.metrics.items()
+            if pd.isna(row.get(n)) or (n == VALID and row[n] != v)
+        }
+        if "agreement/min" in fresh and not names:
+            log_table(store, row["run_id"], pd.DataFrame(report.layers), TABLE)
         for name, value in costs(spec, stack.shape).items():
             if known.get(name) != value:
                 fresh[name] = (value, 1)

@@ -12,12 +12,12 @@ from credit.lab.source import Reported, Source
 from credit.lab.table import cells, spread
 
 OK = "ok"
-MEDIANS = ("hidden_norm", "grad_norm", "credit_norm")
+MEDIANS = ("hidden_norm", "grad_norm", "credit_norm", "sensitivity")
 RAW = Quantity(
     "raw_cosine",
     "raw/deep",
     "raw cosine",
-    "cosine of a_l and g_l where g_l may lie below its floor: rounding, not alignment",
+    "cosine of a_l and g_l, whether or not float64 is known to find the same g_l",
 )
 
 
@@ -29,9 +29,10 @@ def layer_table(frame: Frame, source: Source, reported: Sequence[Reported] = ())
 
     Returns:
         The factors, layer; alignment, its sd (ddof 1) and n, over the seeds at which it is valid;
-        seeds, all of them; status ("ok", or why not, where any seed is not valid); raw_cosine, over
-        all seeds, valid or not; hidden_norm, grad_norm, credit_norm: medians over seeds of medians
-        over samples; reference_floor of |g|; `reported_NAME` where anything was.
+        seeds, all of them; status ("ok", or why not, where any seed is not valid); agreement, the
+        least; raw_cosine, over all seeds, valid or not; hidden_norm, grad_norm, credit_norm,
+        sensitivity: medians over seeds of medians over samples; reference_floor of D2;
+        `reported_NAME` where anything was. Nan where runs are older than a measurement.
 
     Raises:
         CreditError: the diagnostics of a run are missing or no table.
@@ -39,6 +40,7 @@ def layer_table(frame: Frame, source: Source, reported: Sequence[Reported] = ())
     rows = []
     for labels, done in _done(frame):
         layers = pd.concat([source.layers(run_id) for run_id in done["run_id"]])
+        layers = layers.reindex(columns=layers.columns.union([*MEDIANS, "agreement"], sort=False))
         for layer, own in layers.groupby("layer"):
             valid = own["alignment_mean"].where(own["status"] == OK)
             row = {
@@ -49,6 +51,7 @@ def layer_table(frame: Frame, source: Source, reported: Sequence[Reported] = ())
                 "n": int(valid.count()),
                 "seeds": len(own),
                 "status": _status(own["status"]),
+                "agreement": own["agreement"].min(),
                 "raw_cosine": own["alignment_mean"].mean(),
                 **{name: own[name].median() for name in MEDIANS},
                 "reference_floor": own["reference_floor"].iloc[0],

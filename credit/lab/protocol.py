@@ -14,6 +14,7 @@ from credit.lab.frame import IRRELEVANT, Cell, Frame, Place, Undecided, finished
 from credit.lab.measure import Found, Measure, Name, Sample, at_places, gap, share, value
 from credit.lab.quantity import (
     ACCURACY,
+    AGREEMENT_MIDDLE,
     COPY_INNER,
     GAMMA_INNER,
     GAMMA_MIDDLE,
@@ -26,7 +27,9 @@ from credit.spec import field_types
 MAX_GROWTH = 50.0
 """D1: largest |h_{l+1}| / |h_l| of a stable network."""
 SAMPLE_FLOOR = 1e-7 * 1024
-"""D2: smallest valid |g_L| of one sample in float32; 1e-7 for the mean loss over 1024 samples."""
+"""D2: smallest |g_L| of one sample in float32; 1e-7 for the mean loss over 1024 samples."""
+AGREES = 0.99
+"""Least cosine of a reference with the one that float64 finds, as in `credit.measures.validity`."""
 POOR, MEDIOCRE = 0.05, 0.20
 """Direction quality by |cos|: below POOR poor, below MEDIOCRE mediocre, else reasonable."""
 DEPTH_MARGIN = 0.02
@@ -37,6 +40,10 @@ DECLARED = "transport/declared"
 """Metric of the transport that a rule declares."""
 CEILINGS = ("bp", "oracle")
 """Rules with exact gradients: no share of the oracle's gain is asked of them."""
+
+
+FLOOR = "scale: 1e-7 of a mean over 1024"
+UNMEASURED = "measured before agreement was: remeasure"
 
 
 def three_words(lower: str, same: str, higher: str) -> dict[str, float]:
@@ -54,12 +61,42 @@ def scale_stability(rule: str, full: Cell) -> Check:
 
 
 def reference_validity(rule: str, full: Cell) -> Check:
-    """Return D2: the exact gradient at h_L is above the floor, on every seed."""
-    return Check("D2", rule, value(full, (GRADIENT,))).above(sample_floor, strict=True)
+    """Return D2: the exact gradient at h_L is above the published floor, on every seed.
+
+    It judges scale, and withholds nothing: g_L falls as 1/‖h_L‖ behind a LayerNorm, and keeps its
+    direction (`valid_reference`). The floor is of a mean over 1024 samples.
+    """
+    check = Check("D2", rule, value(full, (GRADIENT,)), note=lambda _: FLOOR)
+    return check.above(sample_floor, strict=True)
+
+
+def valid_reference(rule: str, full: Cell) -> Check:
+    """Return reference: float64 finds the same gradient at the middle layer, on every seed.
+
+    Of runs measured before that agreement was, D2.
+    """
+
+    def measured(frame: Frame) -> bool:
+        own = AGREEMENT_MIDDLE.values(finished(frame.at(full)))
+        return len(own) > 0 and bool(own.notna().all())
+
+    def measure(frame: Frame) -> Found:
+        quantity = AGREEMENT_MIDDLE if measured(frame) else GRADIENT
+        return value(full, (quantity,))(frame)
+
+    return Check(
+        "reference",
+        rule,
+        measure,
+        low=lambda frame: AGREES if measured(frame) else sample_floor(frame),
+        note=lambda frame: "" if measured(frame) else UNMEASURED,
+    )
 
 
 def direction_quality(rule: str, full: Cell) -> Check:
-    """Return direction: |cos| at the middle layer, mean over seeds; poor fails. D2 must hold.
+    """Return direction: |cos| at the middle layer, mean over seeds; poor fails.
+
+    Judged where the reference is valid.
 
     Each seed's cosine is made positive before averaging: seeds that point opposite ways are not
     evidence of no direction.
@@ -69,7 +106,7 @@ def direction_quality(rule: str, full: Cell) -> Check:
         rule,
         value(full, (GAMMA_MIDDLE,), size=True),
         words={"poor": 0.0, "mediocre": POOR, "reasonable": MEDIOCRE},
-        needs=(reference_validity(rule, full),),
+        needs=(valid_reference(rule, full),),
     ).above(POOR, mean=True)
 
 

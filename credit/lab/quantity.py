@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 VALID = "valid/reference"
-"""Metric of every measurement: 1 where the exact gradient can be compared with, else 0."""
+"""Metric of every measurement: 1 where the exact gradient can be compared with, else 0. That is
+where g_L agrees with what float64 finds; of runs measured before agreement was, where ‖g_L‖ is
+above the floor of D2."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Quantity:
     unit: str = ""
     over: str = "mean"
     """How runs that differ in their seed make one number: mean (with sample sd and n), median, max,
-    sum, or same (a count that is the same on every seed)."""
+    min, sum, or same (a count that is the same on every seed)."""
     log: bool = False
     """Whether its axis is logarithmic."""
     of: Callable[[pd.DataFrame], pd.Series] | None = None
@@ -45,8 +47,8 @@ class Quantity:
     nothing: str = ""
     """Said in place of a value that is not above 0."""
     judged: bool = False
-    """Whether it compares losses that differ by rounding alone where the reference is not valid, so
-    that it is no number there."""
+    """Whether it is no number where VALID is 0: it compares losses, and below the floor of runs
+    measured before agreement was they may differ by rounding alone."""
 
     def key(self, depth: int) -> str:
         """Return the metric of a run with so many blocks."""
@@ -105,8 +107,11 @@ def _mean(runs: pd.DataFrame, keys_of: Callable[[int], list[str]]) -> pd.Series:
     return found
 
 
-def _nudge(runs: pd.DataFrame) -> pd.Series:
-    return _mean(runs, lambda depth: [f"nudge/h{layer:02d}" for layer in range(1, depth + 1)])
+def _deep(name: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """Return what computes the mean of a metric over h_1 … h_L."""
+    return lambda runs: _mean(
+        runs, lambda depth: [f"{name}/h{layer:02d}" for layer in range(1, depth + 1)]
+    )
 
 
 _FITS = ("estimator/directional", "estimator/gradient", "estimator/loss")
@@ -163,8 +168,23 @@ NUDGE = Quantity(
     "nudge",
     "loss change when h_l moves a little against a_l, mean over h_1 … h_L; negative is good",
     form=".2g",
-    of=_nudge,
+    of=_deep("nudge"),
     judged=True,
+)
+RHO_RELATIVE = replace(
+    RHO,
+    name="rho_relative",
+    metric="rho_relative/deep",
+    symbol="ρ, relative ε",
+    meaning="ρ with steps that are the same share of ‖h_l‖ in every network",
+)
+NUDGE_RELATIVE = replace(
+    NUDGE,
+    name="nudge_relative",
+    metric="nudge_relative/h01",
+    symbol="nudge, relative η",
+    meaning="nudge with steps that are the same share of ‖h_l‖ in every network",
+    of=_deep("nudge_relative"),
 )
 COPY = Quantity(
     "copy",
@@ -179,7 +199,8 @@ VALID_SEEDS = Quantity(
     "valid",
     VALID,
     "valid reference",
-    "seeds at which the exact gradient at h_L is above its floor, so that Γ is a number",
+    "seeds at which float64 finds the same gradient at h_L, so that Γ is a number; of runs that "
+    "were measured before: at which it is above the floor of D2",
     ".0f",
     over="sum",
 )
@@ -214,6 +235,25 @@ GRADIENT = Quantity(
     "gradient", "grad_norm/h{L}", "‖g_L‖", "median norm of g_L per sample", ".3g", **_NORM
 )
 CREDIT = Quantity("credit", "credit_norm/h{L}", "‖a_L‖", "median norm of a_L", ".2g", **_MEDIAN)
+SENSITIVITY = Quantity(
+    "sensitivity",
+    "sensitivity/h{L}",
+    "‖h_L‖·‖g_L‖",
+    "loss change per relative step along g_L, median: free of scale",
+    ".3g",
+    **_NORM,
+)
+AGREEMENT = Quantity(
+    "agreement",
+    "agreement/min",
+    "agreement",
+    "cosine of g_l with what float64 finds, median over samples, at the layer where it is least",
+    ".5f",
+    over="min",
+)
+AGREEMENT_MIDDLE = replace(
+    AGREEMENT, name="agreement_middle", metric="agreement/h{M}", symbol="agreement at h_L/2"
+)
 _COUNT: dict[str, Any] = {"unit": "si", "over": "same"}
 FLOPS = Quantity(
     "flops",

@@ -68,7 +68,7 @@ def measure(
     credits = [a.detach() for a in credit_of(run, error, grads[-1], grads)]
     exact = tuple(exact_at_output)
     seen = (params, y, run.hiddens, grads, credits, options, tuple(seeds), exact)
-    probe = Probe(network, *seen, pause=pause)
+    probe = Probe(network, *seen, inputs=x, pause=pause)
     del run  # the block traces are the larger part of the memory
     return take(probe, only)
 

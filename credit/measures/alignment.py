@@ -7,7 +7,7 @@ exactly zero, is left out and counted. A cosine that is ±1 within float error i
 
 from torch import Tensor
 
-from credit.measures import validity, vectors
+from credit.measures import agreement, validity, vectors
 from credit.measures.base import CONTROLS, Probe, Report, mean_of, number
 
 FLOAT_ERROR = 1e-6
@@ -15,7 +15,10 @@ FLOAT_ERROR = 1e-6
 
 
 def measure(probe: Probe) -> list[Report]:
-    """`alignment/hNN`, its means over layers, `copy/...`, and `valid/reference` of every run.
+    """`alignment/hNN`, its means, `copy/...`, `agreement/...` and `valid/reference` of every run.
+
+    An alignment is a number where g_l agrees with what float64 finds; `valid/reference` is 1 where
+    g_L does.
 
     `copy/hNN` is the cosine of g_L, which every local rule has, with g_l: what passing the output's
     gradient back unchanged would reach. Where the skip path dominates that is much, and an
@@ -27,19 +30,18 @@ def measure(probe: Probe) -> list[Report]:
     """
     floor = validity.sample_floor(probe.options.reference_floor, probe.hiddens[0].dtype)
     reports = [Report() for _ in range(probe.runs)]
+    agreements = [agreement.of_run(probe, run) for run in range(probe.runs)]
     last = len(probe.hiddens) - 1
     for layer, (h, g, a) in enumerate(zip(probe.hiddens, probe.grads, probe.credits, strict=True)):
         cos = vectors.cosine(a, g).double()
-        grad_norms = vectors.median(vectors.norm(g))
         credit_norms = vectors.median(vectors.norm(a))
         for run, report in enumerate(reports):
             finite = all(bool(t[run].isfinite().all()) for t in (h, g, a))
-            status = validity.direction_status(
-                finite, float(grad_norms[run]), float(credit_norms[run]), floor
-            )
+            agrees = agreements[run][layer]
             row = {
                 "layer": layer,
-                "status": status,
+                "status": validity.direction_status(finite, agrees, float(credit_norms[run])),
+                "agreement": agrees,
                 "exact_by_construction": probe.exact_at_output[run] and layer == last,
                 "reference_floor": floor,
                 **summary(cos[run]),
@@ -60,14 +62,16 @@ def add_metrics(report: Report) -> None:
     """Add the metrics that follow from the rows of a report."""
     rows = report.layers
     means = [row["alignment_mean"] if row["status"] == validity.OK else None for row in rows]
-    at_floor = validity.REFERENCE_AT_FLOOR
-    copies = [row["copy"] if row["status"] != at_floor else None for row in rows]
+    known = [row["status"] not in validity.NO_REFERENCE for row in rows]
+    copies = [
+        row["copy"] if known[-1] and own else None for row, own in zip(rows, known, strict=True)
+    ]
     for name, values in (("alignment", means), ("copy", copies)):
         report.add_layers(name, values)
         report.add(f"{name}/deep_inner", mean_of(values[1:-1]))
     report.add("alignment/all", mean_of(means))
-    valid = rows[-1]["status"] not in (at_floor, validity.NOT_FINITE)
-    report.add("valid/reference", float(valid))
+    report.add("valid/reference", float(known[-1]))
+    agreement.add_metrics(report)
 
 
 def cosine_number(value: Tensor | float) -> float | None:

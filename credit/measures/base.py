@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from credit.networks.arithmetic import output_error
 from credit.networks.base import Network, Params
 from credit.randomness import generator
 
@@ -74,6 +75,7 @@ class Probe:
     options: Options
     seeds: tuple[int, ...]
     exact_at_output: tuple[bool, ...]
+    inputs: Tensor | None = field(default=None, kw_only=True)  # (n, D)
     pause: Callable[[], None] = field(default=lambda: None, kw_only=True)
     """Called before each roll forward; what it raises ends the measurement."""
 
@@ -91,6 +93,15 @@ class Probe:
         params = {name: p[run].to(h.dtype) for name, p in self.params.items()}
         logits = self.network.tail(params, h.flatten(0, -2), layer)
         return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)
+
+    def exact(self, run: int) -> list[Tensor]:
+        """One run's g_0 .. g_L in float64, each (n, d), from its weights and the inputs."""
+        self.pause()
+        assert self.network is not None and self.inputs is not None
+        params = {name: p[run : run + 1].double() for name, p in self.params.items()}
+        seen = self.network.forward(params, self.inputs.double())
+        error = output_error(seen.logits, self.labels)
+        return [g[0] for g in self.network.hidden_gradients(params, seen, error)]
 
     def noise(self, seed: int, layer: int) -> Tensor:
         """The random control credit of `layer` for a seed, (n, d), standard normal."""

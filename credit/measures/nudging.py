@@ -41,8 +41,9 @@ def _row(probe: Probe, run: int, layer: int) -> dict:
 
 
 def _precision(h: Tensor, options: Options) -> torch.dtype:
-    rounding = torch.finfo(h.dtype).eps * float(vectors.median(vectors.norm(h)))
-    lost = not options.relative_steps and rounding > STEP_ERROR * options.nudge_eta
+    size = float(vectors.median(vectors.norm(h)))
+    length = options.nudge_eta * (size if options.relative_steps else 1.0)
+    lost = torch.finfo(h.dtype).eps * size > STEP_ERROR * length
     return torch.float64 if lost else h.dtype
 
 

@@ -192,7 +192,7 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
     - a measurement, N = measure_samples: L+1 hidden states, exact gradients and credits, the latter
       twice while rules hand them over, what rules need to compute them, and 4 L block
       intermediates. Or, when those are gone, one
-      layer in float64 and the perturbed states of rho.
+      layer in float64 and the perturbed states of rho, or one run's pass in float64.
     """
     first, runs = specs[0], len(specs)
     item = _item(first)
@@ -236,8 +236,11 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
     limit = CHUNK_ELEMENTS["cpu" if first.device == "cpu" else "cuda"]
     chunk = min(max(limit, one), first.directions * one)
     pairs = 2 * 4 * first.directions * samples * runs  # predicted and measured, and a copy
-    rolled = 3 * units * samples * runs * item + 8 * (5 * runs * one + 8 * chunk + pairs)
-    return samples * shape.d_in * item + max(credits, rolled)
+    rolled = 5 * runs * one + 8 * chunk + pairs
+    embed, blocks, head = kinds.sizes(first, shape)
+    again = embed + sum(blocks) + head + samples * (shape.d_in + 8 * units)
+    kept = 3 * units * samples * runs * item
+    return samples * shape.d_in * item + max(credits, kept + 8 * max(rolled, again))
 
 
 def state_numbers(spec: RunSpec, shape: Shape) -> int:

@@ -105,6 +105,12 @@ class LQProbe(Probe):
         outputs = h.double() @ self.system.readout[run].double().mT
         return costs(outputs, self.draws.targets[run].double())
 
+    def exact(self, run: int) -> list[Tensor]:
+        """One run's costates in float64, each (n, d)."""
+        system = System(*(t[run].double() for t in self.system))
+        draws = Draws(*(t[run].double() for t in self.draws))
+        return trace(system, draws, exact=True).hidden_grads
+
 
 def train(
     bundle: Bundle, start_epoch: int, on_step: Callable[[int, int], None]

@@ -36,10 +36,10 @@ _EXPERIMENT = "\n\n".join(
         "**How to read it.** *accuracy/test* is a fraction of the test set. *alignment/deep* (Γ) "
         "is the cosine of a rule's credit and the exact gradient: 1 for backprop, 0 for noise. "
         "*rho/deep* (ρ) says how well the credit predicts the loss. *growth/max* above 50: the "
-        "network's scale runs away. *valid/reference* is 0 where the gradient is too small to "
-        "compare with. *k* is the number of trained blocks, counted from the last: the run "
-        "`dfa k4 s42` is rule dfa, k = 4, seed 42. Runs are nested under their experiment, whose "
-        "page links their table and their curves.",
+        "network's scale runs away. *valid/reference* is 0 where float64 finds another gradient "
+        "(of older runs: where it is small). *k* is the number of trained blocks, counted from the "
+        "last: the run `dfa k4 s42` is rule dfa, k = 4, seed 42. Runs are nested under their "
+        "experiment, whose page links their table and their curves.",
     )
 )
 """The first line is also the description in the list of experiments, where it is plain text."""

@@ -63,8 +63,10 @@ def test_they_are_those_of_the_bench(relative):
     )
     names = [str(layer) for layer in range(DEPTH + 1)]
     got = diagnose(model, x, y, credit=credits, layers=names, options=options, batch_size=SAMPLES)
-    assert got.metrics.keys() == want.metrics.keys()
-    for name, value in want.metrics.items():
+    beside = {n for n in want.metrics if n.startswith(("rho_relative", "nudge_relative"))}
+    assert got.metrics.keys() == want.metrics.keys() - beside  # a diagnosis has steps of one kind
+    for name in got.metrics:
+        value = want.metrics[name]
         assert got.metrics[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
     for row, other in zip(got.rows, want.layers, strict=True):
         for name in other.keys() & row.keys():
@@ -129,16 +131,6 @@ def test_a_credit_of_zero_is_no_direction():
     assert {row["rho_status"] for row in got.rows} == {"spread_zero"}
     assert not [name for name in got.metrics if name.startswith(("alignment", "rho", "nudge"))]
     assert [v.status for v in got.verdicts] == ["pass", "pass", "undefined"]
-
-
-def test_a_gradient_that_vanished_is_no_reference():
-    model, (x, y) = seeded(Mlp), batch()
-    with torch.no_grad():
-        model.head.weight *= 1e-7
-    got = diagnose(model, x, y, credit=exact, options=QUICK)
-    assert got.metrics["valid/reference"] == 0
-    assert [v.status for v in got.verdicts] == ["pass", "fail", "undefined"]
-    assert "alignment/h00" not in got.metrics
 
 
 def test_growth_beyond_the_bound_fails_d1():

@@ -46,6 +46,8 @@ def test_metrics_have_the_names_of_tracked_runs(audited, network):
         "growth",
         "valid",
         "copy",
+        "agreement",
+        "sensitivity",
     }
 
 

@@ -32,6 +32,23 @@ def test_a_metric_that_a_run_lacks_is_measured_from_its_checkpoint():
         assert reader.run(run_id).data.metrics["cost/flops_per_step"] > 1
 
 
+def test_a_run_measured_before_agreement_was_gets_what_is_valid_by_now():
+    outcome = run(grid()[-1:])
+    reader, client, (run_id,) = connect(), MlflowClient(), outcome.run_ids.values()
+    names = ("alignment/deep", "copy/deep", "agreement/min")
+    before = reader.runs(parent=outcome.parent_id).iloc[0]
+    # as if the reference had been below the floor since epoch 3: its last values are of then
+    client.log_metric(run_id, "valid/reference", 0.0, step=5)
+    assert not reader.runs(parent=outcome.parent_id).columns.intersection(names).size
+    (line,) = remeasure(open_store(), reader, outcome.parent_id)
+    assert not line.endswith(": 0 metrics")
+    last = {name: client.get_metric_history(run_id, name)[-1].value for name in names}
+    assert last == {name: pytest.approx(before[name]) for name in names}
+    valid = client.get_metric_history(run_id, "valid/reference")
+    assert max(valid, key=lambda point: point.timestamp).value == 1.0
+    assert "agreement" in reader.layers(run_id)
+
+
 def test_a_run_that_cannot_be_measured_does_not_stop_the_others():
     outcome = run(grid()[:3])
     reader = connect()

@@ -71,6 +71,27 @@ def test_direction_is_judged_above_the_floor_only(norm, status):
     assert found["direction"].status == ("pass" if status == "pass" else "undefined")
 
 
+@pytest.mark.parametrize(
+    ("agreement", "status"),
+    [(1.0, "pass"), (0.99, "pass"), (0.9899, "undefined"), ([1.0, 0.5], "undefined")],
+)
+def test_where_float64_agrees_scale_withholds_nothing(agreement, status):
+    ends = ([0.3, 0.3], [0.4, 0.4])
+    found = judged(ends=ends, **{"grad_norm/h04": 1e-9, "agreement/h02": agreement})
+    assert found["D2"].status == "fail" and found["D2"].threshold == pytest.approx(SAMPLE_FLOOR)
+    assert found["direction"].status == status
+    label = "reasonable" if status == "pass" else "not applicable"
+    assert found["direction"].label == label
+
+
+@pytest.mark.parametrize(("norm", "status"), [(1e-9, "undefined"), (1e-2, "pass")])
+def test_with_a_seed_that_was_measured_before_d2_decides(norm, status):
+    more = {"grad_norm/h04": norm, "agreement/h02": [1.0, math.nan]}
+    found = judged(ends=([0.3, 0.3], [0.4, 0.4]), **more)
+    assert found["direction"].status == status
+    assert ("remeasure" in found["direction"].reason) == (status == "undefined")
+
+
 def test_seeds_that_point_opposite_ways_are_no_evidence_of_no_direction():
     found = judged(ends=([0.3, 0.3], [0.4, 0.4]), **{"alignment/h02": [0.3, -0.3]})
     assert outcome(found["direction"]) == ("pass", 0.3, "reasonable")

@@ -97,6 +97,8 @@ def test_exact_credit_measures_as_exact():
         assert 0.5 < report.metrics[f"ceiling/h{layer:02d}"] < 1
     assert report.metrics["copy/h03"] == pytest.approx(1)
     assert report.metrics["copy/h00"] < 0.7
+    (single,) = measure(Bundle([spec_of("oracle")]))
+    assert 0.9999 < single.metrics["agreement/min"] <= 1 == single.metrics["valid/reference"]
     assert {"copy", "ceiling", "alignment_mean", "rho", "nudge"} <= report.layers[0].keys()
 
 
