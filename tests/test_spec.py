@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from credit import rules
 from credit import spec as spec_module
-from credit.rules.names import run_name
+from credit.rules.shared.names import run_name
 from credit.spec import LEARNED_FIELDS, MEMBER_FIELDS, SCHEMA, RunSpec, format_value
 from credit.sweep.sweep import resolve
 from credit.tracking.marks import SPEC

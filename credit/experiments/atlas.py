@@ -14,7 +14,7 @@ Published: bp .617, fa .402 and dfa .301 with all blocks trained, after 100 epoc
 import pandas as pd
 from scipy import stats
 
-from credit.experiments._shared import QUICK_LEARNED, RELATIVE, beside, helps, listed, product
+from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, beside, helps, listed, product
 from credit.experiments.ladder import REPORTED
 from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q

@@ -17,7 +17,7 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import ladder, matched_controls
-from credit.experiments._shared import helps
+from credit.experiments._parts.grids import helps
 from credit.experiments.matched_controls import FROZEN, FULL, NONE, PENALTY, RANDOM, SHALLOW
 from credit.lab import Experiment, Frame, Options, Panel, Quantity, Undecided, Verdict
 from credit.lab import quantities as q

@@ -19,9 +19,9 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments import _teacher_student as teacher
-from credit.experiments._shared import along, helps, listed, product
-from credit.experiments._teacher_student import CREDIT, fitted
+from credit.experiments._parts import teacher_student as teacher
+from credit.experiments._parts.grids import along, helps, listed, product
+from credit.experiments._parts.teacher_student import CREDIT, fitted
 from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.check import Check

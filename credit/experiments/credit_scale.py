@@ -20,7 +20,7 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import ladder
-from credit.experiments._shared import POINTS, QUICK, helps, listed, product
+from credit.experiments._parts.grids import POINTS, QUICK, helps, listed, product
 from credit.lab import AUTHORS, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.check import Check

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from credit.experiments import method_comparison as method
-from credit.experiments._shared import POINTS, along, helps, listed, product
+from credit.experiments._parts.grids import POINTS, along, helps, listed, product
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Panel, Reported, course
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks

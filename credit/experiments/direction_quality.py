@@ -13,7 +13,7 @@ h_0 … h_4, ‖h_L‖ 5e8 and ‖g_L‖ 1e-7 a sample.
 
 from dataclasses import replace
 
-from credit.experiments._shared import QUICK, helps, listed, product
+from credit.experiments._parts.grids import QUICK, helps, listed, product
 from credit.experiments.ladder import OF_1024, of_mean
 from credit.lab import AUTHORS, Experiment, Factor, Frame, Panel, Quantity, Reported
 from credit.lab import quantities as q

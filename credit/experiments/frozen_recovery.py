@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments import _shared
-from credit.experiments._shared import QUICK_LEARNED, RELATIVE, STEP, helps, product, rule_of
+from credit.experiments._parts import grids
+from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, STEP, helps, product, rule_of
 from credit.lab import AUTHORS, DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
 from credit.lab.check import All, Check
@@ -29,7 +29,7 @@ from credit.lab.protocol import POOR, beyond_copy
 from credit.lab.source import Reported, Source, Span
 from credit.spec import RunSpec, check_field, field_types, format_value
 
-ARMS = Factor("arm", _shared.ARMS)
+ARMS = Factor("arm", grids.ARMS)
 NETWORKS = Factor(
     "network", of=lambda run: f"d={run['width']} L={run['depth']}", reads=("width", "depth")
 )

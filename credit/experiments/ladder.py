@@ -9,7 +9,7 @@ that trains the readout alone stays flat, or falls.
 Published (d=256, L=4, n=3), k = 0 and 4: bp .389 to .617, fa .355 to .402, dfa .349 to .301.
 """
 
-from credit.experiments._shared import QUICK, helps, listed, product
+from credit.experiments._parts.grids import QUICK, helps, listed, product
 from credit.lab import (
     AUTHORS,
     Experiment,

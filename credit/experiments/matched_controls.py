@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments._shared import QUICK, beside, helps, listed, product
+from credit.experiments._parts.grids import QUICK, beside, helps, listed, product
 from credit.lab import (
     AUTHORS,
     Experiment,

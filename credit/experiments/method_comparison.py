@@ -12,7 +12,7 @@ one (d=256, L=4) bp lies 21 points above fa and 32 above dfa.
 
 import pandas as pd
 
-from credit.experiments._shared import (
+from credit.experiments._parts.grids import (
     POINTS,
     QUICK_LEARNED,
     RELATIVE,

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from credit.errors import CreditError
-from credit.experiments import _teacher_student as teacher
-from credit.experiments._shared import along, helps, listed, product
-from credit.experiments._teacher_student import CREDIT, FIELD, STATE, fitted
+from credit.experiments._parts import teacher_student as teacher
+from credit.experiments._parts.grids import along, helps, listed, product
+from credit.experiments._parts.teacher_student import CREDIT, FIELD, STATE, fitted
 from credit.lab import Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
 from credit.lab.check import Check

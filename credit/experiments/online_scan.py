@@ -6,21 +6,23 @@ stale_steps > 0 the scan also measures what a moving network costs an estimator 
 
     python -m entrypoints.online_scan --preset reduced   # 28 runs of 10 epochs
 
-Published (n = 1): credit_eT at warm-up .2 has S1 +.079 (tgw 1) and +.087 (tgw 4); the vector field
-is behind dfa.
+Published (n = 1): credit_eT, warm-up .2: S1 +.079 (tgw 1), +.087 (tgw 4); vector field behind dfa.
 """
-
-import itertools
-from statistics import fmean
-from typing import Any
 
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments import _choice, _shared
-from credit.experiments._choice import BASELINE, STANDING, scan_seeds
-from credit.experiments._shared import STEP, beside, helps, listed, product, rule_of
-from credit.experiments._staleness import SERIES, lost, moment, staleness_table, with_staleness
+from credit.experiments._parts import choice, grids
+from credit.experiments._parts.choice import BASELINE, STANDING, scan_seeds
+from credit.experiments._parts.grids import STEP, beside, helps, listed, product, rule_of
+from credit.experiments._parts.scan import BRIDGES, cells_of, invalid_baseline, order_of
+from credit.experiments._parts.staleness import (
+    SERIES,
+    lost,
+    moment,
+    staleness_table,
+    with_staleness,
+)
 from credit.lab import (
     AUTHORS,
     DIRECTION,
@@ -31,12 +33,11 @@ from credit.lab import (
     Panel,
     Quantity,
     Reported,
-    Undecided,
 )
 from credit.lab import quantities as q
 from credit.lab.check import Check
 from credit.lab.experiment import Checks
-from credit.lab.measure import Found, Sample, each, value
+from credit.lab.measure import each, value
 from credit.lab.options import numbers
 from credit.lab.protocol import beyond_copy
 from credit.lab.source import Source
@@ -45,12 +46,11 @@ from credit.spec import RunSpec
 
 TERMINAL = {"credit_bridge": "tgw", "vector_field": "terminal_weight"}
 """By rule, the field that `tgws` sets."""
-BRIDGES = ("state_bridge", "credit_eT", "credit_deltaL")
 ARMS = Factor(
     "arm",
     {
         **{rule: {"rule": rule} for rule in STANDING},
-        **{arm: _shared.ARMS[arm] for arm in BRIDGES},
+        **{arm: grids.ARMS[arm] for arm in BRIDGES},
         "vector_field": {"rule": "vector_field"},
     },
 )
@@ -72,7 +72,7 @@ FACTORS = (
 """Warm-up and weight are "" where an arm has none."""
 
 ONLINE = {
-    **_shared.RELATIVE,
+    **grids.RELATIVE,
     "arms": ",".join(ARMS.levels),
     "warmups": "0,0.05,0.2",
     "tgws": "1,4",
@@ -95,7 +95,7 @@ PRESETS = {
     },
     "quick": {
         **ONLINE,
-        **_shared.QUICK_LEARNED,
+        **grids.QUICK_LEARNED,
         "width": "64",
         "warmups": "0,0.25",  # of 4 epochs
         "seeds": "42,123",
@@ -156,15 +156,15 @@ def on_seeds(chosen: Options, cell: RunSpec) -> list[RunSpec]:
 def then(chosen: Options, runs: pd.DataFrame, source: Source) -> list[RunSpec]:
     """Return the best cell of the scan and its dfa on all seeds; none where no cell has a Γ."""
     seeds = numbers("scan_seeds", chosen["scan_seeds"])
-    known = _choice.with_choice(runs, source.history(runs["run_id"], _choice.KEYS))
-    best = _choice.choose(known, seeds)
+    known = choice.with_choice(runs, source.history(runs["run_id"], choice.KEYS))
+    best = choice.choose(known, seeds)
     return on_seeds(chosen, best) if best else []
 
 
 def with_leads(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Return the runs with their leads over dfa, what chooses a cell, and staleness."""
-    history = source.history(runs["run_id"], sorted({*SERIES, *_choice.KEYS}))
-    found = with_staleness(_choice.with_choice(runs, history), history)
+    history = source.history(runs["run_id"], sorted({*SERIES, *choice.KEYS}))
+    found = with_staleness(choice.with_choice(runs, history), history)
     base = found.loc[(found["rule"] == BASELINE) & (found["status"] == "FINISHED")]
     learned = ~found["rule"].isin(STANDING)
     leads = {
@@ -172,41 +172,6 @@ def with_leads(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
         for lead, quantity in LEADS.items()
     }
     return found.assign(**{name: own.where(learned) for name, own in leads.items()})
-
-
-def cells_of(frame: Frame, arm: str) -> list[dict[str, Any]]:
-    """Return the cells of an arm, by warm-up and weight."""
-    return [cell for cell in cells(frame) if cell["arm"] == arm]
-
-
-def order_of(frame: Frame) -> Found:
-    """Return by how much Γ of an arm is above that of one that precedes it on a frozen network.
-
-    Each arm stands for its cell with the largest Γ. The largest of all such leads counts.
-    """
-    scanned, gammas = set(scan_seeds(frame.runs)), {}
-    for arm in ("vector_field", *BRIDGES, BASELINE):
-        samples = [frame.sample(cell, q.GAMMA) for cell in cells_of(frame, arm)]
-        if samples:
-            means = [fmean(v for seed, v in own.items() if seed in scanned) for own in samples]
-            gammas[arm] = max(means)
-    if len(gammas) < 3:
-        raise Undecided(f"only {', '.join(gammas) or 'none'} of the arms were run")
-    ahead = {
-        f"{below} before {above}": round(gammas[below] - gammas[above], 12)
-        for above, below in itertools.combinations(gammas, 2)
-    }
-    pair = max(ahead, key=lambda name: ahead[name])
-    return {pair: [Sample(q.GAMMA, {None: ahead[pair]}, "+", len(scanned))]}
-
-
-def invalid_baseline(frame: Frame) -> Found:
-    """Return on how many seeds dfa's reference is not valid at the last epoch."""
-    own = frame.done.loc[frame.done["rule"] == BASELINE]
-    if own.empty:
-        raise Undecided("dfa has no finished run")
-    lost = Quantity("lost", "", "seeds without a valid reference of dfa", "", ".0f")
-    return {"": [Sample(lost, {None: float(q.GAMMA.values(own).isna().sum())}, "", len(own))]}
 
 
 def checks(frame: Frame) -> Checks:
@@ -241,7 +206,7 @@ def more(frame: Frame, _: Source) -> dict[str, pd.DataFrame]:
 def best_table(frame: Frame) -> pd.DataFrame:
     """Return the numbers of the chosen cell: its leads are biased on the seeds that chose it."""
     asked = scan_seeds(frame.runs)
-    best = _choice.choose(frame.runs, asked)
+    best = choice.choose(frame.runs, asked)
     if best is None:
         return pd.DataFrame()
     cell = {factor.name: factor.label(vars(best)) for factor in FACTORS}
@@ -253,7 +218,7 @@ def best_table(frame: Frame) -> pd.DataFrame:
         row = {"cell": frame.name(cell), "seeds": name, "which": which}
         for quantity in (*DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.ACCURACY, *LEADS):
             row |= spread(quantity, quantity.values(part))
-        rows.append({**row, "n": len(part), "how": _choice.how(frame.runs, asked)})
+        rows.append({**row, "n": len(part), "how": choice.how(frame.runs, asked)})
     return pd.DataFrame([row for row in rows if row["n"]])
 
 

@@ -17,7 +17,7 @@ import math
 
 import pandas as pd
 
-from credit.experiments._shared import QUICK, helps, listed, product
+from credit.experiments._parts.grids import QUICK, helps, listed, product
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks

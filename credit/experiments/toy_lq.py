@@ -15,7 +15,7 @@ Published: .945 and .944 Γ of state and credit bridge, .001 of dfa, on a system
 from collections.abc import Mapping
 from typing import Any
 
-from credit.experiments._shared import helps, listed, product
+from credit.experiments._parts.grids import helps, listed, product
 from credit.lab import (
     AUTHORS,
     Check,

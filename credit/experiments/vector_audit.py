@@ -13,9 +13,9 @@ one_sided.
 
 import math
 
-from credit.experiments import _teacher_student as teacher
-from credit.experiments._shared import ARMS, helps, listed, product
-from credit.experiments._teacher_student import CREDIT, FIELD, fitted
+from credit.experiments._parts import teacher_student as teacher
+from credit.experiments._parts.grids import ARMS, helps, listed, product
+from credit.experiments._parts.teacher_student import CREDIT, FIELD, fitted
 from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Reported, gap, value
 from credit.lab import quantities as q
 from credit.lab.check import All, Check

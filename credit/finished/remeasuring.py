@@ -11,7 +11,7 @@ from credit.errors import CreditError
 from credit.finished.starting import WEIGHTS
 from credit.lab.options import items
 from credit.lab.quantity import VALID
-from credit.rules import source
+from credit.rules.shared import source
 from credit.serving import sample_of
 from credit.spec import RunSpec, check_names, field_types
 from credit.sweep.networks import labels_seed, shape_of

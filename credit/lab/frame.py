@@ -68,7 +68,7 @@ class Frame:
         known = set(self.runs["rule"])
         if not any(":" in rule for rule in known):
             return {}
-        from credit.rules.names import shortest  # here: it loads torch
+        from credit.rules.shared.names import shortest  # here: it loads torch
 
         return shortest(known)
 

@@ -73,7 +73,7 @@ def _refuse_unread(given: Options, chosen: Options) -> None:
     if named == PRESET or not asked:
         return
     from credit import rules  # here: it loads torch, and analyses need none
-    from credit.rules import options
+    from credit.rules.shared import options
 
     known = {name: rules.get(name) for name in items("rules", named)}
     own = chosen.get("rule_option", PRESET)

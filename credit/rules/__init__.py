@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Collection
 
 from credit.errors import CreditError
-from credit.rules import options
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
+from credit.rules.shared import options
 from credit.spec import LEARNED_FIELDS, RunSpec, check_names
 
 __all__ = ["Costs", "Look", "Rule", "Shape", "State", "Trace", "available", "get"]
 __all__ += ["knobs", "look", "of", "refuse_untrusted"]
 
-_SHARED = ("base", "estimator", "feedback", "learned", "names", "options", "source")
+_SHARED = ("base", "learned", "shared")
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from torch import Tensor
 from credit.errors import CreditError
 from credit.networks.arithmetic import losses
 from credit.networks.base import Network, Params, Shape
-from credit.rules import options
+from credit.rules.shared import options
 
 if TYPE_CHECKING:
     from credit.spec import RunSpec

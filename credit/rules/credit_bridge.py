@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from credit.rules import estimator
 from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.learned import LearnedRule, part_of, relative_error, repeated
+from credit.rules.shared import estimator
 
 
 @dataclass(frozen=True)

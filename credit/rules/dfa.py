@@ -6,8 +6,8 @@ Every block receives the output error through its own fixed random matrix.
 import torch
 from torch import Tensor
 
-from credit.rules import feedback
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
+from credit.rules.shared import feedback
 
 
 class DirectFeedbackAlignment(Rule):

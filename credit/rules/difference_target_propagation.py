@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit.rules import feedback
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
 from credit.rules.learned import NOTHING, relative_error, rms
+from credit.rules.shared import feedback
 
 PARTS = ("inner", "bias", "out", "offset")
 

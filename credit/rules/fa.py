@@ -9,8 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from credit.rules import feedback
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
+from credit.rules.shared import feedback
 
 
 class FeedbackAlignment(Rule):

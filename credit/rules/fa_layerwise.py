@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from credit.networks.base import Params
-from credit.rules import feedback
 from credit.rules.base import Costs, Look, Rule, Shape, State, Trace
+from credit.rules.shared import feedback
 
 
 class LayerwiseFeedbackAlignment(Rule):

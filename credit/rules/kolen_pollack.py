@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from credit.networks.base import Params
-from credit.rules import feedback
 from credit.rules.base import Look, State, Trace
 from credit.rules.fa_layerwise import LayerwiseFeedbackAlignment
+from credit.rules.shared import feedback
 
 
 class KolenPollack(LayerwiseFeedbackAlignment):

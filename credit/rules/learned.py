@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from credit.errors import CreditError
-from credit.rules import estimator
 from credit.rules.base import Costs, Rule, Shape, State, Trace
+from credit.rules.shared import estimator
 from credit.spec import RunSpec, warmup_epochs
 
 PROJECTED = 32

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from credit.networks.base import Params
-from credit.rules import feedback
 from credit.rules.base import Look, Shape, State, Trace
 from credit.rules.fa_layerwise import LayerwiseFeedbackAlignment
+from credit.rules.shared import feedback
 from credit.spec import check_names
 
 MAGNITUDES = ("uniform", "batch", "fixed")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from credit.rules import estimator
 from credit.rules.base import Look, Shape, State, Trace
 from credit.rules.learned import NOTHING, LearnedRule, part_of, relative_error, rms
+from credit.rules.shared import estimator
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit.rules import estimator
 from credit.rules.base import Costs, Look, Shape, State, Trace
 from credit.rules.learned import NOTHING, LearnedRule, Rows, part_of, relative_error, rms
+from credit.rules.shared import estimator
 
 TINY = 1e-30
 """Keeps a state of zeros from being divided by."""

@@ -7,7 +7,7 @@ from credit.data import load
 from credit.errors import CreditError
 from credit.lab import Experiment, Options, untrained
 from credit.lab.options import PRESET
-from credit.rules.names import run_name
+from credit.rules.shared.names import run_name
 from credit.spec import RunSpec
 from credit.sweep import sweep
 from credit.sweep.launchers.base import Detached

@@ -33,7 +33,6 @@ SLACK = 1.2
 """Of working memory, for temporaries too short-lived to be in the model, and fragments."""
 OVERHEAD = 32 * 2**20
 """Bytes that any stack costs: code loaded on first use, buffers of the linear algebra library."""
-
 ShapeOf = Callable[[RunSpec], Shape]
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from tqdm import tqdm
 
 from credit.errors import CreditError
-from credit.rules.names import shortest
+from credit.rules.shared.names import shortest
 from credit.spec import RunSpec
 from credit.sweep import checkpoints
 from credit.sweep.launchers.base import Ended, Launcher

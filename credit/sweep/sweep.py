@@ -16,8 +16,8 @@ from credit import rules
 from credit.data import load
 from credit.errors import CreditError
 from credit.networks import kinds
-from credit.rules import options, source
-from credit.rules.names import parent_name
+from credit.rules.shared import options, source
+from credit.rules.shared.names import parent_name
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.sweep import dry_run, planning
 from credit.sweep.launchers import launcher

@@ -14,7 +14,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from credit.errors import CreditError
-from credit.rules.names import run_name
+from credit.rules.shared.names import run_name
 from credit.spec import RunSpec
 from credit.sweep import checkpoints, machine
 from credit.sweep.networks import Networks

@@ -6,7 +6,7 @@ parameters; it changes its rows of the stack's tensors in place.
 Shape legend: R runs of the lane, N batch, d width, C classes, L depth, S seeds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import torch
@@ -18,6 +18,7 @@ from credit.networks.arithmetic import losses, output_error
 from credit.networks.base import Params, Pass
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
+from credit.training.cotangents import cotangents
 from credit.training.group import Group
 from credit.training.optimizer import Moments, adamw, clipped, set_steps
 from credit.training.products import PRECISIONS
@@ -123,10 +124,8 @@ class Lane:
     def set_lr(self, lr: float) -> None:
         """Learning rate of the coming steps."""
         for group in self.optimizer.param_groups if self.optimizer else ():
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
+            rate = group["lr"]  # a graph reads a tensor anew
+            group["lr"] = rate.fill_(lr) if isinstance(rate, Tensor) else lr
 
     # ---------------------------------------------------------------- rules that learn
 
@@ -192,12 +191,11 @@ class Lane:
                 noise=draws,
                 network=self.network,
             )
-            for rule, rows, draws in self._with(noise)
+            for rule, rows, draws in (
+                (group.rule, group.rows, drawn)
+                for group, drawn in zip(self.groups, noise, strict=True)
+            )
         ]
-
-    def _with(self, noise: Sequence[State]) -> Iterator[tuple[Rule, slice, State]]:
-        for group, draws in zip(self.groups, noise, strict=True):
-            yield group.rule, group.rows, draws
 
     def _shown(self, rule: Rule, rows: slice, params: Params) -> Params:
         """The weights that a rule is shown."""
@@ -224,35 +222,6 @@ class Lane:
             part = run.rows(self.exact)
             hidden_grads = self.network.hidden_gradients(exact, part, reduced[self.exact])
         return self.traces(run, x, labels, reduced, grad_out, hidden_grads, noise, params)
-
-    def _cotangents(self, traces: Sequence[Trace]) -> list[Tensor]:
-        """What every block's output, and last the embedding's, is pulled along: L + 1 x (R, N, d).
-
-        Local rules: norm(credit) / N, the gradient of mean_n <output, norm(credit)>. Backprop: the
-        credit as it is.
-        """
-        samples = traces[0].error.shape[-2]
-        smallest = torch.finfo(self.dtype).tiny  # norm(0) = 0 also where eps = 0
-        units, depth = self.shape.units, self.shape.depth
-        size = (self.size, samples)
-        cotangents = [traces[0].error.new_empty(*size, d) for d in [*units[1:], units[0]]]
-        for group, trace in zip(self.groups, traces, strict=True):
-            credits = group.credits(trace)
-            rows, first = group.rows, group.rule.block_credit if self.shape.even else 1
-            chosen = [*credits[first : first + depth], credits[0]]
-            for cotangent, credit in zip(cotangents, chosen, strict=True):
-                if not group.rule.surrogate:
-                    cotangent[rows] = credit
-                    continue
-                if group.unbraked:  # squares of what eps would have stopped may underflow
-                    peak = credit.abs().amax(-1, keepdim=True).clamp_(min=smallest)
-                    rms = torch.linalg.vector_norm(credit / peak, dim=-1, keepdim=True) * peak
-                else:
-                    rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
-                rms = rms * credit.shape[-1] ** -0.5
-                scale = 1 / ((rms + self._eps[rows]).clamp_(min=smallest) * samples)
-                torch.mul(credit, scale, out=cotangent[rows])
-        return cotangents
 
     # ---------------------------------------------------------------- one step
 
@@ -282,7 +251,7 @@ class Lane:
                 group.learn(trace)
         if self.optimizer is None:
             return loss, correct
-        *at_blocks, at_embed = self._cotangents(traces)
+        *at_blocks, at_embed = cotangents(self.groups, traces, self.shape, self._eps)
 
         whole = slice(0, self.size)
         samples = labels.shape[-1]

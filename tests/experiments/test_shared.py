@@ -3,7 +3,7 @@
 import pytest
 
 from credit.errors import CreditError
-from credit.experiments._shared import along, beside, listed, product
+from credit.experiments._parts.grids import along, beside, listed, product
 from credit.lab import Factor, Frame
 from credit.lab.quantity import ACCURACY
 from tests.lab.made import made

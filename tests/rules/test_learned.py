@@ -8,7 +8,8 @@ from torch.func import vmap
 from credit import rules
 from credit.networks import arithmetic, resmlp
 from credit.randomness import generator
-from credit.rules import Trace, estimator
+from credit.rules import Trace
+from credit.rules.shared import estimator
 from credit.rules.state_bridge import StateBridge
 from credit.training.stack import Stack, arrange
 from tests.learned import NAMES, PHI, SHAPE, batches, spec, state_of, tail, trace_of, used_params

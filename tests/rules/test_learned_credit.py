@@ -14,9 +14,10 @@ from torch import Tensor
 from credit import rules
 from credit.networks.by_hand import ResMLP
 from credit.randomness import generator
-from credit.rules import State, Trace, estimator
+from credit.rules import State, Trace
 from credit.rules.credit_bridge import CreditBridge
 from credit.rules.learned import LearnedRule, Rows, relative_error
+from credit.rules.shared import estimator
 from credit.rules.state_bridge import StateBridge
 from credit.rules.vector_field import VectorField
 from credit.training.stack import Stack

@@ -2,7 +2,7 @@
 
 import pytest
 
-from credit.rules.names import parent_name, run_name, shortest
+from credit.rules.shared.names import parent_name, run_name, shortest
 from credit.spec import RunSpec
 
 

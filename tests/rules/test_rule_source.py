@@ -1,7 +1,7 @@
 """The code of a rule from outside is part of a run's identity."""
 
 from credit import rules
-from credit.rules import source
+from credit.rules.shared import source
 from credit.spec import RunSpec
 from tests.rules.written import run_of, written
 

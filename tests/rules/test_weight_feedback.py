@@ -9,7 +9,8 @@ from credit import rules
 from credit.networks import resmlp
 from credit.networks.base import Params
 from credit.randomness import generator
-from credit.rules import State, feedback
+from credit.rules import State
+from credit.rules.shared import feedback
 from credit.training.stack import Stack
 from tests.reference import ResMLP
 from tests.rules.cases import SHAPE, X, Y, new_params, new_state, spec, trace_of

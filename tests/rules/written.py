@@ -4,7 +4,7 @@ import linecache
 import sys
 from pathlib import Path
 
-from credit.rules import source
+from credit.rules.shared import source
 from credit.spec import RunSpec
 from credit.sweep.sweep import resolve
 from credit.training.cost import state_sizes

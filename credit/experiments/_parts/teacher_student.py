@@ -4,7 +4,7 @@ The published teacher, data and code are not known: a difference from a publishe
 tasks, too.
 """
 
-from credit.experiments._shared import QUICK_LEARNED
+from credit.experiments._parts.grids import QUICK_LEARNED
 from credit.lab import Check, Quantity
 from credit.lab import quantities as q
 from credit.lab.measure import Name, each, value
