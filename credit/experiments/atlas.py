@@ -18,9 +18,9 @@ from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, beside, hel
 from credit.experiments.ladder import REPORTED
 from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q
-from credit.lab.costs import FLOPS_RATIO
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell, finished
+from credit.lab.layers import layer_table
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Sample
 from credit.lab.options import depth_of, fields
@@ -135,10 +135,11 @@ EXPERIMENT = Experiment(
     prepare=with_ranks,
     columns=(
         *(q.ACCURACY, GAIN, q.GAMMA_INNER, COSINE_RANK, SHARE, NUDGE_RANK, q.RHO, q.TRANSPORT),
-        *(q.GROWTH, q.GRADIENT, q.FLOPS, FLOPS_RATIO, q.SECONDS),
+        *(q.GROWTH, q.GRADIENT, q.FLOPS, q.SECONDS),
     ),
     checks=checks,
     headline="D3",
+    more=lambda frame, source: {"layers": layer_table(frame, source)},
     figure=(
         Panel(q.ACCURACY, x="rule", by=("k",)),
         Panel(
@@ -149,7 +150,6 @@ EXPERIMENT = Experiment(
             line=False,
             xscale="linear",
         ),
-        Panel(q.GAMMA, x="layer", by=("rule",), where={"k": lambda k: k > 0}, below=True),
     ),
     options=helps("rules", "seeds", ks="trainable blocks, comma-separated; ends is 0 and depth"),
     fixed=("rule", "k", "seed"),

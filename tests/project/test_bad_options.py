@@ -82,6 +82,7 @@ GRIDS = cases(
         f"direction_quality {QUICK} --penalties -1,0": "penalties=-1.0",
         f"depth_scan {QUICK} --depths 2,two": "depths='two'",
         f"method_comparison {QUICK} --rules ''": "rules=''",
+        "reproduce --only ladders": "'ladders'",
         f"protocol {QUICK} --arms fresh": "'fresh'",
         f"atlas {QUICK} --rules bp,bq": "unknown rule 'bq'",
         f"atlas {QUICK} --network vit": "unknown network 'vit'",

@@ -105,7 +105,7 @@ DATA = [
             f"train {DIGITS} --train_samples 1438": "train_samples=1438 ... 1437",
             f"frozen_recovery {QUICK} --train_samples 5000": "train_samples=5000 ... 1437",
             "train": "cifar10 ... {here}/data ... CREDIT_DATA ... --dataset digits",
-            "method_comparison --dataset fashion_mnist": "fashion_mnist ... {here}/data",
+            "method_comparison --dataset cifar100": "cifar100 ... {here}/data",
         }
     ),
     Case("ladder", "CREDIT_DATA={here}/absent", env("CREDIT_DATA", "{here}/absent")),

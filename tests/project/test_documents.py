@@ -71,7 +71,7 @@ def test_the_readme_does_what_it_says(newcomer):
         printed.append(run("\n".join(script), checkout, env))
     assert any("D3" in text for text in printed), "no command printed a verdict"
     assert any("workflowType=machine_learning" in text for text in printed), "no link to the UI"
-    for block in blocks("README.md", "python"):
+    for block in [*blocks("README.md", "python"), *blocks("docs/tracking.md", "python")]:
         done = subprocess.run(
             [str(checkout / ".venv/bin/python"), "-c", block],
             cwd=checkout,

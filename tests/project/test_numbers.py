@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from credit import experiments
-from credit.lab import Results, results
+from credit.lab import Results, quantities, results
 from credit.tracking.exported import Export
 from tests.commands import ROOT
 
@@ -80,8 +80,23 @@ def test_the_ladder_of_the_readme():
                 assert same(cell, own, value("ladder", f"{column}_sd", rule=rule, k=k)), (rule, k)
 
 
-def test_the_direction_numbers_of_the_readme():
-    text = (ROOT / "README.md").read_text()
+def test_the_atlas_of_the_readme():
+    body = rows("README.md", "rule", "k=0", "k=4", "Γ, l < L")
+    taken = ("nothing", "signs", "weights", "the gradient")
+    assert len(body) == len(found("atlas").table) / 2
+    for rule, (frozen, whole, gamma, share, takes, flops) in body.items():
+        assert same(frozen, value("atlas", "accuracy", rule=rule, k=0)), rule
+        own = {"rule": rule, "k": 4}
+        assert same(whole, value("atlas", "accuracy", **own)), rule
+        known = value("atlas", "alignment_inner", **own)
+        assert gamma == "–" if pd.isna(known) else same(gamma, known), rule
+        assert same(share, value("atlas", "nudge_share", **own)), rule
+        assert takes == taken[int(value("atlas", "transport", **own))], rule
+        assert flops == quantities.FLOPS.text(value("atlas", "flops", **own)), rule
+
+
+def test_the_direction_numbers():
+    text = " ".join((ROOT / "docs/results.md").read_text().split())
     layers = found("direction_quality").more["layers"]
     plain = layers.loc[layers["penalty"] == 0].set_index("layer")
     printed = re.search(r"raw cosines are ([^(]+) \(reported: ([^)]+)\)", text)
