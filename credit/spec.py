@@ -187,9 +187,13 @@ class RunSpec:
 
     @property
     def stack_key(self) -> tuple:
-        """Runs with equal keys can be trained in one stack; permuted labels are a seed's own."""
+        """Runs with equal keys can be trained in one stack; permuted labels are a seed's own.
+
+        Of networks, resmlp alone holds an `alpha` for each run.
+        """
         shared = (v for f, v in self.to_params().items() if f not in MEMBER_FIELDS)
-        return (*shared, self.seed if self.random_labels else None)
+        alpha = None if self.network == RunSpec.network else self.alpha
+        return (*shared, self.seed if self.random_labels else None, alpha)
 
     def replace(self, **changes: Any) -> "RunSpec":
         """A copy with some fields changed, checked again."""

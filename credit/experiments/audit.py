@@ -51,6 +51,8 @@ to the skip path. EXACT: how far Γ of a = g may be from 1. CHANCE: standard dev
 allowed to a random credit's mean Γ, 1 / sqrt(d n) each. The three checks with these were added
 after first numbers had been seen."""
 COPY_MIDDLE = Quantity("copy_middle", "copy/h{M}", "Γ of g_L passed back", "at the middle layer")
+SPREAD = "calibration/alignment_random_std"
+"""Column of the runs: the standard deviation of a random credit's cosine over samples."""
 KNOWN = {
     name: Quantity(name, f"calibration/{name}", symbol, "a credit with a known answer")
     for name, symbol in {
@@ -111,6 +113,8 @@ def with_calibration(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
     for run_id, depth in zip(full["run_id"], full["depth"], strict=True):
         with contextlib.suppress(CreditError):
             rows[run_id] = source.layers(run_id).set_index("layer").loc[depth // 2]
+    spreads = {run_id: row.get("alignment_random_std", math.nan) for run_id, row in rows.items()}
+    found[SPREAD] = found["run_id"].map(spreads).astype(float)
     for name, quantity in KNOWN.items():
         own = {run_id: row.get(name, math.nan) for run_id, row in rows.items()}
         logged = found["run_id"].map(own).astype(float)
@@ -184,7 +188,8 @@ def calibration(rule: str, full: Cell, valid: tuple[Check, ...]) -> Check:
     def limit(frame: Frame) -> float:
         run = frame.at(full).iloc[0]
         n = min(run["measure_samples"], HELD_OUT.get(run["dataset"], math.inf))
-        return CHANCE / math.sqrt(run["width"] * n)
+        spread = run.get(SPREAD, math.nan)  # of one sample's cosine: 1 / sqrt(units)
+        return CHANCE / math.sqrt(n) * (run["width"] ** -0.5 if math.isnan(spread) else spread)
 
     others = (
         known("alignment_g").above(1 - EXACT, mean=True),

@@ -25,7 +25,14 @@ from credit.lab.frame import finished
 from credit.lab.looks import RULES
 from credit.lab.measure import value
 from credit.lab.options import items
-from credit.lab.protocol import MAX_GROWTH, POOR, SAMPLE_FLOOR, direction_checks
+from credit.lab.protocol import (
+    MAX_GROWTH,
+    POOR,
+    SAMPLE_FLOOR,
+    direction_checks,
+    sample_floor_of,
+)
+from credit.lab.quantity import VALID
 from credit.lab.source import Source, Span
 from credit.lab.table import cells
 from credit.spec import RunSpec
@@ -47,8 +54,8 @@ PRESETS = {
 
 
 def _fires(check: str, name: str) -> Quantity:
-    meaning = f"first measured epoch at which {check} fails"
-    return Quantity(name, f"fires/{check}", f"{check} fires", meaning, ".0f", nothing="never")
+    meaning = f"first measured epoch at which {check} fails, over the seeds on which it does"
+    return Quantity(name, f"fires/{check}", f"{check} fires", meaning, ".0f")
 
 
 D1_FIRES, D2_FIRES = _fires("D1", "d1_fires"), _fires("D2", "d2_fires")
@@ -61,17 +68,23 @@ FRESH = Quantity(
 
 
 def with_fires(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Return the runs with the first epoch at which D1 and D2 fail; 0 where they never do."""
+    """Return the runs with the first measured epoch at which D1 and D2 fail; nan if they never do.
+
+    A growth that is not finite is not logged, and fails.
+    """
+    found = runs.assign(**{D1_FIRES.metric: math.nan, D2_FIRES.metric: math.nan})
     done = finished(runs)
-    tops = {f"grad_norm/h{depth:02d}" for depth in done["depth"].unique()}
-    history = source.history(done["run_id"], ["growth/max", *sorted(tops)])
-    grown = history["key"].eq("growth/max") & ~(history["value"] <= MAX_GROWTH)
-    sunk = history["key"].isin(tops) & ~(history["value"] > SAMPLE_FLOOR)
-    found = runs.copy()
-    for quantity, failing in ((D1_FIRES, grown), (D2_FIRES, sunk)):
-        first = history.loc[failing].groupby("run_id")["step"].min()
-        epochs = found["run_id"].map(first).fillna(0.0)
-        found[quantity.metric] = epochs.where(found["run_id"].isin(history["run_id"]))
+    tops = {depth: f"grad_norm/h{depth:02d}" for depth in done["depth"].unique()}
+    history = source.history(done["run_id"], [VALID, "growth/max", *tops.values()])
+    by_run = dict(list(history.groupby("run_id")))
+    for index, run in done.iterrows():
+        own = by_run.get(run["run_id"], history.iloc[:0])
+        series = own.pivot_table(index="step", columns="key", values="value", aggfunc="last")
+        growth, top = (series.get(k, math.nan) for k in ("growth/max", tops[run["depth"]]))
+        floor = sample_floor_of(run["reference_floor"], run["precision"])
+        for quantity, kept in ((D1_FIRES, growth <= MAX_GROWTH), (D2_FIRES, top > floor)):
+            epochs = series.index[~kept] if len(series) else []
+            found.loc[index, quantity.metric] = min(epochs, default=math.nan)
     return found
 
 
@@ -166,5 +179,7 @@ EXPERIMENT = Experiment(
     options=helps("rules", "seeds", arms=f"what is changed: {', '.join(ARM.levels)}"),
     fixed=("rule", "seed", "penalty", "terminal_norm"),
     reported=REPORTED,
-    caveats=("An epoch at which a verdict fires is the first that was measured.",),
+    caveats=(
+        "An epoch at which a verdict fires is the first that was measured; none: it never does.",
+    ),
 )

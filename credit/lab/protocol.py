@@ -222,10 +222,14 @@ def _margins(frame: Frame, cells: Sequence[Name]) -> Found:
 
 def sample_floor(frame: Frame) -> float:
     """Return the floor for a per-sample |g| in the precision of the runs."""
+    return sample_floor_of(frame.one("reference_floor"), frame.one("precision"))
+
+
+def sample_floor_of(published: float, precision: str) -> float:
+    """Return the floor for a per-sample |g| from the published one, of a mean over 1024."""
     # measured in the precision of the states, which only fp64 changes
-    states = np.float64 if frame.one("precision") == "fp64" else np.float32
-    precision = float(np.finfo(states).eps / np.finfo(np.float32).eps)
-    return SAMPLE_FLOOR * frame.one("reference_floor") / 1e-7 * precision
+    states = np.float64 if precision == "fp64" else np.float32
+    return SAMPLE_FLOOR * published / 1e-7 * float(np.finfo(states).eps / np.finfo(np.float32).eps)
 
 
 def diverged(frame: Frame, cell: Cell) -> list[int]:

@@ -213,7 +213,7 @@ def scores(
                 raise ValueError(f"no run of {experiment.kind} {options} is {asked}")
             mine = distinct(s.replace(seed=cell.get("seed", s.seed)) for s in mine)
             done = pick(frame.done, {**asked, **cell}) if frame else own.iloc[:0]
-            left = [] if one.absent else missing(own, mine)
+            left = [] if one.absent else missing(pick(own, one.where), mine)
             why = one.absent or lost or (f"{len(left)} of {len(mine)} runs" if left else "")
             numbers = _ours(quantity, frame, done) if frame and not one.absent else _NONE
             configurations = frozenset(map(configuration, mine))

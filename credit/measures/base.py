@@ -1,7 +1,8 @@
 """What a measurement sees and what it hands back.
 
 Shape legend: R runs of the stack, n held-out samples, d width, C classes, L depth. All gradients
-are per sample, of the sample's own loss: no batch size is hidden in any number.
+are per sample, of the sample's own loss: no batch size is hidden in any number, but for networks
+with BatchNorm, where samples of a batch touch each other.
 """
 
 import math

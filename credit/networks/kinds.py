@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from credit.spec import RunSpec
 
 RESMLP = "resmlp"
-_SHARED = ("arithmetic", "base", "by_hand", "kinds", "module", "probe", "size")
+_SHARED = ("arithmetic", "base", "by_hand", "forms", "kinds", "module", "probe", "size")
 _OPTIONAL = ("activation", "alpha", "terminal_norm")
 """Settings that some networks read, and that no other may claim."""
 
@@ -112,7 +112,7 @@ def check(spec: "RunSpec") -> None:
         if value not in allowed:
             raise CreditError(
                 f"{name}={format_value(value)} does not go with network={spec.network}: "
-                f"pass {format_value(usual)}"
+                f"pass {format_value(usual)}, or leave out the arms that set it"
             )
 
 

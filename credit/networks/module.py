@@ -16,7 +16,8 @@ from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from credit.errors import CreditError
-from credit.networks.base import Counts, Layer, Network, Params, Shape, constant
+from credit.networks.base import Counts, Network, Params, Shape, constant
+from credit.networks.forms import flat, folded
 
 if TYPE_CHECKING:
     from credit.spec import RunSpec
@@ -110,20 +111,23 @@ class ModuleNetwork(Network[Pass]):
 
     def products(self) -> Counts:
         parameter = next(self._parts[0].parameters(), torch.zeros(()))
-        state = torch.zeros(1, *self.shape.image).to(parameter)
+        state = torch.zeros(PROBED, *self.shape.image).to(parameter)
         counted = []
         for part in self._parts:
             with FlopCounterMode(display=False) as flops:
                 state = part(state)
-            counted.append(flops.get_total_flops() // 2)
+            counted.append(flops.get_total_flops() // (2 * PROBED))
         embed, *blocks, head = counted
         return Counts(embed, blocks, head)
 
     # ---------------------------------------------------------------- forward
 
     def _call(self, part: int, params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        module = self._parts[part]
         own = {name: params[full] for full, name in self._names[part].items()}
-        return functional_call(self._parts[part], own, (inputs,))
+        for name, buffer in module.named_buffers():  # measurements run in float64, too
+            own[name] = buffer.to(inputs.dtype) if buffer.is_floating_point() else buffer
+        return functional_call(module, own, (inputs,))
 
     def embed(self, params: Params, x: Tensor) -> Tensor:
         return flat(self._call(0, params, x.unflatten(1, self.shape.image)))
@@ -224,8 +228,14 @@ class ModuleNetwork(Network[Pass]):
     ) -> Tensor:
         names = self._names[block + 1]
         short = {names[full]: weight for full, weight in feedback.items() if full in names}
-        with _replaced(self._parts[block + 1], short):
-            return vjp(lambda h: self.advance(params, h, block), h)[1](cotangent)[0]
+        with _replaced(self._parts[block + 1], short) as met:
+            found = vjp(lambda h: self.advance(params, h, block), h)[1](cotangent)[0]
+        if unmet := sorted(short.keys() - met):
+            raise CreditError(
+                f"blocks.{block}.{unmet[0]} is used without calling its module: a rule that "
+                "replaces weights on the way back cannot replace it, choose another network"
+            )
+        return found
 
 
 def _replaceable(part: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -233,11 +243,16 @@ def _replaceable(part: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 @contextmanager
-def _replaced(part: nn.Module, feedback: Mapping[str, Tensor]) -> Iterator[None]:
-    """Pass errors back through other weights: forward W, backward B, of modules in MATRICES."""
+def _replaced(part: nn.Module, feedback: Mapping[str, Tensor]) -> Iterator[set[str]]:
+    """Pass errors back through other weights: forward W, backward B, of modules in MATRICES.
 
-    def hook_of(weight: Tensor) -> Callable[..., Tensor]:
+    Yields the names of those that have been called.
+    """
+    met: set[str] = set()
+
+    def hook_of(name: str, weight: Tensor) -> Callable[..., Tensor]:
         def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            met.add(name)
             if isinstance(module, nn.Linear):
                 other = nn.functional.linear(inputs[0], weight)
             else:
@@ -247,9 +262,9 @@ def _replaced(part: nn.Module, feedback: Mapping[str, Tensor]) -> Iterator[None]
         return hook
 
     modules = {f"{name}.weight" if name else "weight": m for name, m in _replaceable(part)}
-    hooks = [modules[name].register_forward_hook(hook_of(w)) for name, w in feedback.items()]
+    hooks = [modules[n].register_forward_hook(hook_of(n, w)) for n, w in feedback.items()]
     try:
-        yield
+        yield met
     finally:
         for hook in hooks:
             hook.remove()
@@ -264,33 +279,5 @@ def _first(tree: Any) -> Tensor:
 def seeded(make: Callable[[], nn.Module], seed: int) -> Any:
     """Return a new module, its parameters drawn after `seed`; the global generator stays."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # and not those of GPUs, which stay as they are
         return make()
-
-
-def flat(h: Tensor) -> Tensor:
-    """A state (N, d), (N, T, d) or (N, C, H, W) as (N, units), channels varying fastest."""
-    return (h.movedim(1, -1) if h.dim() == 4 else h).flatten(1)
-
-
-def folded(h: Tensor, layer: Layer) -> Tensor:
-    """The state of `flat` as the network has it."""
-    if not layer.grid:
-        return h
-    state = h.unflatten(1, (*layer.grid, layer.channels))
-    return state.movedim(-1, 1) if len(layer.grid) == 2 else state
-
-
-def form_of(h: Tensor, name: str) -> Layer:
-    """The form of a state as the network has it.
-
-    Raises:
-        CreditError: it has another number of dimensions than 2, 3 or 4.
-    """
-    if h.dim() == 2:
-        return Layer(h.shape[1])
-    if h.dim() == 3:
-        return Layer(h.shape[2], (h.shape[1],))
-    if h.dim() == 4:
-        return Layer(h.shape[1], (h.shape[2], h.shape[3]))
-    raise CreditError(f"{name} returns {tuple(h.shape)}: return (N, d), (N, T, d) or (N, C, H, W)")

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from credit.errors import CreditError
 from credit.networks.base import Layer, Shape
-from credit.networks.module import PROBED, form_of, seeded
+from credit.networks.forms import form_of
+from credit.networks.module import PROBED, seeded
 
 
 def probe(name: str, make: Callable[[], nn.Module], shape: Shape) -> Shape:
@@ -77,6 +78,9 @@ def _called(name: str, where: str, part: nn.Module, state: Tensor) -> Tensor:
 def _check_parameters(name: str, module: nn.Module) -> None:
     """See that every parameter is in one part, and in no other."""
     names: dict[int, str] = {}
+    for full, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            _refuse(name, f"has {full}, which takes no gradient", "make it a buffer, or trainable")
     for full, parameter in module.named_parameters(remove_duplicate=False):
         if full.partition(".")[0] not in ("embed", "blocks", "head"):
             _refuse(name, f"has {full} outside embed, blocks and head", "move it into one of them")

@@ -19,11 +19,13 @@ class WeightMirror(LayerwiseFeedbackAlignment):
     its linear response, without bias and activation. A convolution is one matrix from a patch to
     its channels, and sees noise patches. The mean of y x^T has the expectation W, so that B follows
     W with a memory of 1 / `rate` steps; the decay by `rate` is what bounds B in the source.
-    The source has phases of noise between phases of learning; here each step has both.
+    The source has phases of noise between phases of learning; here each step has both. Responses
+    are computed from the weights, which the measurement of transport cannot tell from a copy.
     """
 
     look = Look("#D217C1", "H", 23)
     follows = True
+    transports = "weights"
     positive = ("rate",)
     rate: float = 0.01
 

@@ -223,6 +223,7 @@ def check(specs: Sequence[RunSpec]) -> None:
     data = load(first.dataset, train_samples=first.train_samples)
     for spec in specs:
         check_staleness(spec, data)
+        rules.of(spec).check(spec, shape_of(spec, data))
     planning.check(specs, lambda spec: shape_of(spec, data), planning.memory_free(first.device))
 
 

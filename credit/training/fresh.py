@@ -23,14 +23,17 @@ FEEDBACK = "feedback"
 def alignment(
     spec: RunSpec, shape: Shape, state: State, trace: Trace, exact: Sequence[Tensor]
 ) -> dict[str, float]:
-    """Return `fresh/deep_inner`, the mean Γ over 1 <= l < L; nothing of rules without feedback.
+    """Return `fresh/deep_inner`, the mean Γ over 1 <= l < L.
+
+    Nothing of rules without feedback, and of those that go back through the blocks: there skips
+    and slopes carry the direction, whatever the feedback is.
 
     Args:
         state, trace: of one run, without a run dimension.
         exact: g_0 .. g_L, each (N, d).
     """
     rule = rules.of(spec)
-    if rule.learned or rule.follows or not any(key.startswith(FEEDBACK) for key in state):
+    if not rule.local or rule.learned or not any(key.startswith(FEEDBACK) for key in state):
         return {}
     drawn = rule.init(spec, shape, generator(spec.seed, "fresh feedback"))
     other = {key: value.to(state[key]) for key, value in drawn.items()}

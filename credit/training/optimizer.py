@@ -41,6 +41,8 @@ def clipped(grads: dict[str, Tensor], limit: Tensor) -> dict[str, Tensor]:
 
     The rule of `torch.nn.utils.clip_grad_norm_`, for every run of the stack by itself.
     """
+    if not grads:  # a block without parameters, such as a pooling
+        return grads
     norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads.values()])
     scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
     return {

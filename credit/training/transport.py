@@ -6,9 +6,11 @@ weights of other sizes and the same signs, their signs. Credit that takes the we
 the exact gradient at every layer, or that autograd brings back through a block, is the gradient, as
 is what a rule makes of exact gradients that it is shown. The network's own
 forward passes (`Trace.advance` and what builds on it) keep its weights: what they return is
-activity.
+activity. A state that follows the weights is let follow the replaced ones for one step: an update
+that they have not made it does not see, a copy of them it does.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +40,8 @@ def transported(
         report: what has been measured of it.
     """
     random, signs, crossed = changes(rule, state, trace, seed)
+    if not math.isfinite(random + signs):
+        return {}
     gammas = [row["alignment_mean"] for row in report.layers if row["status"] == validity.OK]
     exact = bool(gammas) and all(gamma is not None and gamma > EXACT for gamma in gammas)
     level = "none" if random <= SAME else "signs" if signs <= SAME else "weights"
@@ -62,7 +66,12 @@ def changes(rule: Rule, state: State, trace: Trace, seed: int) -> tuple[float, f
     for change in (_kept, _randomised, _resized):
         weights = {name: change(weight, source) for name, weight in trace.weights.items()}
         network: Any = Shielded(trace.network, trace.weights, weights, crossed)
-        credits.append(rule.credit(state, trace._replace(weights=weights, network=network)))
+        shown = trace._replace(weights=weights, network=network)
+        carried = state
+        if rule.follows:  # what the state learns from weights is taken from them, too
+            decay = torch.zeros((), dtype=trace.error.dtype, device=trace.error.device)
+            carried = {**state, **rule.followed(state, shown, weights, decay)}
+        credits.append(rule.credit(carried, shown))
     before, *others = credits
     found = [max(map(_change, before, other)) for other in others]
     return found[0], found[1], bool(crossed)

@@ -51,7 +51,7 @@ def check_credits(
 
 def _to_try(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """One run of every network and rule from elsewhere: that with the most blocks to train."""
-    outside = [spec for spec in sorted(specs, key=lambda s: s.k) if ":" in spec.rule]
+    outside = [s for s in sorted(specs, key=lambda s: s.k) if ":" in s.rule or ":" in s.network]
     keys = {(s.rule, s.rule_option, s.network, s.width, s.depth): s for s in outside}
     return list(keys.values())
 

@@ -40,6 +40,50 @@ def own(image, classes, width, depth) -> Parts:
     )
 
 
+class Functional(nn.Module):
+    """Uses a weight without calling the module that holds it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return nn.functional.linear(h, self.fc.weight).tanh()
+
+
+class Mixing(nn.Module):
+    """Multiplies by a buffer."""
+
+    mix: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mix", torch.eye(width) + 0.5)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h @ self.mix
+
+
+def functional(image, classes, width, depth) -> nn.Module:
+    made = own(image, classes, width, depth)
+    made.blocks[1] = Functional(width)
+    return made
+
+
+def odd_blocks(image, classes, width, depth) -> nn.Module:
+    """A block without parameters, one with a buffer, one with the batch's statistics."""
+    made = own(image, classes, width, depth)
+    made.blocks[0], made.blocks[1] = nn.Tanh(), Mixing(width)
+    made.blocks[2] = nn.Sequential(made.blocks[2], nn.BatchNorm1d(width, track_running_stats=False))
+    return made
+
+
+def fixed(image, classes, width, depth) -> nn.Module:
+    made = own(image, classes, width, depth)
+    made.embed.requires_grad_(False)
+    return made
+
+
 def dropping(image, classes, width, depth) -> nn.Module:
     made = own(image, classes, width, depth)
     made.blocks[0] = nn.Dropout(0.5)

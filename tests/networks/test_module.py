@@ -10,7 +10,8 @@ from credit import rules
 from credit.data import Dataset, load
 from credit.errors import CreditError
 from credit.networks import kinds
-from credit.networks.module import folded, form_of, seeded
+from credit.networks.forms import folded, form_of
+from credit.networks.module import seeded
 from credit.spec import RunSpec
 from credit.sweep.sweep import resolve
 from credit.training.checkpoint import save_stack
@@ -213,6 +214,7 @@ def test_evaluation_is_what_the_module_says(digits: Dataset):
         ("remembering", "blocks.0.running_mean"),
         ("tied", "shares blocks.1.0.weight"),
         ("loose", "extra"),
+        ("fixed", "takes no gradient"),
         ("headless", "no embed"),
         ("few_logits", "returns (2, 4)"),
         ("shallow", "--depth 2"),
@@ -241,6 +243,36 @@ def test_a_module_that_is_no_network_is_refused_in_one_line(name, words):
 def test_settings_that_a_network_does_not_read_are_refused(changes, words):
     with pytest.raises(CreditError, match=words):
         spec(**changes)
+
+
+def test_runs_of_another_alpha_are_in_another_stack():
+    """But for resmlp, which holds one for each run."""
+    changes = {"activation": "phi", "precision": "fp32"}
+    for network, shared in (("mlp", False), ("resmlp", True)):
+        keys = {spec(network, alpha=alpha, **changes).stack_key for alpha in (0.0, 1.0)}
+        assert (len(keys) == 1) == shared
+
+
+def test_a_weight_that_no_module_call_uses_cannot_be_replaced():
+    """Else a rule with feedback of its own would be backpropagation, and nobody told."""
+    stack = stack_of([spec(f"{modules.__name__}:functional", "fa_layerwise")])
+    (x, y), *_ = batches()[0]
+    with pytest.raises(CreditError, match=r"blocks\.1\.fc\.weight"):
+        stack.step(x, y)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_blocks_without_parameters_with_buffers_and_batch_statistics(precision, digits: Dataset):
+    changes = {"precision": precision, "measure_samples": 32, "directions": 2, "batch_size": 256}
+    specs = [spec(f"{modules.__name__}:odd_blocks", rule, **changes) for rule in PLAIN]
+    stack = stack_of(specs, 10)
+    before = {name: p.clone() for name, p in stack.params.items()}
+    (records,) = train_epochs(
+        Stack([s.replace(epochs=1) for s in stack.specs], stack.shape), digits
+    )
+    assert all(record.metrics["agreement/min"] > 0.99 for record in records)
+    assert kinds.sizes(specs[0], stack.shape).blocks[:2] == [0, 0]
+    assert not any(name.startswith(("blocks.0", "blocks.1")) for name in before)
 
 
 def test_learned_rules_refuse_states_of_several_forms():

@@ -96,6 +96,35 @@ def test_replaced_weights_change_what_reads_them(rule, random, signs, crossed):
     assert found[2] == crossed
 
 
+class Copies(Fixed):
+    """Holds the weights as its feedback, and copies them after every step."""
+
+    follows = True
+
+    def init(self, spec, shape, generator):
+        network = kinds.of(spec, shape, "cpu", torch.float64)
+        return {
+            n: w for n, w in network.init(spec, generator, torch.float64).items() if w.dim() > 1
+        }
+
+    def followed(self, state, trace: Trace, weights, decay):
+        return {name: weights[name] for name in state if name in weights}
+
+    def credit(self, state, trace: Trace):
+        credits = [trace.grad_out]
+        for layer in reversed(range(trace.depth)):
+            own = {n: state[n] for n in trace.network.matrices(layer)}
+            credits.append(trace.pull(credits[-1], layer, own))
+        return credits[::-1]
+
+
+def test_a_state_that_copies_the_weights_takes_them():
+    rule, params = Copies(), new_params()
+    state = {name: w for name, w in params.items() if w.dim() > 1 and name.startswith("blocks")}
+    random, signs, crossed = transport.changes(rule, state, trace_of(rule, params), seed=0)
+    assert random > 1e-2 and signs > 1e-3 and not crossed
+
+
 @pytest.mark.parametrize(("gamma", "level"), [(1.0, "gradient"), (0.9, "weights")])
 def test_the_gradient_itself_is_told_by_its_direction(gamma, level):
     rule = Exact()
@@ -113,7 +142,8 @@ def test_every_rule_transports_what_it_declares(name):
     shared = {"width": 8, "depth": 3, "k": 3, "device": "cpu", "dataset": "digits"}
     shared |= {"network": "mlp", "activation": "tanh"}
     specs = [resolve(RunSpec(rule=name, seed=seed, **shared)) for seed in (1, 2)]
-    level = {"bp": "gradient", "oracle": "gradient", "sign_symmetric": "signs"}.get(name, "none")
+    known = {"bp": "gradient", "oracle": "gradient", "weight_mirror": "weights"}
+    level = {**known, "sign_symmetric": "signs"}.get(name, "none")
     assert of_runs(specs) == [(float(TRANSPORTS.index(level)),) * 2] * 2
 
 
