@@ -4,7 +4,6 @@ Experiments run at published settings, the shortest first; what the store holds 
 trained again, and an experiment that fails does not stop the others.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -51,31 +50,16 @@ def main() -> int:
         Path(chosen["document"]).write_text(text)
         return 0
     from credit.tracking.reader import connect
-    from credit.tracking.writer import finish, open_parent, open_store
+    from credit.tracking.writer import open_store
 
-    store = open_store()
-    state = programme.State(connect(store.uri), steps)
+    state = programme.State(connect(open_store().uri), steps)
     print(reproduction.plan_text(state))
     if chosen["dry_run"] == "true":
         print(f"\n{reproduction.headline(state.scores)}")
         return 0
-    params = {"only": chosen["only"]}
-    name, kind = f"reproduce {chosen['only']}", reproduction.KIND
-    parent = open_parent(store, name, kind, params, name, __doc__ or "", besides=DEFAULTS)
-    given, status = os.environ.pop("MLFLOW_RUN_ID", None), "KILLED"  # experiments make their own
-    os.environ["MLFLOW_EXPERIMENT_ID"] = store.experiment_id
-    try:
-
-        def now() -> programme.State:
-            return programme.State(connect(store.uri), steps)
-
-        failures = programme.run_all(state.needed, chosen["device"], now)
-        print(f"\n{reproduction.publish(store, parent, now())}")
-        status = "FAILED" if failures else "FINISHED"
-    finally:
-        finish(store, parent, status)
-        if given:
-            os.environ["MLFLOW_RUN_ID"] = given
+    failures = reproduction.reproduce(
+        chosen["only"], steps, chosen["device"], __doc__ or "", DEFAULTS
+    )
     for name, reason in failures.items():
         print(f"credit: {name} failed: {reason}", file=sys.stderr)
     return 1 if failures else 0

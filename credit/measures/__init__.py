@@ -19,8 +19,8 @@ from credit.networks.base import Network, Params, Pass
 
 __all__ = ["CreditOf", "Options", "Probe", "Report", "available", "measure", "take"]
 
-CreditOf = Callable[[Pass, Tensor, Tensor, list[Tensor]], list[Tensor]]
-"""(forward, error (R, n, C), grad_out (R, n, d), hidden_grads) -> a_0 .. a_L, each (R, n, d)."""
+CreditOf = Callable[[Pass, Tensor, list[Tensor]], list[Tensor]]
+"""(forward, error (R, n, C), exact gradients g_0 .. g_L) -> a_0 .. a_L, each (R, n, d)."""
 
 
 Measurement = Callable[[Probe], list[Report]]
@@ -65,7 +65,7 @@ def measure(
         run = network.forward(params, x)
         error = output_error(run.logits, y)
         grads = network.hidden_gradients(params, run, error)
-    credits = [a.detach() for a in credit_of(run, error, grads[-1], grads)]
+    credits = [a.detach() for a in credit_of(run, error, grads)]
     exact = tuple(exact_at_output)
     seen = (params, y, run.hiddens, grads, credits, options, tuple(seeds), exact)
     probe = Probe(network, *seen, inputs=x, pause=pause)

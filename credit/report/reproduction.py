@@ -1,8 +1,9 @@
 """Every reported number beside ours: as text, as a document, and on a parent run of its own."""
 
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,10 +14,11 @@ from credit.lab.scoreboard import DEVIATES, NOT_RUN, REPRODUCED, RULE, Score, to
 from credit.lab.source import mean_and_sd
 from credit.lab.table import html_table, markdown, terminal
 from credit.report.origin import when
-from credit.sweep.programme import State
+from credit.sweep.programme import State, Step, run_all
 from credit.tracking import marks
 from credit.tracking.exported import Exports
-from credit.tracking.writer import Store, log_text, notes
+from credit.tracking.reader import connect
+from credit.tracking.writer import Store, finish, log_text, notes, open_parent, open_store
 
 KIND = "reproduce"
 """Tag of the parent run that holds a scoreboard."""
@@ -167,6 +169,38 @@ def provenance(exports: Exports) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def reproduce(
+    only: str, steps: Sequence[Step], device: str, about: str, options: Collection[str]
+) -> dict[str, str]:
+    """Run what the store lacks of the programme, and publish the scoreboard on a parent run.
+
+    Args:
+        only: the option as it was given: it names the parent run, which `about` describes.
+        options: names of the command's options, which `mlflow run` may have logged before.
+
+    Returns:
+        Why experiments failed, by their commands.
+    """
+    store = open_store()
+
+    def now() -> State:
+        return State(connect(store.uri), list(steps))
+
+    name = f"reproduce {only}"
+    parent = open_parent(store, name, KIND, {"only": only}, name, about, besides=options)
+    given, status = os.environ.pop("MLFLOW_RUN_ID", None), "KILLED"  # experiments make their own
+    os.environ["MLFLOW_EXPERIMENT_ID"] = store.experiment_id
+    try:
+        failures = run_all(now().needed, device, now)
+        print(f"\n{publish(store, parent, now())}")
+        status = "FAILED" if failures else "FINISHED"
+    finally:
+        finish(store, parent, status)
+        if given:
+            os.environ["MLFLOW_RUN_ID"] = given
+    return failures
+
+
 def publish(store: Store, parent_id: str, state: State) -> str:
     """Log the scoreboard on a parent run, with its page in the UI; return its text.
 
@@ -180,6 +214,7 @@ def publish(store: Store, parent_id: str, state: State) -> str:
     log_text(store, parent_id, rows.to_csv(index=False), "scoreboard.csv")
     log_text(store, parent_id, f"{said}\n\n{markdown(whole)}", "scoreboard.md")
     html = template("scoreboard.html").render(
+        title=said,
         headline=said,
         rule=RULE,
         run_id=parent_id,

@@ -50,10 +50,8 @@ def measure_held_out(
     x, y = held_out(data, stack.dtype, n=spec.measure_samples)
     labels = y.expand(stack.size, -1)
 
-    def credit_of(
-        run: Pass, error: Tensor, grad_out: Tensor, hidden_grads: list[Tensor]
-    ) -> list[Tensor]:
-        return stack.measured_credits(run, x, labels, error, grad_out, hidden_grads)
+    def credit_of(run: Pass, error: Tensor, grads: list[Tensor]) -> list[Tensor]:
+        return stack.measured_credits(run, x, labels, error, grads)
 
     reports = measures.measure(
         stack.network,
@@ -69,13 +67,13 @@ def measure_held_out(
     )
     if not only:
         few = slice(0, TRANSPORT_SAMPLES)
-        for report, found in zip(reports, _transport(stack, x[few], y[few], reports), strict=True):
+        for report, found in zip(reports, _of_rules(stack, x[few], y[few], reports), strict=True):
             report.metrics |= found
     return reports
 
 
 @torch.no_grad()
-def _transport(
+def _of_rules(
     stack: Stack, x: Tensor, y: Tensor, reports: Sequence[measures.Report]
 ) -> Iterator[dict[str, float]]:
     """What every run's rule transports of the weights, and its alignment by fresh feedback."""
@@ -84,7 +82,7 @@ def _transport(
     grads = stack.network.hidden_gradients(stack.params, run, error)
     labels = y.expand(stack.size, -1)
     row = 0
-    for group, trace in stack.shown(run, x, labels, error, grads[-1], grads):
+    for group, trace in stack.shown(run, x, labels, error, grads):
         for member, seed in enumerate(group.seeds):
             state, shown = group.one_run(trace, member)
             found = transport.transported(group.rule, state, shown, reports[row], seed)

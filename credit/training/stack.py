@@ -136,34 +136,25 @@ class Stack:
         return next((f"{name} is not finite" for name in bad), "")
 
     def shown(
-        self,
-        run: Pass,
-        x: Tensor,
-        labels: Tensor,
-        error: Tensor,
-        grad_out: Tensor,
-        grads: list[Tensor],
+        self, run: Pass, x: Tensor, labels: Tensor, error: Tensor, grads: list[Tensor]
     ) -> Iterator[tuple[Group, Trace]]:
-        """Every group with what it is shown of held-out samples, in the order of the runs."""
+        """Every group with what it is shown of held-out samples, in the order of the runs.
+
+        `grads` are g_0 .. g_L, each (R, N, d).
+        """
         for rows, lane in zip(self.bounds, self.lanes, strict=True):
             part = [g[rows] for g in grads]
-            seen = (run.rows(rows), x, labels[rows], error[rows], grad_out[rows], part)
+            seen = (run.rows(rows), x, labels[rows], error[rows], part[-1], part)
             traces = lane.traces(*seen, lane.measured_noise(labels.shape[-1]))
             yield from zip(lane.groups, traces, strict=True)
 
     def measured_credits(
-        self,
-        run: Pass,
-        x: Tensor,
-        labels: Tensor,
-        error: Tensor,
-        grad_out: Tensor,
-        grads: list[Tensor],
+        self, run: Pass, x: Tensor, labels: Tensor, error: Tensor, grads: list[Tensor]
     ) -> list[Tensor]:
         """a_0 .. a_L of all runs, (R, N, d) each, as the measurements want them."""
         found = [
             group.lifted(group.rule.credit, trace)
-            for group, trace in self.shown(run, x, labels, error, grad_out, grads)
+            for group, trace in self.shown(run, x, labels, error, grads)
         ]
         return [torch.cat(parts).to(self.dtype) for parts in zip(*found, strict=True)]
 

@@ -1,13 +1,17 @@
 """Transport: what a rule's credit takes from the network's weights, measured and not declared.
 
-Hidden states, logits and the gradient at h_L stay as they are, while the weights that the rule is
-shown are replaced. Credit that stays the same under random weights takes none of them; under
-weights of other sizes and the same signs, their signs. Credit that takes the weights and equals
-the exact gradient at every layer, or that autograd brings back through a block, is the gradient, as
-is what a rule makes of exact gradients that it is shown. The network's own
-forward passes (`Trace.advance` and what builds on it) keep its weights: what they return is
-activity. A state that follows the weights is let follow the replaced ones for one step: an update
-that they have not made it does not see, a copy of them it does.
+The weights that a rule is shown are replaced, while hidden states, logits and the gradient at h_L
+stay. The credit takes
+
+- nothing, if it stays the same under random weights;
+- signs, if it stays the same under weights of other sizes and the same signs;
+- the gradient, if it equals the exact one at every layer, if autograd brings it back through a
+  block, or if the rule is shown exact gradients;
+- weights, in every other case.
+
+The network's own forward passes (`Trace.advance` and what builds on it) keep its weights: they
+return activity. A rule that `follows` the weights follows the replaced ones for one step first, so
+that a state which copies weights is seen.
 """
 
 import math

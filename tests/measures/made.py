@@ -33,11 +33,11 @@ def batch(dtype=torch.float64, n=SAMPLES):
     return draw(n, D_IN, dtype=dtype), labels
 
 
-def exact(run, error, grad_out, hidden_grads):
+def exact(run, error, hidden_grads):
     return hidden_grads
 
 
-def noisy(run, error, grad_out, hidden_grads):
+def noisy(run, error, hidden_grads):
     """The gradient plus noise of the same size; the noise is the same whatever the stack."""
     size = [g.norm(dim=-1, keepdim=True) / WIDTH**0.5 for g in hidden_grads]
     noise = [draw(*g.shape[1:], key=i).to(g) for i, g in enumerate(hidden_grads)]

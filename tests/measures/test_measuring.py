@@ -85,7 +85,7 @@ def test_credit_that_is_exact_by_construction_is_marked_at_the_last_layer_only()
 def test_duplicating_the_batch_changes_nothing():
     x, y = batch()
 
-    def fixed(run, error, grad_out, hidden_grads):
+    def fixed(run, error, hidden_grads):
         mix = draw(CLASSES, WIDTH, key=9)
         return [error @ mix for _ in hidden_grads]
 
@@ -113,8 +113,8 @@ def test_rho_of_a_mixture_is_the_pooled_cosine():
     """For isotropic v, corr(<a, v>, <g, v>) = sum <a, g> / sqrt(sum |a|^2 sum |g|^2)."""
     kept = {}
 
-    def mixture(run, error, grad_out, hidden_grads):
-        kept["a"], kept["g"] = noisy(run, error, grad_out, hidden_grads), hidden_grads
+    def mixture(run, error, hidden_grads):
+        kept["a"], kept["g"] = noisy(run, error, hidden_grads), hidden_grads
         return kept["a"]
 
     options = Options(directions=600, direction_eps=1e-5)
@@ -150,7 +150,7 @@ def test_nudge_is_minus_eta_gradient_norm_times_cosine_to_first_order():
     kept = {}
 
     def mixture(*args):
-        kept["a"], kept["g"] = noisy(*args), args[3]
+        kept["a"], kept["g"] = noisy(*args), args[-1]
         return kept["a"]
 
     residuals = {}

@@ -160,7 +160,7 @@ def test_credit_may_use_autograd():
     _, y = batch()
     params = base.stacked([one_run(7)])
 
-    def by_autograd(run, error, grad_out, hidden_grads):
+    def by_autograd(run, error, hidden_grads):
         credits = []
         for layer, h in enumerate(run.hiddens):
             leaf = h.detach().requires_grad_()

@@ -120,4 +120,4 @@ def held_out(stack: Stack) -> list[Tensor]:
     run = resmlp.forward(stack.params, X)
     error = arithmetic.output_error(run.logits, labels)
     grads = resmlp.hidden_gradients(stack.params, run, error)
-    return stack.measured_credits(run, X, labels, error, grads[-1], grads)
+    return stack.measured_credits(run, X, labels, error, grads)
