@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 from mlflow.entities import Run
 
+from credit import rules
 from credit.lab import Experiment
 from credit.lab.looks import RULES
 from credit.spec import LEARNED_FIELDS, SCHEMA, RunSpec, format_value, same_value
@@ -153,18 +154,11 @@ def setup(runs: pd.DataFrame) -> list[str]:
     def listed(name: str, own: pd.DataFrame = runs) -> str:
         return ", ".join(map(format_value, sorted(own[name].unique().tolist())))
 
-    norms = {True: "with", False: "without"}
-    norm = " or ".join(norms[value] for value in sorted(set(runs["terminal_norm"]), reverse=True))
-    bend = listed("activation")
-    if set(runs["activation"]) == {"phi"}:
-        bend = f"φ(z) = (1−α) z + α tanh(z), α = {listed('alpha')}"
     samples = sorted(set(runs["train_samples"]))
     used = " or ".join("all samples" if n == 0 else f"the first {n} samples" for n in samples)
     crops = " with random crops and flips" if runs["augment"].all() else ""
     found = [
-        f"Residual MLP on {listed('dataset')}: d = {listed('width')} units per hidden state, "
-        f"L = {listed('depth')} residual blocks ({bend}), {norm} LayerNorm before the output "
-        f"layer; the last k = {listed('k')} blocks train.",
+        f"{_network(runs, listed)}; the last k = {listed('k')} blocks train.",
         f"{listed('epochs')} epochs over {used}{crops} in batches of {listed('batch_size')}; "
         f"AdamW, learning rate {listed('lr')} falling to 0 by a cosine, weight decay "
         f"{listed('weight_decay')}; {listed('precision')} on {listed('device')}; "
@@ -186,8 +180,29 @@ def setup(runs: pd.DataFrame) -> list[str]:
     ]
 
 
+def _network(runs: pd.DataFrame, listed: Callable[[str], str]) -> str:
+    """Return which network the runs are of: settings that others do not read are resmlp's."""
+    sizes = f"L = {listed('depth')}"
+    if set(runs["network"]) != {RunSpec.network}:
+        return (
+            f"{listed('network')} on {listed('dataset')}: width {listed('width')}, {sizes} blocks"
+        )
+    norms = {True: "with", False: "without"}
+    norm = " or ".join(norms[value] for value in sorted(set(runs["terminal_norm"]), reverse=True))
+    bend = listed("activation")
+    if set(runs["activation"]) == {"phi"}:
+        bend = f"φ(z) = (1−α) z + α tanh(z), α = {listed('alpha')}"
+    return (
+        f"Residual MLP on {listed('dataset')}: d = {listed('width')} units per hidden state, "
+        f"{sizes} residual blocks ({bend}), {norm} LayerNorm before the output layer"
+    )
+
+
 def _is_learned(run: Mapping) -> bool:
-    """Return whether a run has an estimator: it logged its parameters, or has a knob of one."""
+    """Return whether a run has an estimator of the shared form, and trained or changed it."""
+    rule = run["rule"]
+    if rule in rules.available() and "estimator_width" not in rules.knobs(rule):
+        return False
     known = run.get("cost/estimator_parameters")
     if known is not None and known == known:
         return known > 0
