@@ -1,7 +1,6 @@
 """Every rule on one network under one protocol."""
 
-from credit import cli
-from credit.experiments.atlas import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("atlas")

@@ -1,7 +1,6 @@
 """Does accuracy rise as residual blocks are added?"""
 
-from credit import cli
-from credit.experiments.depth_scan import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("depth_scan")

@@ -1,7 +1,6 @@
 """How close to the identity is an untrained network?"""
 
-from credit import cli
-from credit.experiments.frozen_init import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("frozen_init")

@@ -1,7 +1,6 @@
 """Do estimators find the gradient of a network that stands still?"""
 
-from credit import cli
-from credit.experiments.frozen_recovery import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("frozen_recovery")

@@ -1,7 +1,6 @@
 """Depth-utility ladder: does training more blocks raise accuracy?"""
 
-from credit import cli
-from credit.experiments.ladder import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("ladder")

@@ -1,7 +1,6 @@
 """Is it the depth, the labels, the penalty, or the embedding?"""
 
-from credit import cli
-from credit.experiments.matched_controls import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("matched_controls")

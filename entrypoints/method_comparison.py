@@ -1,7 +1,6 @@
 """Accuracy, direction and cost of every rule in one deep network."""
 
-from credit import cli
-from credit.experiments.method_comparison import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("method_comparison")

@@ -1,7 +1,6 @@
 """How does learned credit fare as blocks bend and their number grows?"""
 
-from credit import cli
-from credit.experiments.nonlinearity_ladder import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("nonlinearity_ladder")

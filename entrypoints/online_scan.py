@@ -1,7 +1,6 @@
 """Which estimator keeps up with a network that trains on its credit?"""
 
-from credit import cli
-from credit.experiments.online_scan import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("online_scan")

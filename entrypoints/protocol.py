@@ -1,7 +1,6 @@
 """When the protocol's verdicts fire, how far their bounds could move, and its own controls."""
 
-from credit import cli
-from credit.experiments.protocol import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("protocol")

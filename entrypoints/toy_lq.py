@@ -1,7 +1,6 @@
 """Do learned rules find an exact costate?"""
 
-from credit import cli
-from credit.experiments.toy_lq import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("toy_lq")

@@ -1,7 +1,6 @@
 """One run: one credit rule, one k, one seed."""
 
-from credit import cli
-from credit.experiments.train import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("train")

@@ -1,7 +1,6 @@
 """Does a learned vector field beat a scalar, and its own controls?"""
 
-from credit import cli
-from credit.experiments.vector_audit import EXPERIMENT
+from credit.commands import run
 
 if __name__ == "__main__":
-    cli.main(EXPERIMENT)
+    run("vector_audit")

@@ -3,13 +3,12 @@
 Fields and hashes by themselves are in `test_spec.py`.
 """
 
-import sys
-
 import pytest
+import rich_click as click
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit import cli
+from credit.commands import base
 from credit.errors import CreditError
 from credit.lab import options
 from credit.spec import LARGEST, RunSpec, check_field, field_types
@@ -21,10 +20,14 @@ texts = st.text(max_size=20)
 spaces = st.text(alphabet=" \t", max_size=3)
 
 
+COMMAND = base.Command("train", params=[base.option(n, v, "") for n, v in DEFAULTS.items()])
+
+
 def parsed(words: list[str]) -> dict[str, str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["train", *words])
-        return cli.options("", DEFAULTS, {})
+    try:
+        return COMMAND.make_context("train", words).params
+    except click.UsageError as error:
+        raise CreditError(f"{error.format_message()}: see --help") from error
 
 
 @patient

@@ -6,15 +6,18 @@ The name of a file is the kind of its experiment, found by it.
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from credit.lab import Experiment
-from credit.spec import check_names
+from credit.values import check_names
+
+if TYPE_CHECKING:  # pandas takes half a second to load, and names need it not
+    from credit.lab import Experiment
 
 KINDS = tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
 """Every kind of experiment; a file that begins with _ holds what several share."""
 
 
-def find(kind: str) -> Experiment:
+def find(kind: str) -> "Experiment":
     """Return the experiment of a kind.
 
     Raises:

@@ -144,6 +144,19 @@ def quick(name: str) -> Mapping[str, str]:
     return importlib.import_module(f"{networks.__name__}.{name}").QUICK
 
 
+def plain_module(spec: "RunSpec", image: tuple[int, ...], classes: int) -> nn.Module:
+    """Return the torch module of any factory, which needs no parts where nothing trains it.
+
+    Raises:
+        CreditError: it cannot be made, or is `resmlp`, which is no module.
+    """
+    if spec.network == RESMLP:
+        raise CreditError(f"network={RESMLP} is no torch module: name a factory of your own")
+    shape = Shape(torch.Size(image).numel(), spec.width, classes, spec.depth, image=image)
+    settings: dict[str, Any] = dict(zip(_OPTIONAL, _settings(spec), strict=True))
+    return _made(spec.network, shape, settings)()
+
+
 def _made(name: str, shape: Shape, settings: dict[str, Any]) -> Callable[[], nn.Module]:
     make = factory(name)
     sizes = {k: getattr(shape, k) for k in ("image", "classes", "width", "depth")}

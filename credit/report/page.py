@@ -63,6 +63,13 @@ def build(reader: Reader, parent_id: str, found: Results) -> str:
     )
 
 
+def excerpt(found: Results) -> str:
+    """Return answer, table and checks as HTML, for a notebook."""
+    rows = [(found.frame.short(v.rule), v.check, v.status) for v in found.verdicts]
+    checks = pd.DataFrame(rows, columns=["rule", "check", "status"])
+    return f"<p><b>{escape(answer(found))}</b></p>{_table(found.wide)}{_table(checks)}"
+
+
 def caveats(found: Results, origin: Origin) -> list[str]:
     """Return what is to be kept in mind: of the experiment, its size, its runs and its code."""
     said = list(found.experiment.caveats)

@@ -1,7 +1,10 @@
 """An experiment from its options to its published result."""
 
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from credit.data import load
 from credit.errors import CreditError
@@ -23,15 +26,40 @@ LINEAR = "toy_lq"
 """The dataset, and the experiment, that train estimators on a linear system."""
 
 
-def launch(experiment: Experiment, given: Options, place: Launch | None = None) -> int:
-    """Train what is missing, publish the result on the parent run and print it.
+@dataclass(frozen=True)
+class Done:
+    """What came of an experiment."""
+
+    text: str
+    """For the terminal: the result, or what is planned or was submitted."""
+    parent_id: str = ""
+    """The run that holds the result; empty where nothing was published."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """The reasons of runs that failed, by their names."""
+
+    def data(self) -> dict[str, Any]:
+        """Return the result as JSON has it: run_id, answer, table, verdicts, failures."""
+        if not self.parent_id:
+            return {"text": self.text}
+        from credit import report
+        from credit.report.answer import answer
+
+        found = report.read(connect(), self.parent_id)
+        return {
+            "run_id": self.parent_id,
+            "answer": answer(found),
+            "table": json.loads(found.table.to_json(orient="records") or ""),
+            "verdicts": [verdict.row for verdict in found.verdicts],
+            "failures": dict(self.failures),
+        }
+
+
+def launch(experiment: Experiment, given: Options, place: Launch | None = None) -> Done:
+    """Train what is missing, and publish the result on the parent run.
 
     Args:
         given: options; those left out are the preset's.
         place: where stacks train; None is this process.
-
-    Returns:
-        the exit status: 1 if a run failed.
 
     Raises:
         CreditError: an option, the data or the store is not as it must be.
@@ -66,18 +94,17 @@ def launch(experiment: Experiment, given: Options, place: Launch | None = None) 
         try:
             outcome = sweep.run(plan, store, _training(specs), place, gpus)
         except (sweep.Planned, Detached) as said:
-            print(said)
-            return 0
+            return Done(str(said))
     if measured:
         log_results(store, outcome.parent_id, *measured)
     from credit import report  # here: it takes a second to load, and training comes first
 
     try:
-        print(report.publish(store, outcome.parent_id))
+        text = report.publish(store, outcome.parent_id)
     finally:
         for name, reason in outcome.failures.items():
             print(f"credit: {name} failed: {reason}", file=sys.stderr)
-    return 1 if outcome.failures else 0
+    return Done(text, outcome.parent_id, outcome.failures)
 
 
 def name_of(experiment: Experiment, specs: Sequence[RunSpec]) -> str:
@@ -86,8 +113,9 @@ def name_of(experiment: Experiment, specs: Sequence[RunSpec]) -> str:
         return f"train {run_name(specs[0], {})}"
     deep = max(specs, key=lambda spec: (spec.depth, spec.width))
     precision = [deep.precision] if deep.precision != RunSpec.precision else []
-    words = [experiment.kind.replace("_", " "), deep.dataset, f"d{deep.width} L{deep.depth}"]
-    return " ".join([*words, *precision])
+    network = [deep.network] if deep.network != RunSpec.network else []
+    words = [experiment.kind.replace("_", " "), deep.dataset, *network]
+    return " ".join([*words, f"d{deep.width} L{deep.depth}", *precision])
 
 
 def _constants(specs: Sequence[RunSpec]) -> dict[str, str]:

@@ -209,7 +209,9 @@ def run_all(found: Sequence[Step], device: str, now: Callable[[], State]) -> dic
         print(f"credit: {step.name}, {len(todo)} more; hours left: {left:.1f}", file=sys.stderr)
         try:
             given = {"preset": "published", "device": device, **step.options}
-            if launch(step.experiment, given):
+            done = launch(step.experiment, given)
+            print(done.text)
+            if done.failures:
                 failures[step.name] = "some of its runs failed"
         except Exception as error:  # whatever it is: the other experiments do not depend on it
             if not isinstance(error, CreditError):

@@ -21,19 +21,20 @@ from tests.project.invocations import (
 
 COMMAND_LINE = cases(
     {
-        "train --bogus 1": "'bogus'",
-        "import_results --bogus 1": "'bogus'",
-        "ladder --rulez bp": "'rulez' ... 'rules'",
-        f"ladder {QUICK} --k 2": "'k' ... 'ks'",
-        "toy_lq --dataset digits": "'dataset'",
-        "toy_lq --start none": "'start'",
-        "frozen_recovery --width 8": "'width'",
-        "depth_scan --depth 4": "'depth' ... 'depths'",
-        "train --k": "--k ... --name value",
-        "ladder --rules --ks 0": "--rules ... --name value",
-        "train k=3": "'k=3' ... --name value",
-        "train -k 3": "'-k' ... --name value",
+        "train --bogus 1": "--bogus ... --help",
+        "import_results --bogus 1": "--bogus ... --help",
+        "ladder --rulez bp": "--rulez ... --rules",
+        f"ladder {QUICK} --k 2": "--k ... --ks",
+        "toy_lq --dataset digits": "--dataset ... --help",
+        "toy_lq --start none": "--start ... --help",
+        "frozen_recovery --width 8": "--width ... --help",
+        "depth_scan --depth 4": "--depth ... --depths",
+        "train --k": "--k ... --help",
+        "ladder --rules --ks 0": "0 ... --help",
+        "train k=3": "k=3 ... --help",
+        "train -k 3": "-k ... --help",
         "train --k 1 --k=2": "--k ... twice",
+        "ladder --config nowhere.yaml": "config=nowhere.yaml",
     }
 )
 

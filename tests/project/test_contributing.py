@@ -34,7 +34,7 @@ def checkout(tmp_path_factory) -> Path:
 
 
 def call(checkout: Path, *words: str) -> subprocess.CompletedProcess:
-    return python("-m", *words, cwd=checkout, PYTHONPATH=str(checkout))
+    return python("-m", *words, cwd=checkout, PYTHONPATH=str(checkout), COLUMNS="200")
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Entry points as a user calls them: MLproject against the scripts, errors, a small real run."""
 
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import yaml
 from mlflow.entities import ViewType
 
+from credit import commands
 from credit.experiments import KINDS, find
 from credit.experiments.ladder import EXPERIMENT as LADDER
 from credit.spec import SETTLED_FIELDS, RunSpec, field_types
@@ -36,8 +36,9 @@ def script_of(stanza: dict) -> str:
 
 def defaults_of(script: str) -> dict[str, str]:
     """Every option of an entry point with its default."""
-    found = runpy.run_path(str(ROOT / "entrypoints" / f"{script}.py"))
-    return found["DEFAULTS"] if "DEFAULTS" in found else found["EXPERIMENT"].defaults()
+    name = script.removesuffix("_results")
+    options = (own for own in commands.find(name).params if own.name not in ("config", "json"))
+    return {str(own.name): own.default for own in options}
 
 
 def test_every_script_has_its_stanza_and_main_is_the_ladder():
@@ -64,14 +65,14 @@ def test_help_names_every_option_and_loads_neither_torch_nor_mlflow(script):
         "except SystemExit as end: status = end.code\n"
         "sys.exit(status or bool({'torch', 'mlflow'} & set(sys.modules)))"
     )
-    done = python("-c", code)
+    done = python("-c", code, COLUMNS="200")
     assert done.returncode == 0, done.stderr
     assert all(f"--{option} " in done.stdout for option in defaults_of(script))
 
 
 def test_help_keeps_the_lines_of_commands_and_says_what_train_has_without_a_preset():
     assert "\n    python -m entrypoints.ladder --preset quick" in entry("ladder", "--help").stdout
-    printed = " ".join(entry("train", "--help").stdout.split())
+    printed = " ".join(entry("train", "--help", COLUMNS="200").stdout.split())
     assert "(default: cifar10)" in printed and "(default: preset)" not in printed
 
 

@@ -1,18 +1,18 @@
 """The published programme: its plan, its runs, its scoreboard, and the page that shows it."""
 
 import re
-import sys
 
 import pandas as pd
 import pytest
 
 from credit import experiments
+from credit.commands import reproduce
 from credit.lab.scoreboard import NOT_RUN, authors, invocations, totals
 from credit.report import reproduction
 from credit.sweep import machine, programme
+from credit.sweep.launch import Done
 from credit.tracking.exported import Exports
 from credit.tracking.reader import connect
-from entrypoints import reproduce
 from tests.commands import ROOT
 
 PAGE = ROOT / "docs" / "reproduction.md"
@@ -25,10 +25,9 @@ def state() -> programme.State:
     return programme.State(Exports(ROOT / "results"), programme.steps())
 
 
-def main(monkeypatch, **options: str) -> int:
+def main(**options: str) -> int:
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    monkeypatch.setattr(sys, "argv", ["reproduce", *words])
-    return reproduce.main()
+    return reproduce.COMMAND.main(words, standalone_mode=False)
 
 
 @pytest.mark.slow
@@ -95,8 +94,8 @@ def test_a_machine_has_a_name():
 
 
 @pytest.mark.slow
-def test_a_dry_run_trains_nothing(tracking_store, monkeypatch, capsys):
-    assert main(monkeypatch, dry_run="true", only="toy_lq,ladder") == 0
+def test_a_dry_run_trains_nothing(tracking_store, capsys):
+    assert main(dry_run="true", only="toy_lq,ladder") == 0
     printed = capsys.readouterr().out
     assert connect().parents().empty and connect().runs().empty
     assert re.search(HEADLINE, printed)[1] == "0" and "unknown" in printed  # type: ignore
@@ -111,10 +110,10 @@ def test_an_experiment_that_fails_does_not_stop_the_others(tracking_store, monke
         assert given["preset"] == "published"
         if experiment.kind == "toy_lq":
             raise RuntimeError("no memory")
-        return int(experiment.kind == "vector_audit")
+        return Done("", "", {"a run": "why"} if experiment.kind == "vector_audit" else {})
 
     monkeypatch.setattr(programme, "launch", launch)
-    assert main(monkeypatch, only="toy_lq,vector_audit,nonlinearity_ladder") == 1
+    assert main(only="toy_lq,vector_audit,nonlinearity_ladder") == 1
     assert sorted(asked) == ["nonlinearity_ladder", "toy_lq", "vector_audit"]
     lines = [line for line in capsys.readouterr().err.splitlines() if "failed" in line]
     assert len(lines) == 2 and "no memory" in lines[1]
@@ -127,8 +126,8 @@ def test_an_experiment_that_fails_does_not_stop_the_others(tracking_store, monke
 
 
 @pytest.mark.slow
-def test_the_programme_runs_and_is_published(tracking_store, cifar_root, monkeypatch, capsys):
-    assert main(monkeypatch, only="frozen_init") == 0
+def test_the_programme_runs_and_is_published(tracking_store, cifar_root):
+    assert main(only="frozen_init") == 0
     parent = connect().parents("reproduce").iloc[0]
     assert parent["status"] == "FINISHED"
     metrics = connect().run(parent["run_id"]).data.metrics
@@ -138,14 +137,14 @@ def test_the_programme_runs_and_is_published(tracking_store, cifar_root, monkeyp
         connect().newest("frozen_init")
     ).all()
     first = parent["run_id"]
-    assert main(monkeypatch, only="frozen_init") == 0  # the same command again is the same run
+    assert main(only="frozen_init") == 0  # the same command again is the same run
     assert connect().parents("reproduce")["run_id"].tolist() == [first]
 
 
-def test_an_option_that_is_none_is_refused(monkeypatch):
+def test_an_option_that_is_none_is_refused():
     from credit.errors import CreditError
 
     with pytest.raises(CreditError, match="dry_run"):
-        main(monkeypatch, dry_run="perhaps")
+        main(dry_run="perhaps")
     with pytest.raises(CreditError, match="train"):
-        main(monkeypatch, only="train", dry_run="true")
+        main(only="train", dry_run="true")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from credit import cli, report
+from credit import report
 from credit.report import page
 from credit.spec import RunSpec
 from credit.sweep.sweep import Sweep, resolve, run
@@ -140,9 +140,8 @@ def test_a_report_that_cannot_be_built_is_told_after_all_else_is_logged(
     monkeypatch.setattr(page, "command", lambda *_: [][1])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     monkeypatch.setattr("sys.argv", ["report", "--parent", parent])
-    main = runpy.run_path(str(ROOT / "entrypoints" / "report.py"))["main"]
     with pytest.raises(SystemExit) as ended:
-        cli.run(main)
+        runpy.run_path(str(ROOT / "entrypoints" / "report.py"), run_name="__main__")
     out, err = capsys.readouterr()
     (line,) = err.strip().splitlines()
     assert ended.value.code == 1 and "IndexError" in line and f"--parent {parent}" in line

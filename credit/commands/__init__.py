@@ -1,0 +1,93 @@
+"""The program `credit`: a command for every experiment, and those that look at what was trained."""
+
+import ast
+import importlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+import rich_click as click
+
+from credit import __version__
+from credit.commands import base
+from credit.experiments import KINDS
+
+PANELS = {
+    "Train and judge": ("ladder", "audit", "train", "diagnose"),
+    "Look": ("ui", "report", "compare", "ls", "show"),
+    "Keep": ("export", "import", "remeasure"),
+    "Programme": ("reproduce",),
+    "Machine": ("doctor", "bench"),
+}
+FILES = {"import": "import_results", "audit": "audit"}
+"""Files of commands that are not called as the command is."""
+COMMANDS = tuple(name for names in PANELS.values() for name in names)
+
+
+class Lazy(click.RichCommand):
+    """A command known by its name and first line; its file is imported when it is used."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, help=first_line(name))
+
+    def make_context(
+        self, info_name: str | None, args: list[str], *more: Any, **extra: Any
+    ) -> click.Context:
+        return find(self.name or "").make_context(info_name, args, *more, **extra)
+
+
+class Group(click.RichGroup):
+    """Every command, in the order of the help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *(kind for kind in KINDS if kind not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return Lazy(cmd_name) if cmd_name in self.list_commands(ctx) else None
+
+
+def find(name: str) -> click.Command:
+    """Return a command by its name, with all its options."""
+    own = module_of(name)
+    if own is None:
+        from credit.commands import experiment  # here: it loads pandas
+
+        return experiment.command(name)
+    return importlib.import_module(own).COMMAND
+
+
+def module_of(name: str) -> str | None:
+    """Return the module of a command; None for that of an experiment."""
+    own = f"{__name__}.{FILES.get(name, name)}"
+    return own if find_spec(own) else None
+
+
+def first_line(name: str) -> str:
+    """Return what the help says of a command, without an import of its file."""
+    file = find_spec(module_of(name) or f"credit.experiments.{name}")
+    assert file is not None and file.origin
+    text = ast.get_docstring(ast.parse(Path(file.origin).read_text())) or ""
+    return text.partition("\n")[0]
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="%(version)s")
+def program() -> None:
+    """The audit bench for credit assignment: does a rule that trains without backprop work?
+
+    Start with `credit ladder --preset quick`, then `credit ui`.
+    """
+
+
+for panel, names in PANELS.items():
+    program = click.command_panel(panel, commands=list(names))(program)
+
+
+def main() -> NoReturn:
+    """Run the program `credit`."""
+    base.run(program, "credit")
+
+
+def run(name: str) -> NoReturn:
+    """Run one command as `python -m entrypoints.NAME`, which MLproject calls."""
+    base.run(find(name), f"python -m entrypoints.{FILES.get(name, name)}")

@@ -1,0 +1,201 @@
+"""Two sweeps, or two rules of one, side by side: paired differences, verdicts and settings."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from credit.errors import CreditError
+from credit.lab.frame import IRRELEVANT, Frame, pick
+from credit.lab.quantity import Quantity
+from credit.lab.results import Results
+from credit.lab.statistics import FEWEST, statistics
+from credit.lab.verdict import Verdict
+from credit.spec import field_types, format_value
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its name, its runs, and what was judged of them."""
+
+    name: str
+    frame: Frame
+    verdicts: Sequence[Verdict]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two sides.
+
+    Attributes:
+        a, b: their names.
+        table: a row per quantity and common cell: quantity, cell, a and b, means over the seeds
+            that both have; difference, b - a; low and high, its 95 % t interval, nan below three
+            seeds; n, the pairs of runs of one seed.
+        verdicts: checks that both have with another status: check, rule, a, b.
+        settings: settings in which they differ, with all their values: setting, a, b.
+    """
+
+    a: str
+    b: str
+    table: pd.DataFrame
+    verdicts: pd.DataFrame
+    settings: pd.DataFrame
+    quantities: Sequence[Quantity]
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The table as people read it, in strings."""
+        known = {quantity.symbol: quantity for quantity in self.quantities}
+        rows = []
+        for row in self.table.to_dict("records"):
+            own = known[row["quantity"]]
+            apart = own.text(row["difference"], "+")
+            interval = (
+                f"{own.text(row['low'], '+')} to {own.text(row['high'], '+')}"
+                if math.isfinite(row["low"])
+                else ""
+            )
+            numbers = own.text(row["a"]), own.text(row["b"]), apart, interval, str(row["n"])
+            rows.append((row["quantity"], row["cell"], *numbers))
+        heads = ["", "cell", self.a, self.b, "difference", "95 % interval", "n"]
+        return pd.DataFrame(rows, columns=heads)
+
+    @property
+    def answer(self) -> str:
+        """One line: in how many cells the first quantity differs, and how many verdicts."""
+        first = self.table.loc[self.table["quantity"] == self.quantities[0].symbol]
+        sure = first.loc[(first["low"] > 0) | (first["high"] < 0)]
+        largest = first.loc[first["difference"].abs().idxmax()]
+        where = f" at {largest['cell']}" if largest["cell"] else ""
+        shown = self.quantities[0].text(largest["difference"], "+")
+        decided = f"its 95 % interval leaves out 0 in {len(sure)} of {len(first)} cells"
+        few = first["n"].max() < FEWEST
+        return (
+            f"{self.b} against {self.a}: {self.quantities[0].symbol} differs most{where}, by "
+            f"{shown}; {f'fewer than {FEWEST} seeds give no interval' if few else decided}; "
+            f"{len(self.verdicts)} verdicts and {len(self.settings)} settings differ."
+        )
+
+
+def sides(first: Results, second: Results, names: tuple[str, str]) -> tuple[Side, Side]:
+    """Return two sweeps of one kind as sides."""
+    if first.experiment.kind != second.experiment.kind:
+        kinds = f"{first.experiment.kind} and {second.experiment.kind}"
+        raise CreditError(f"{kinds} have no cell in common: compare two sweeps of one kind")
+    one, other = (Side(n, r.frame, r.verdicts) for n, r in zip(names, (first, second), strict=True))
+    return one, other
+
+
+def labels(results: Results, first: str, second: str) -> tuple[Side, Side]:
+    """Return two labels of a factor of one sweep as sides, such as two rules.
+
+    Raises:
+        CreditError: no factor has both.
+    """
+    frame = results.frame
+    for factor in frame.factors:
+        known = {str(frame.short(label)): label for label in frame.labels(factor.name)}
+        if first in known and second in known:
+            found = [_only(results, factor.name, known[name], name) for name in (first, second)]
+            return found[0], found[1]
+    every = [str(frame.short(v)) for f in frame.factors for v in frame.labels(f.name)]
+    lost = next((name for name in (first, second) if name not in every), f"{first} and {second}")
+    raise CreditError(
+        f"{lost} is no label of the {results.experiment.kind}, nor a parent run: choose two of "
+        f"{', '.join(every)}, or two run ids that `credit ls runs` lists"
+    )
+
+
+def _only(results: Results, factor: str, label: Any, name: str) -> Side:
+    frame = results.frame
+    rest = tuple(own for own in frame.factors if own.name != factor)
+    own = replace(frame, runs=pick(frame.runs, {factor: label}), factors=rest)
+    verdicts = [
+        replace(verdict, rule="")
+        for verdict in results.verdicts
+        if str(frame.short(verdict.rule)) == name
+    ]
+    return Side(name, own, verdicts)
+
+
+def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Comparison:
+    """Set two sides side by side, seed by seed.
+
+    Raises:
+        CreditError: they have no finished run of one cell and seed in common.
+    """
+    names = [factor.name for factor in first.frame.factors]
+    common = [cell for cell in _cells(first, names) if cell in _cells(second, names)]
+    rows = []
+    for quantity in quantities:
+        for cell in common:
+            one, other = (_by_seed(side.frame, cell, quantity) for side in (first, second))
+            seeds = sorted(one.keys() & other.keys())
+            if seeds:
+                pairs = [(one[seed], other[seed]) for seed in seeds]
+                rows.append(_row(quantity, first.frame.name(cell) if cell else "", pairs))
+    if not rows:
+        raise CreditError(
+            f"{first.name} and {second.name} have no finished runs of one cell and seed in common"
+        )
+    known = {row["quantity"] for row in rows}
+    return Comparison(
+        first.name,
+        second.name,
+        pd.DataFrame(rows),
+        _verdicts(first.verdicts, second.verdicts),
+        _settings(first.frame, second.frame),
+        [quantity for quantity in quantities if quantity.symbol in known],
+    )
+
+
+def _cells(side: Side, names: Sequence[str]) -> list[dict[str, Any]]:
+    return side.frame.cells(names) if names else [{}]
+
+
+def _by_seed(frame: Frame, cell: dict[str, Any], quantity: Quantity) -> dict[int, float]:
+    """Return a quantity of a cell's finished runs by seed; invalid ones are left out."""
+    done = pick(frame.done, cell)
+    found = dict(zip(done["seed"].astype(int), quantity.values(done), strict=True))
+    return {seed: value for seed, value in found.items() if math.isfinite(value)}
+
+
+def _row(quantity: Quantity, cell: str, pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    apart = [round(b - a, 12) for a, b in pairs]
+    known = statistics(apart, 0.0, math.inf)
+    return {
+        "quantity": quantity.symbol,
+        "cell": cell,
+        "a": sum(a for a, _ in pairs) / len(pairs),
+        "b": sum(b for _, b in pairs) / len(pairs),
+        "difference": sum(apart) / len(apart),
+        "low": known.low if known else math.nan,
+        "high": known.high if known else math.nan,
+        "n": len(pairs),
+    }
+
+
+def _verdicts(first: Sequence[Verdict], second: Sequence[Verdict]) -> pd.DataFrame:
+    """Return the checks of both whose status differs."""
+    statuses = {(v.check, v.rule, v.place): v.status for v in first}
+    rows = [
+        (v.check, " ".join(filter(None, (v.rule, v.place))), statuses[key], v.status)
+        for v in second
+        if (key := (v.check, v.rule, v.place)) in statuses and statuses[key] != v.status
+    ]
+    return pd.DataFrame(rows, columns=["check", "rule", "a", "b"])
+
+
+def _settings(first: Frame, second: Frame) -> pd.DataFrame:
+    """Return the settings whose values differ between the runs of two frames."""
+    rows, factors = [], {factor.name for factor in first.factors}
+    for name in field_types():
+        if name in IRRELEVANT - {"device"} or (name == "rule" and name not in factors):
+            continue
+        own = [", ".join(sorted({format_value(v) for v in f.runs[name]})) for f in (first, second)]
+        if own[0] != own[1]:
+            rows.append((name, *own))
+    return pd.DataFrame(rows, columns=["setting", "a", "b"])
