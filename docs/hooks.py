@@ -2,7 +2,8 @@
 
 - Pages of the repository that belong to the site, such as CONTRIBUTING.md, become pages of it.
 - Other files that pages link to, such as examples, become pages that show them, or files.
-- Formulas between dollar signs become MathML, which browsers show without a script or a network.
+- Formulas between dollar signs become MathML, which browsers show without a script or a network;
+  the site brings the font.
 - `<!-- fields of RunSpec -->` becomes the table of all settings of a run.
 
 Links in the sources are those of the repository, so that they hold on a git host, too.
@@ -12,8 +13,10 @@ import dataclasses
 import html
 import posixpath
 import re
+from importlib.resources import files as contents
 from pathlib import Path
 
+import ziamath
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -27,12 +30,18 @@ PAGES = {"CONTRIBUTING.md": "contributing.md", "benchmarks/README.md": "benchmar
 HOME = {"README.md": "index.md"}
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+NAMES = re.compile(r"<mo>([A-Za-z]{2,})</mo>")
+"""Functions, such as cos, as the converter writes them: with the space of an operator."""
+BARS = re.compile(r"<mo>(&#x02016;|&#x0007C;)</mo>")
+"""Norms and sizes, which would grow to the height of the line."""
 LANGUAGES = {".py": "python", ".txt": "text", ".sh": "sh"}
 """Of files that are shown on a page of their own."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages outside docs/, and whatever else of the repository pages link to."""
+    """Add the pages outside docs/, what else of the repository they link to, and a font."""
+    font = str(contents(ziamath) / "fonts" / "STIXTwoMath-Regular.ttf")
+    files.append(File.generated(config, "assets/math.ttf", abs_src_path=font))
     for path, uri in PAGES.items():
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
     for file in list(files.documentation_pages()):
@@ -64,6 +73,7 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     def drawn(formula: re.Match[str]) -> str:
         display = "block" if formula[1] == "div" else "inline"
         made = convert(html.unescape(formula[2]).strip(), display=display)
+        made = BARS.sub(r'<mo stretchy="false">\1</mo>', NAMES.sub(r"<mi>\1</mi>", made))
         return f'<{formula[1]} class="formula">{made}</{formula[1]}>'
 
     return MATH.sub(drawn, content)
