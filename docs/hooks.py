@@ -114,5 +114,5 @@ def _shown(path: str, uri: str, config: MkDocsConfig) -> File:
     if language is None:
         return File.generated(config, uri, abs_src_path=str(ROOT / path))
     text = (ROOT / path).read_text()
-    content = f"# {path}\n\n`````{language}\n{text}\n`````\n"
+    content = f"---\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n`````{language}\n{text}\n`````\n"
     return File.generated(config, uri, content=content)
