@@ -24,7 +24,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup ladder ladder-full reproduce reproduction audit test test-slow check lint audit-deps ui notebooks notebooks-shipped import report figures screenshots bench clean
+.PHONY: help setup ladder ladder-full reproduce reproduction audit test test-slow check lint audit-deps ui notebooks notebooks-shipped import report figures screenshots docs bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -105,9 +105,13 @@ screenshots: setup ## Take the pictures of the MLflow UI in docs/ui again; needs
 	"$(PY)" -m pip install --quiet --editable '.[screenshots]'
 	"$(PY)" -m benchmarks.screenshots
 
+docs: setup ## Build the documentation site into site/; open site/index.html
+	"$(PY)" -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 "$(PY)" -m mkdocs build --strict
+
 bench: setup ## Speed, growth, memory, tracking and reading: one table, under 15 minutes
 	"$(PY)" -m benchmarks --folder bench
 
 clean: ## Remove caches and build leftovers; results, tracking store, data and .venv stay
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +

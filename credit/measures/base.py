@@ -28,13 +28,19 @@ class Options(NamedTuple):
     """The fields of a RunSpec that measurements read, under the same names."""
 
     directions: int = 32
+    """Random directions per sample for ρ."""
     direction_eps: float = 1e-3
+    """Length of a step along each of them."""
     nudge_eta: float = 0.01
+    """Length of a nudge."""
     relative_steps: bool = False
+    """Whether both lengths are shares of ‖h_l‖."""
     reference_floor: float = 1e-7
+    """Bound of D2 on ‖g_L‖, as the gradient of a mean over 1024 samples."""
 
     @classmethod
     def from_spec(cls, spec: "RunSpec") -> "Options":
+        """Return the options of a run."""
         return cls(*(getattr(spec, name) for name in cls._fields))
 
 

@@ -28,7 +28,9 @@ class Layer(NamedTuple):
     """The form of a hidden state."""
 
     channels: int
-    grid: tuple[int, ...] = ()  # of positions: (H, W) of an image, (T,) of tokens
+    """Numbers at each position."""
+    grid: tuple[int, ...] = ()
+    """Positions: (H, W) of an image, (T,) of tokens, () of plain units."""
 
     @property
     def units(self) -> int:
@@ -40,11 +42,17 @@ class Shape(NamedTuple):
     """The dimensions of a network, and of the rule that serves it."""
 
     d_in: int
+    """D, units of an input."""
     width: int
+    """d, units of a hidden state where all are alike."""
     classes: int
+    """C."""
     depth: int
-    layers: tuple[Layer, ...] = ()  # of h_0 .. h_L; empty where each is `width` plain units
-    image: tuple[int, ...] = ()  # of an input, (C, H, W); empty where the network reads D units
+    """L."""
+    layers: tuple[Layer, ...] = ()
+    """Forms of h_0 .. h_L; empty where each is `width` plain units."""
+    image: tuple[int, ...] = ()
+    """Form of an input, (C, H, W); empty where the network reads D units."""
 
     def layer(self, index: int) -> Layer:
         """Return the form of h_index."""
@@ -192,11 +200,11 @@ class Network(ABC, Generic[P]):
     def block_grads(
         self, params: Params, run: P, block: int, rows: slice, cotangent: Tensor
     ) -> Params:
-        """Return the gradients of <h_{block+1}, cotangent> of some runs, h_block held constant."""
+        """Return gradients of `<h_{block+1}, cotangent>` of some runs, h_block held constant."""
 
     @abstractmethod
     def embed_grads(self, params: Params, x: Tensor, cotangent: Tensor, out: Params) -> Params:
-        """Return the gradients of <h_0, cotangent>, in `out` as far as that pays."""
+        """Return the gradients of `<h_0, cotangent>`, in `out` as far as that pays."""
 
     @abstractmethod
     def pull(

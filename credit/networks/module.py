@@ -29,7 +29,13 @@ PROBED = 2
 
 
 class Parts(nn.Module):
-    """A network that is an embedding, a list of blocks and a head."""
+    """A network that is an embedding, a list of blocks and a head.
+
+    Args:
+        embed: returns h_0 for a batch of inputs.
+        blocks: block l returns h_{l+1} for h_l, each (N, d), (N, T, d) or (N, C, H, W).
+        head: returns the logits (N, C) for h_L.
+    """
 
     def __init__(self, embed: nn.Module, blocks: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()

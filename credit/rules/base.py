@@ -29,18 +29,26 @@ class Look(NamedTuple):
     """How a rule looks in every figure, and its place in every table."""
 
     color: str
-    marker: str  # of matplotlib
+    """Hex digits, as in #0072B2."""
+    marker: str
+    """Of matplotlib."""
     place: int
+    """Rules stand in tables and legends by it."""
 
 
 class Costs(NamedTuple):
     """What a rule adds to the cost of one step, per sample: for accounts, lanes and memory."""
 
-    credit: int = 0  # multiply-adds of the credit
-    learning: int = 0  # multiply-adds of what the rule learns, averaged over steps
-    passes: float = 0.0  # of the credit, forward or back through all blocks, at their cost
-    evaluations: float = 0.0  # forward passes through a block, beside the network's own L
-    scratch: int = 0  # numbers held for a while, beside the credits themselves
+    credit: int = 0
+    """Multiply-adds of the credit."""
+    learning: int = 0
+    """Multiply-adds of what the rule learns, averaged over steps."""
+    passes: float = 0.0
+    """Passes of the credit, forward or back through all blocks, at their cost."""
+    evaluations: float = 0.0
+    """Forward passes through a block, beside the network's own L."""
+    scratch: int = 0
+    """Numbers held for a while, beside the credits themselves."""
 
 
 class Trace(NamedTuple):
@@ -49,16 +57,26 @@ class Trace(NamedTuple):
     Gradients belong to the batch-mean loss or to the batch-sum loss, as `credit_reduction` says.
     """
 
-    hiddens: list[Tensor]  # h_0 .. h_L, each (N, d)
-    logits: Tensor  # (N, C)
-    labels: Tensor  # (N,)
-    error: Tensor  # (N, C), loss gradient at the logits: softmax(logits) - onehot(labels), reduced
-    grad_out: Tensor  # (N, d), loss gradient at h_L; local, it needs no pass through the blocks
-    hidden_grads: list[Tensor]  # g_0 .. g_L for rules with `reads_hidden_grads`, else empty
-    weights: Params  # for rules that ask for them, else empty
-    inputs: Tensor  # (N, D) for rules with `reads_input`, else (N, 0)
-    noise: State  # what `Rule.noise` has drawn
+    hiddens: list[Tensor]
+    """h_0 .. h_L, each (N, d)."""
+    logits: Tensor
+    """(N, C), of this forward pass."""
+    labels: Tensor
+    """(N,), the right classes."""
+    error: Tensor
+    """(N, C), loss gradient at the logits: softmax(logits) - onehot(labels), reduced."""
+    grad_out: Tensor
+    """(N, d), loss gradient at h_L; local, it needs no pass through the blocks."""
+    hidden_grads: list[Tensor]
+    """g_0 .. g_L for rules with `reads_hidden_grads`, else empty."""
+    weights: Params
+    """By name, for rules that ask for them, else empty."""
+    inputs: Tensor
+    """(N, D) for rules with `reads_input`, else (N, 0)."""
+    noise: State
+    """What `Rule.noise` has drawn."""
     network: Network[Any]
+    """Of one run: its shape, and the names of its weights."""
 
     @property
     def depth(self) -> int:
@@ -120,7 +138,7 @@ class Rule:
     follows: ClassVar[bool] = False
     """`followed` changes the state after every step; needs reads_weights."""
     surrogate: ClassVar[bool] = True
-    """Blocks and embedding train on mean_n <output, norm(credit)>, block gradients clipped.
+    """Blocks and embedding train on `mean_n <output, norm(credit)>`, block gradients clipped.
     False: on the credit as it is, without clipping (backprop)."""
     block_credit: ClassVar[int] = 1
     """Block l trains on a_{l + block_credit}. f_l's output lands in h_{l+1}, hence 1.
