@@ -28,7 +28,7 @@ class Lazy(click.RichCommand):
     """A command known by its name and first line; its file is imported when it is used."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, help=first_line(name))
+        super().__init__(name=name, help=first_line(name))
 
     def make_context(
         self, info_name: str | None, args: list[str], *more: Any, **extra: Any
