@@ -29,4 +29,4 @@ def COMMAND(a: str, b: str, parent: str, kind: str, json: bool) -> None:
     reader = connect(store.uri)
     found = comparing.between(reader, a, b, lambda: parent_of(reader, parent, kind))
     said = comparing.publish(store, found)
-    print(found.table.to_json(orient="records", indent=2) if json else said)
+    print(found.table.to_json(orient="records", indent=2, double_precision=15) if json else said)

@@ -64,4 +64,6 @@ def COMMAND(what: str, kind: str, json: bool) -> None:
     found = of[what](kind) if what in of else first_lines(what)
     from credit.lab.table import terminal
 
-    print(found.to_json(orient="records", indent=2) if json else terminal(found))
+    print(
+        found.to_json(orient="records", indent=2, double_precision=15) if json else terminal(found)
+    )

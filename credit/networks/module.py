@@ -43,6 +43,13 @@ class Parts(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.head = head
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, C) of inputs; training calls the parts itself."""
+        h = self.embed(x)
+        for block in self.blocks:
+            h = block(h)
+        return self.head(h)
+
 
 class Pass(NamedTuple):
     """One forward pass of R runs."""

@@ -11,6 +11,7 @@ from credit import experiments
 from credit.errors import CreditError
 from credit.figures import figure
 from credit.lab import Frame, Results, Verdict, results, table, untrained
+from credit.lab.verdict import PASS
 from credit.report.answer import answer
 from credit.report.ui import show
 from credit.tracking import reader as reading
@@ -21,6 +22,8 @@ from credit.tracking.store import is_http
 from credit.tracking.writer import Store, log_figure, log_json, log_table, log_text, markdown
 
 REPORT = "report.html"
+CONTROLS = ("bp", "oracle")
+"""Rules that stand beside the one in question."""
 
 
 class NoReport(CreditError):
@@ -84,10 +87,25 @@ def read(reader: Reader, parent_id: str) -> Results:
 
 
 def text(found: Results) -> list[str]:
-    """Return what the terminal shows: the answer first, then table and checks."""
-    lines = ["", answer(found), "", found.title, "", table.terminal(found.wide)]
+    """Return what the terminal shows: the answer first, then table, checks and settings."""
+    own = found.settings.partition(": ")[2]
+    lines = ["", answer(found, settings=False), "", table.terminal(found.wide)]
     lines += ["", *found.sources] if found.sources else []
-    return [*lines, "", *verdict_lines(found.verdicts, found.frame)] if found.verdicts else lines
+    if found.verdicts:
+        lines += ["", *folded(found.verdicts, found.frame)]
+    said = [f"{found.experiment.title}: {found.setup}."]
+    if own:
+        said.append(f"Other than published: {own}. Its numbers may differ from the published ones.")
+    return [*lines, "", *said]
+
+
+def folded(verdicts: list[Verdict], frame: Frame) -> list[str]:
+    """Return the verdicts' lines; of controls that pass all of their checks one line each."""
+    own = {v.rule: [o for o in verdicts if o.rule == v.rule] for v in verdicts}
+    passed = [r for r in CONTROLS if r in own and {v.status for v in own[r]} == {PASS}]
+    passed = passed if len(passed) < len(own) else []
+    lines = verdict_lines([v for v in verdicts if v.rule not in passed], frame)
+    return [*lines, *(f"{rule}: all {len(own[rule])} checks pass" for rule in passed)]
 
 
 def verdict_lines(verdicts: list[Verdict], frame: Frame) -> list[str]:

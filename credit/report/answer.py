@@ -12,16 +12,19 @@ LONGEST = 330
 """Characters of an answer with its suffix; an answer that is longer by itself keeps its claims."""
 
 
-def answer(found: Results) -> str:
+def answer(found: Results, settings: bool = True) -> str:
     """Return the outcome, with its seeds and how the runs differ from the published ones.
 
     No claim is ever cut: where there is no room, the suffix goes.
+
+    Args:
+        settings: whether to say how they differ.
     """
     own = found.experiment.answer
     text = own(found) if own else f"{_outcomes(found)} {tally(found.verdicts)}".strip()
     text = text or f"{found.experiment.title}: {_numbers(found)}."
-    settings = "" if found.settings in ("", PUBLISHED) else f"; {found.settings}"
-    lines = (f"{text} ({found.n}{settings})", f"{text} ({found.n})")
+    apart = "" if found.settings in ("", PUBLISHED) or not settings else f"; {found.settings}"
+    lines = (f"{text} ({found.n}{apart})", f"{text} ({found.n})")
     return next((line for line in lines if len(line) <= LONGEST), text)
 
 

@@ -48,7 +48,7 @@ class Done:
         return {
             "run_id": self.parent_id,
             "answer": answer(found),
-            "table": json.loads(found.table.to_json(orient="records") or ""),
+            "table": json.loads(found.table.to_json(orient="records", double_precision=15) or ""),
             "verdicts": [verdict.row for verdict in found.verdicts],
             "failures": dict(self.failures),
         }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar
 
 import pandas as pd
@@ -28,6 +29,8 @@ from credit.training.stack import Stack
 
 CHECKPOINT_SECONDS = 60.0
 """Least time between two checkpoints of a stack; there is always one after the last epoch."""
+MOST_SHOWN = 4
+"""Rules whose accuracies the progress bar shows."""
 FLUSH_SECONDS = 120.0
 """How long the end of a sweep waits for a tracking server that is away."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -181,9 +184,15 @@ class TrackedStack:
         return measure_held_out(self.stack, self.data)
 
     def _summary(self, records: Sequence[EpochRecord]) -> str:
-        """An epoch in a few words, for the progress bar."""
-        accuracies = [record.metrics["accuracy/test"] for record in records]
-        return f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}"
+        """Test accuracies by rule, of the most trained blocks, for the progress bar."""
+        deep, by_rule = max(spec.k for spec in self.stack.specs), {}
+        for spec, record in zip(self.stack.specs, records, strict=True):
+            if spec.k == deep:
+                name = spec.rule.rpartition(":")[2]
+                by_rule.setdefault(name, []).append(record.metrics["accuracy/test"])
+        said = [f"{name} {fmean(values):.3f}" for name, values in by_rule.items()]
+        more = f" and {len(said) - MOST_SHOWN} more" if len(said) > MOST_SHOWN else ""
+        return f"k={deep} {', '.join(said[:MOST_SHOWN])}{more}"
 
     def _finish(self, failures: dict[int, str], layers: dict[int, list[dict]]) -> None:
         """Upload weights, model and layer table, end the runs, then drop the stack's checkpoint.

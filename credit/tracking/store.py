@@ -4,8 +4,6 @@ import contextlib
 import logging
 import os
 import re
-import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +76,7 @@ class Store:
         """Return what to type, if anything, and where to look."""
         if is_http(self.uri):
             return self.ui_link
-        words = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", shown(self.uri)]
-        return f"make ui, or {shlex.join(words)}; then open '{self.ui_link}'"
+        return f"credit ui, or make ui: serves {self.ui_link}"
 
 
 def project_root() -> Path:
