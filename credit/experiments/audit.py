@@ -19,17 +19,22 @@ from credit.errors import CreditError
 from credit.experiments import ladder, matched_controls
 from credit.experiments._parts.grids import helps
 from credit.experiments.matched_controls import FROZEN, FULL, NONE, PENALTY, RANDOM, SHALLOW
-from credit.lab import Experiment, Frame, Options, Panel, Quantity, Undecided, Verdict
+from credit.lab import All, Check, Experiment, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q
-from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Sample, gap, value
-from credit.lab.options import depth_of, distinct, fields, numbers
-from credit.lab.protocol import direction_quality, ladder_checks, transport, valid_reference
+from credit.lab.options import depth_of, distinct, fields, listed
+from credit.lab.protocol import (
+    direction_quality,
+    ends_of,
+    ladder_checks,
+    transport,
+    valid_reference,
+)
 from credit.lab.source import Source
-from credit.lab.verdict import bottom_line
+from credit.lab.verdict import Verdict, bottom_line
 from credit.networks.size import HELD_OUT
 from credit.spec import RunSpec
 
@@ -77,7 +82,7 @@ def grid(chosen: Options) -> list[RunSpec]:
             f"rule={rule!r} is not one rule: pass --rule dfa, or my_rule:MyRule (docs/your_rule.md)"
         )
     depth, ks = depth_of(fields(chosen)), chosen["ks"]
-    if ks != "all" and (left_out := {0, depth} - set(numbers("ks", ks))):
+    if ks != "all" and (left_out := {0, depth} - {own["k"] for own in listed(chosen, "ks", "k")}):
         missing = ", ".join(map(str, sorted(left_out)))
         raise CreditError(f"ks={ks} leaves out {missing}: an audit compares k=0 with k={depth}")
     specs = ladder.grid({**chosen, "rules": ",".join(dict.fromkeys((*BESIDE, rule)))})
@@ -124,10 +129,7 @@ def with_calibration(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 def checks_of(rule: str, frame: Frame) -> Checks:
     """Return the checks on one rule of a frame."""
-
-    def ends(of: str) -> tuple[Cell, Cell]:
-        return {"rule": of, "control": FULL}, {"rule": of, "control": NONE}
-
+    ends = ends_of("control", FULL, NONE)
     full, own = ends(rule)[0], {check.name: check for check in ladder_checks(rule, ends)}
     valid = (valid_reference(rule, full),)
     beyond = Check("beyond a copy", rule, lambda f: _beyond(f, full), needs=valid, late=True)

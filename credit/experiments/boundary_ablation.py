@@ -20,14 +20,14 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments._parts import teacher_student as teacher
-from credit.experiments._parts.grids import along, helps, listed, product
+from credit.experiments._parts.grids import along, helps
 from credit.experiments._parts.teacher_student import CREDIT, fitted
-from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
+from credit.lab import DIRECTION, Check, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
-from credit.lab.check import Check
-from credit.lab.experiment import Checks
+from credit.lab.experiment import Checks, Experiment
 from credit.lab.frame import Cell, pick
 from credit.lab.measure import course, gap, share, steps, value
+from credit.lab.options import listed, product
 from credit.lab.protocol import DEPTH_MARGIN, POOR
 from credit.spec import RunSpec, check_field
 

@@ -13,13 +13,14 @@ h_0 … h_4, ‖h_L‖ 5e8 and ‖g_L‖ 1e-7 a sample.
 
 from dataclasses import replace
 
-from credit.experiments._parts.grids import QUICK, helps, listed, product
+from credit.experiments._parts.grids import QUICK, helps
 from credit.experiments.ladder import OF_1024, of_mean
 from credit.lab import AUTHORS, Experiment, Factor, Frame, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import RAW, at_layer, layer_table, with_raw
 from credit.lab.looks import RULES
+from credit.lab.options import listed, product
 from credit.lab.protocol import MEDIOCRE, POOR, direction_checks, sample_floor
 from credit.lab.table import cells
 

@@ -17,21 +17,15 @@ import math
 
 import pandas as pd
 
-from credit.experiments._parts.grids import QUICK, helps, listed, product
+from credit.experiments._parts.grids import QUICK, helps
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.frame import finished
 from credit.lab.looks import RULES
 from credit.lab.measure import value
-from credit.lab.options import items
-from credit.lab.protocol import (
-    MAX_GROWTH,
-    POOR,
-    SAMPLE_FLOOR,
-    direction_checks,
-    sample_floor_of,
-)
+from credit.lab.options import items, listed, product
+from credit.lab.protocol import MAX_GROWTH, POOR, SAMPLE_FLOOR, direction_checks, sample_floor_of
 from credit.lab.quantity import VALID
 from credit.lab.source import Source, Span
 from credit.lab.table import cells

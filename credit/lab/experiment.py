@@ -11,7 +11,7 @@ from credit.lab.costs import KEYS, with_costs
 from credit.lab.factor import Factor
 from credit.lab.frame import Frame
 from credit.lab.looks import Panel
-from credit.lab.options import PRESET, Options, parent_params, settled
+from credit.lab.options import PRESET, Options, settled
 from credit.lab.quantity import ACCURACY, Quantity
 from credit.lab.source import Reported, Source
 from credit.spec import SETTLED_FIELDS, RunSpec, field_types
@@ -100,8 +100,22 @@ class Experiment:
         return settled(self.presets, {**self.defaults(), **given})
 
     def params(self, chosen: Options, specs: Sequence[RunSpec]) -> dict[str, str]:
-        """Return what the parent run logs."""
-        return parent_params(chosen, specs)
+        """Return what the parent run logs: every option as the runs have it, its lists as given.
+
+        Where the runs differ in a field, as a rule that does not read a knob keeps its default, it
+        is what was asked for.
+        """
+        default, runs = RunSpec().to_params(), [spec.to_params() for spec in specs]
+        found = dict(chosen)
+        if "ks" in found:
+            found["ks"] = ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))
+        for name in default.keys() & found.keys():
+            values = {params[name] for params in runs}
+            if len(values) == 1:
+                found[name] = values.pop()
+            elif found[name] == PRESET:
+                found[name] = default[name]
+        return found
 
     def frame(
         self, runs: pd.DataFrame, source: Source, parent: Mapping[str, float] | None = None

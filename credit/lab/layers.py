@@ -9,7 +9,7 @@ import pandas as pd
 from credit.lab.frame import Frame, finished, pick
 from credit.lab.quantity import Quantity
 from credit.lab.source import Reported, Source
-from credit.lab.table import cells, spread
+from credit.lab.table import cells, spread, spreads
 
 OK = "ok"
 MEDIANS = ("hidden_norm", "grad_norm", "credit_norm", "sensitivity")
@@ -95,13 +95,12 @@ def layer_means(frame: Frame, quantities: Sequence[Quantity]) -> pd.DataFrame:
     Returns:
         The factors, layer, n; of each quantity its mean, `_sd` and `_n`, as a table has them.
     """
-    rows = []
-    for labels, done in _done(frame):
-        for layer in range(int(done["depth"].max()) + 1):
-            row: dict[str, Any] = {**labels, "layer": layer, "n": len(done)}
-            for quantity in quantities:
-                row |= spread(quantity, at_layer(quantity, layer).values(done))
-            rows.append(row)
+    rows = [
+        {**labels, "layer": layer, "n": len(done)}
+        | spreads((at_layer(one, layer) for one in quantities), done)
+        for labels, done in _done(frame)
+        for layer in range(int(done["depth"].max()) + 1)
+    ]
     return pd.DataFrame(rows)
 
 

@@ -6,6 +6,7 @@ fixed here, before any number is seen. Accuracies are fractions; a point is .01.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -164,12 +165,13 @@ def direction_checks(rule: str, full: Cell) -> list[Check]:
     return [make(rule, full) for make in (scale_stability, reference_validity, direction_quality)]
 
 
-def ladder_checks(rule: str, ends: Callable[[str], tuple[Cell, Cell]]) -> list[Check]:
-    """Return the whole protocol on one rule: D1, D2, direction, D3, shape, share of the oracle.
+def ends_of(factor: str, full: Any, frozen: Any) -> Callable[[str], tuple[Cell, Cell]]:
+    """Return what names a rule's cells of the fully trained net and of frozen blocks."""
+    return lambda rule: ({"rule": rule, factor: full}, {"rule": rule, factor: frozen})
 
-    Args:
-        ends: of a rule, the cell of the fully trained net and that of frozen blocks.
-    """
+
+def ladder_checks(rule: str, ends: Callable[[str], tuple[Cell, Cell]]) -> list[Check]:
+    """Return the whole protocol on one rule: D1, D2, direction, D3, shape, share of the oracle."""
     own = ends(rule)
     found = [*direction_checks(rule, own[0]), depth_utility(rule, own, ends("bp"))]
     found.append(shape(rule, *own))
@@ -232,13 +234,6 @@ def sample_floor_of(published: float, precision: str) -> float:
     return SAMPLE_FLOOR * published / 1e-7 * float(np.finfo(states).eps / np.finfo(np.float32).eps)
 
 
-def diverged(frame: Frame, cell: Cell) -> list[int]:
-    """Return the seeds of a cell that failed because a loss was not finite."""
-    failed = pick(frame.at(cell), {"status": "FAILED"})
-    lost = failed.loc[failed["reason"].fillna("").astype(str).str.startswith("non-finite")]
-    return sorted(set(lost["seed"].astype(int)) - set(finished(frame.at(cell))["seed"]))
-
-
 def _best_rung(frame: Frame, full: Cell) -> str:
     """Return on which rung the oracle is best, where that is not k = L."""
     same = [name for name in field_types() if name not in IRRELEVANT | {"k", "seed"}]
@@ -255,7 +250,11 @@ def _growth(full: Cell) -> Measure:
     """Return a measure of the growth per block; a run that diverged grew without bound."""
 
     def measure(frame: Frame) -> Found:
-        lost: dict[int | None, float] = dict.fromkeys(diverged(frame, full), math.inf)
-        return {"": [Sample(GROWTH, lost)]} if lost else value(full, (GROWTH,))(frame)
+        failed = pick(frame.at(full), {"status": "FAILED"})
+        lost = failed.loc[failed["reason"].fillna("").astype(str).str.startswith("non-finite")]
+        seeds = sorted(set(lost["seed"].astype(int)) - set(finished(frame.at(full))["seed"]))
+        if not seeds:
+            return value(full, (GROWTH,))(frame)
+        return {"": [Sample(GROWTH, dict.fromkeys(seeds, math.inf))]}
 
     return measure

@@ -139,15 +139,14 @@ def invocations(experiment: Experiment) -> list[Options]:
     return [dict(items) for items in sorted(own, key=lambda items: (len(items), items))]
 
 
-def configuration(spec: RunSpec) -> tuple:
+def configuration(run: Mapping[str, Any]) -> tuple:
     """Return what runs of one configuration share; where a run starts is asked of `of_specs`."""
-    return (*(getattr(spec, name) for name in SETTINGS), spec.start != "none")
+    return (*(run[name] for name in SETTINGS), run["start"] != "none")
 
 
 def _configurations(runs: pd.DataFrame) -> list[tuple]:
     """Return the `configuration` of every run."""
-    rows = runs[[*SETTINGS, "start"]].itertuples(index=False, name=None)
-    return [(*own, start != "none") for *own, start in rows]
+    return [configuration(run) for run in runs[[*SETTINGS, "start"]].to_dict("records")]
 
 
 def of_specs(
@@ -160,7 +159,7 @@ def of_specs(
     Args:
         having: the metric that a finished run has.
     """
-    wanted = set(map(configuration, specs))
+    wanted = {configuration(vars(spec)) for spec in specs}
     done = runs.loc[runs["status"] == "FINISHED"].sort_values("started", kind="stable")
     done = done.loc[done[having].notna()] if having in done else done.iloc[:0]
     own = done.loc[[key in wanted for key in _configurations(done)]]
@@ -176,7 +175,7 @@ def missing(runs: pd.DataFrame, specs: Sequence[RunSpec]) -> list[RunSpec]:
         runs: of `of_specs`.
     """
     there = set(zip(_configurations(runs), runs["seed"], strict=True))
-    return [spec for spec in specs if (configuration(spec), spec.seed) not in there]
+    return [spec for spec in specs if (configuration(vars(spec)), spec.seed) not in there]
 
 
 def scores(
@@ -216,7 +215,7 @@ def scores(
             left = [] if one.absent else missing(pick(own, one.where), mine)
             why = one.absent or lost or (f"{len(left)} of {len(mine)} runs" if left else "")
             numbers = _ours(quantity, frame, done) if frame and not one.absent else _NONE
-            configurations = frozenset(map(configuration, mine))
+            configurations = frozenset(configuration(vars(spec)) for spec in mine)
             metric = quantity.key(mine[0].depth) or quantity.name
             found.append(
                 Score(

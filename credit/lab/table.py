@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -30,10 +30,7 @@ def long_table(
         asked = pick(frame.runs, labels)
         one_configuration(asked)
         done = pick(frame.done, labels).sort_values("seed")
-        row: dict[str, Any] = {**labels}
-        for quantity in columns:
-            row |= spread(quantity, quantity.values(done))
-        row["n"] = len(done)
+        row: dict[str, Any] = {**labels, **spreads(columns, done), "n": len(done)}
         for one in reported:
             mean, sd = one.find(labels, asked)
             name = one.quantity.name
@@ -56,6 +53,11 @@ def spread(quantity: Quantity, values: pd.Series) -> dict[str, Any]:
     if quantity.over == "mean":
         return {name: own.mean(), f"{name}_sd": own.std(ddof=1), f"{name}_n": int(own.count())}
     return {name: float(own.agg("mean" if quantity.over == "same" else quantity.over))}
+
+
+def spreads(quantities: Iterable[Quantity], runs: pd.DataFrame) -> dict[str, Any]:
+    """Return some quantities of runs that differ in their seed as columns of a table."""
+    return {k: v for one in quantities for k, v in spread(one, one.values(runs)).items()}
 
 
 def shown_table(

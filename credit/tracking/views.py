@@ -33,7 +33,6 @@ SINCE = Version("3.16")
 """The first MLflow with named views."""
 _MOST = 6
 """Columns of accuracies that leave room for the rest."""
-_BY_STEP = {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""}
 _STATE = {
     "orderByAsc": False,
     "startTime": "ALL",

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from credit.lab import Frame, Measure, Quantity, gap, share, value
+from credit.lab import Frame, Quantity
+from credit.lab.measure import Measure, gap, share, value
 from credit.lab.protocol import POOR
-from credit.lab.table import spread
+from credit.lab.table import spreads
 from credit.spec import warmup_epochs
 
 MOMENTS = ("now", "steps", "epoch", "fresh")
@@ -82,8 +83,7 @@ def staleness_table(frame: Frame, cells: Iterable[Mapping[str, Any]]) -> pd.Data
         for kind, when in itertools.product(KINDS, WHENS):
             row = {**cell, "layers": KINDS[kind], "when": WHENS[when]}
             row["steps_later"] = int(asked["stale_steps"].iloc[0])
-            for name in (*MOMENTS, "lost"):
-                row |= spread(moment(name), moment(name, kind, when).values(own))
+            row |= spreads((moment(name, kind, when) for name in (*MOMENTS, "lost")), own)
             epochs = int(own["stale/epochs"].min()) if len(own) else 0
             rows.append({**row, "epochs": epochs, "n": len(own)})
     return pd.DataFrame(rows)
