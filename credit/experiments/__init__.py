@@ -15,11 +15,7 @@ KINDS = tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.nam
 
 
 def find(kind: str) -> Experiment:
-    """Return the experiment of a kind.
-
-    Raises:
-        CreditError: there is none.
-    """
+    """Return the experiment of a kind, as `find_module` finds it."""
     return find_module(kind).EXPERIMENT
 
 

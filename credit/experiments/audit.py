@@ -12,6 +12,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -113,17 +114,16 @@ def with_calibration(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
     A run that has these columns already was measured now; one without a layer table has none.
     """
     found = matched_controls.with_sizes(runs, source)
-    rows: dict[str, pd.Series] = {}
+    rows: dict[Any, pd.Series] = {}
     full = found.loc[(found["status"] == "FINISHED") & (found["k"] == found["depth"])]
-    for run_id, depth in zip(full["run_id"], full["depth"], strict=True):
+    for index, run in full.iterrows():
         with contextlib.suppress(CreditError):
-            rows[run_id] = source.layers(run_id).set_index("layer").loc[depth // 2]
-    spreads = {run_id: row.get("alignment_random_std", math.nan) for run_id, row in rows.items()}
-    found[SPREAD] = found["run_id"].map(spreads).astype(float)
+            layers = source.layers(run["run_id"]).set_index("layer")
+            rows[index] = layers.loc[run["depth"] // 2]
+    known = pd.DataFrame(rows).T.reindex(found.index, columns=[*KNOWN, "alignment_random_std"])
+    found[SPREAD] = known["alignment_random_std"].astype(float)
     for name, quantity in KNOWN.items():
-        own = {run_id: row.get(name, math.nan) for run_id, row in rows.items()}
-        logged = found["run_id"].map(own).astype(float)
-        found[quantity.metric] = quantity.values(found).fillna(logged)
+        found[quantity.metric] = quantity.values(found).fillna(known[name].astype(float))
     return found
 
 
@@ -164,20 +164,21 @@ def _beyond(frame: Frame, full: Cell) -> Found:
     return found
 
 
+CONTROL_OF = {
+    "k=L > shallow": SHALLOW,
+    "random labels": RANDOM,
+    **dict.fromkeys(("penalty", "penalty D1", "penalty direction"), PENALTY),
+    "D3 together": FROZEN,
+}
+"""By check, the control that it judges."""
+
+
 def _controls(frame: Frame, rule: str) -> list[Check | All]:
     """Return the checks of those controls that were run."""
-    known = {check.name: check for check in matched_controls.control_checks(rule)}
     held = direction_quality(rule, {"rule": rule, "control": PENALTY})
-    asked = (
-        (SHALLOW, known["k=L > shallow"]),
-        (RANDOM, known["random labels"]),
-        (PENALTY, known["penalty"]),
-        (PENALTY, known["penalty D1"]),
-        (PENALTY, held.having(name="penalty direction")),
-        (FROZEN, known["D3 together"]),
-    )
-    there = set(frame.runs["control"])
-    return [check for control, check in asked if control in there]
+    known = (*matched_controls.control_checks(rule), held.having(name="penalty direction"))
+    named, there = {check.name: check for check in known}, set(frame.runs["control"])
+    return [named[name] for name, control in CONTROL_OF.items() if control in there]
 
 
 def calibration(rule: str, full: Cell, valid: tuple[Check, ...]) -> Check:

@@ -25,6 +25,7 @@ from credit.experiments._parts.teacher_student import CREDIT, fitted
 from credit.lab import DIRECTION, Check, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks, Experiment
+from credit.lab.factor import text_of
 from credit.lab.frame import Cell, pick
 from credit.lab.measure import course, gap, share, steps, value
 from credit.lab.options import listed, product
@@ -80,7 +81,7 @@ def in_sweeps(runs: pd.DataFrame) -> pd.DataFrame:
         del stays[knob]
         own = pick(runs, stays)
         if own[knob].nunique() > 1 and (not other or stays["code"] != base["code"]):
-            parts.append(own.assign(sweep=sweep, value=own[knob].map(_text), base=at_base))
+            parts.append(own.assign(sweep=sweep, value=own[knob].map(text_of), base=at_base))
     if not parts:
         raise CreditError(
             f"nothing was varied around {base}: pass two or more codes, tgws or warmups"
@@ -94,10 +95,6 @@ def base_of(runs: pd.DataFrame) -> dict[str, Any]:
     most = {name: points[name].mode().tolist() for name in KNOBS}
     default = {name: getattr(RunSpec, name) for name in KNOBS}
     return {name: default[name] if default[name] in own else own[0] for name, own in most.items()}
-
-
-def _text(setting: str | float) -> str:
-    return setting if isinstance(setting, str) else f"{setting:g}"
 
 
 def _rank(setting: str) -> tuple[int, float]:

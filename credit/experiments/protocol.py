@@ -91,17 +91,9 @@ def thresholds(frame: Frame) -> pd.DataFrame:
     for check, quantity, bound in (("D1", q.GROWTH, MAX_GROWTH), ("D2", q.GRADIENT, SAMPLE_FLOOR)):
         values = quantity.values(frame.done).dropna()
         below, above = values[values <= bound], values[values > bound]
-        rows.append(
-            {
-                "check": check,
-                "bound": bound,
-                "from": below.max() if len(below) else math.nan,
-                "to": above.min() if len(above) else math.nan,
-                "runs below": len(below),
-                "runs above": len(above),
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((check, bound, below.max(), above.min(), len(below), len(above)))
+    columns = ["check", "bound", "from", "to", "runs below", "runs above"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def grid(chosen: Options) -> list[RunSpec]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from credit.lab.check import All, Check
 from credit.lab.costs import KEYS, with_costs
-from credit.lab.factor import Factor
+from credit.lab.factor import Factor, labelled
 from credit.lab.frame import Frame
 from credit.lab.looks import Panel
 from credit.lab.options import PRESET, Options, settled
@@ -129,7 +129,5 @@ class Experiment:
         costly = any(column.metric in KEYS for column in self.columns)
         priced = with_costs(runs, source) if costly else runs
         prepared = self.prepare(priced, source) if self.prepare else priced
-        prepared = self.repeat(prepared) if self.repeat else prepared
-        rows = prepared.to_dict("records")
-        labelled = prepared.assign(**{f.name: [f.label(r) for r in rows] for f in self.factors})
-        return Frame(labelled, self.factors, self.places, self.having, parent or {})
+        rows = labelled(self.repeat(prepared) if self.repeat else prepared, self.factors)
+        return Frame(rows, self.factors, self.places, self.having, parent or {})

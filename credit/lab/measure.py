@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any, NamedTuple, TypeVar
 
-from credit.lab.frame import Cell, Frame, Place, Undecided
+from credit.lab.frame import Cell, Frame, Undecided
 from credit.lab.quantity import Quantity
 from credit.lab.verdict import Number
 
@@ -56,14 +56,14 @@ T = TypeVar("T")
 
 
 def at_places(
-    frame: Frame, cells: Sequence[Name], judge: Callable[[Place], T]
+    frame: Frame, cells: Sequence[Name], judge: Callable[[Cell], T]
 ) -> dict[str, T | Undecided]:
     """Return what `judge` finds at every place where all cells were run, by its name.
 
     Raises:
         Undecided: there is no such place.
     """
-    return {frame.place(place): _tried(judge, place) for place in frame.where(cells)}
+    return {frame.name(place): _tried(judge, place) for place in frame.where(cells)}
 
 
 def _tried(judge: Callable[..., T], *args: Any) -> T | Undecided:
@@ -80,14 +80,14 @@ def _within(name: str, own: Found | Undecided) -> Found:
     return {f"{name} {place}".strip(): samples for place, samples in parts.items()}
 
 
-def _by_place(cells: Sequence[Name], judge: Callable[[Frame, Place], Sequence[Sample]]) -> Measure:
+def _by_place(cells: Sequence[Name], judge: Callable[[Frame, Cell], Sequence[Sample]]) -> Measure:
     return lambda frame: at_places(frame, cells, lambda place: judge(frame, place))
 
 
 def value(cell: Name, quantities: Sequence[Quantity], size: bool = False) -> Measure:
     """Return a measure of a cell's own numbers; `size` drops the sign, seed by seed."""
 
-    def judge(frame: Frame, place: Place) -> list[Sample]:
+    def judge(frame: Frame, place: Cell) -> list[Sample]:
         found = []
         for quantity in _inner(quantities, frame, [cell], place):
             own = frame.sample(cell, quantity, place)
@@ -119,7 +119,7 @@ def gap(
         rest = [others] if isinstance(others, str | Mapping) else others
     cells = [cell, *rest]
 
-    def judge(frame: Frame, place: Place) -> list[Sample]:
+    def judge(frame: Frame, place: Cell) -> list[Sample]:
         found = []
         for quantity in _inner(quantities, frame, cells, place):
             own = frame.sample(cell, quantity, place)
@@ -174,7 +174,7 @@ def _trend(
         if len(cells) < 2:
             raise Undecided(f"{', '.join(names) or 'nothing'} alone shows no trend")
 
-        def judge(place: Place) -> dict[str, list[Sample]]:
+        def judge(place: Cell) -> dict[str, list[Sample]]:
             found = {called.format(names[a], names[b]): [] for a, b in pairs}
             for quantity in _inner(quantities, frame, cells, place):
                 own = [frame.sample(cell, quantity, place) for cell in cells]
@@ -234,7 +234,7 @@ def _shared(samples: Sequence[BySeed], cells: Sequence[Name], frame: Frame) -> l
 
 
 def _inner(
-    quantities: Sequence[Quantity], frame: Frame, cells: Sequence[Name], place: Place
+    quantities: Sequence[Quantity], frame: Frame, cells: Sequence[Name], place: Cell
 ) -> list[Quantity]:
     """Return the quantities that the networks have: with one block none is inner."""
     deep = all(frame.at(cell, place)["depth"].min() > 1 for cell in cells)

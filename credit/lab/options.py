@@ -27,7 +27,11 @@ def settled(presets: Mapping[str, Options], given: Options) -> dict[str, str]:
         return dict(given)
     name = given["preset"]
     check_names([name], presets, "preset")
-    preset = {**presets[name], **_of_network(name, given)}
+    preset, network = dict(presets[name]), given.get("network", PRESET)
+    if name == "quick" and network not in (PRESET, RunSpec.network):
+        from credit.networks import kinds  # here: it loads torch
+
+        preset |= kinds.quick(network)
     chosen = {k: preset.get(k, PRESET) if v == PRESET else v for k, v in given.items()}
     if name == "quick" and given.get("dataset") == PRESET:
         from credit.data import fallback  # here: it loads torch, and reading results needs none
@@ -44,16 +48,6 @@ def settled(presets: Mapping[str, Options], given: Options) -> dict[str, str]:
             if given.get(share) == PRESET and share in chosen:
                 chosen[share] = "0"  # it is smaller than any preset's share of CIFAR-10
     return chosen
-
-
-def _of_network(preset: str, given: Options) -> Options:
-    """Return what the quick preset sets otherwise for the network that is asked for."""
-    network = given.get("network", PRESET)
-    if preset != "quick" or network in (PRESET, RunSpec.network):
-        return {}
-    from credit.networks import kinds  # here: it loads torch
-
-    return kinds.quick(network)
 
 
 def _refuse_unread(given: Options, chosen: Options) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from credit.lab.check import Check
-from credit.lab.frame import IRRELEVANT, Cell, Frame, Place, Undecided, finished, pick
+from credit.lab.frame import IRRELEVANT, Cell, Frame, Undecided, finished, pick
 from credit.lab.measure import Found, Measure, Name, Sample, at_places, gap, share, value
 from credit.lab.quantity import (
     ACCURACY,
@@ -95,9 +95,7 @@ def valid_reference(rule: str, full: Cell) -> Check:
 
 
 def direction_quality(rule: str, full: Cell) -> Check:
-    """Return direction: |cos| at the middle layer, mean over seeds; poor fails.
-
-    Judged where the reference is valid.
+    """Return direction: |cos| at the middle layer, where the reference is valid; poor fails.
 
     Each seed's cosine is made positive before averaging: seeds that point opposite ways are not
     evidence of no direction.
@@ -178,7 +176,7 @@ def ladder_checks(rule: str, ends: Callable[[str], tuple[Cell, Cell]]) -> list[C
     return found if rule in CEILINGS else [*found, oracle_share(rule, own, ends("oracle"))]
 
 
-def beyond_copy(cell: Name, rule: str, who: str = "", cells: Sequence[Name] = ()) -> Check:
+def beyond_copy(cell: Name, rule: str, cells: Sequence[Name] = ()) -> Check:
     """Return the check that a rule finds more of the gradient than the skip path gives away.
 
     Every local rule has g_L, the gradient at the output. Passed back unchanged it is the credit of
@@ -190,11 +188,10 @@ def beyond_copy(cell: Name, rule: str, who: str = "", cells: Sequence[Name] = ()
     the copy is above 1 - COPY_MARGIN no rule can show the margin, and Γ decides nothing.
 
     Args:
-        who: the arm's name in the check; by default that of the cell.
         cells: one of these is enough; by default `cell` at every place.
     """
     many = tuple(cells) or (cell,)
-    measure, name = (lambda frame: _margins(frame, many)), f"{who or cell} > copy"
+    measure, name = (lambda frame: _margins(frame, many)), f"{cell} > copy"
     return Check(name, rule, measure, anywhere=bool(cells), late=True).above(COPY_MARGIN)
 
 
@@ -202,7 +199,7 @@ def _margins(frame: Frame, cells: Sequence[Name]) -> Found:
     found: dict[str, Sequence[Sample] | Undecided] = {}
     asked = GAMMA_INNER.text(COPY_MARGIN, "+")
 
-    def room(cell: Name, place: Place) -> None:
+    def room(cell: Name, place: Cell) -> None:
         most = max(frame.sample(cell, COPY_INNER, place).values())
         if most > 1 - COPY_MARGIN:
             shown = f"Γ of g_L passed back is {COPY_INNER.text(most)}"

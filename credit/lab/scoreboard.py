@@ -16,6 +16,7 @@ import pandas as pd
 from credit.errors import CreditError
 from credit.lab.departure import FREE
 from credit.lab.experiment import Experiment
+from credit.lab.factor import labelled
 from credit.lab.frame import Frame, pick
 from credit.lab.layers import at_layer
 from credit.lab.options import Options, distinct
@@ -169,11 +170,7 @@ def of_specs(
 
 
 def missing(runs: pd.DataFrame, specs: Sequence[RunSpec]) -> list[RunSpec]:
-    """Return the specs that have no run on their seed.
-
-    Args:
-        runs: of `of_specs`.
-    """
+    """Return the specs that have no run on their seed among those of `of_specs`."""
     there = set(zip(_configurations(runs), runs["seed"], strict=True))
     return [spec for spec in specs if (configuration(vars(spec)), spec.seed) not in there]
 
@@ -199,7 +196,8 @@ def scores(
     """
     own, found = of_specs(runs, specs, experiment.having), []
     frame, lost = _frame(experiment, own, source)
-    wanted = _labelled(experiment, specs)
+    rows = pd.DataFrame([{**vars(spec), "place": i} for i, spec in enumerate(specs)])
+    wanted = labelled(experiment.repeat(rows) if experiment.repeat else rows, experiment.factors)
     for one in authors(experiment):
         for key, value in one.values.items() if one.options == options else ():
             cell = dict(zip(one.factors, key if isinstance(key, tuple) else (key,), strict=True))
@@ -231,14 +229,6 @@ def scores(
 
 
 _NONE = (math.nan, math.nan, 0)
-
-
-def _labelled(experiment: Experiment, specs: Sequence[RunSpec]) -> pd.DataFrame:
-    """Return specs as rows with the experiment's labels, and their places in the sequence."""
-    rows = pd.DataFrame([{**vars(spec), "place": i} for i, spec in enumerate(specs)])
-    rows = experiment.repeat(rows) if experiment.repeat else rows
-    runs = rows.to_dict("records")
-    return rows.assign(**{f.name: [f.label(run) for run in runs] for f in experiment.factors})
 
 
 def _frame(experiment: Experiment, own: pd.DataFrame, source: Source) -> tuple[Frame | None, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from credit.lab.factor import text_of
 from credit.lab.frame import Frame, one_configuration, pick
 from credit.lab.quantity import Quantity
 from credit.lab.source import Reported
@@ -72,9 +73,7 @@ def shown_table(
     """
 
     def label(value: Any) -> str:
-        if pd.isna(value):
-            return ""
-        return f"{value:g}" if isinstance(value, float) else str(frame.short(value))
+        return "" if pd.isna(value) else text_of(frame.short(value))
 
     found = {factor.name: [label(v) for v in table[factor.name]] for factor in frame.factors}
     rows, known = table.to_dict("records"), {one.quantity.name for one in reported}

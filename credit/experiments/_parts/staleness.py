@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from credit.lab import Frame, Quantity
+from credit.lab.layers import by_epoch
 from credit.lab.measure import Measure, gap, share, value
 from credit.lab.protocol import POOR
 from credit.lab.table import spreads
@@ -43,16 +44,13 @@ def with_staleness(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """
     rows = runs.to_dict("records")
     warm = {r["run_id"]: warmup_epochs(r["warmup_ratio"], r["epochs"]) for r in rows}
-    after = history.loc[history["step"] > history["run_id"].map(warm).astype(float)]
+    series = by_epoch(history.loc[history["step"] > history["run_id"].map(warm).astype(float)])
     found: dict[str, Any] = {}
     absent = pd.Series(math.nan, runs.index)
     for kind in KINDS:
         keys = [stored(name, kind) for name in MOMENTS]
-        series = after.loc[after["key"].isin(keys)].pivot_table(
-            index=["run_id", "step"], columns="key", values="value", aggfunc="last"
-        )
         whole = series.reindex(columns=keys).dropna().groupby(level="run_id")
-        means = whole.mean()
+        means: Any = whole.mean()
         for name, key in zip(MOMENTS, keys, strict=True):
             found[moment(name, kind).metric] = runs["run_id"].map(means[key]).astype(float)
             found[moment(name, kind, "last").metric] = runs.get(key, absent)
