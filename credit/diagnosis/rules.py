@@ -1,5 +1,6 @@
 """Credit rules of the bench on any network: those that need no weights and learn nothing."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,13 +15,6 @@ from credit.networks.forms import flat, folded, form_of
 from credit.randomness import generator
 from credit.rules import Rule, State, Trace
 from credit.spec import RunSpec
-
-
-class Unweighted:
-    """What a rule is shown for a network of which it may know the shape alone."""
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
 
 
 class RuleCredit:
@@ -59,7 +53,7 @@ class RuleCredit:
             self.rule.check(self.spec, shape)
             self.state = self.rule.init(self.spec, shape, generator(self.spec.seed, "feedback"))
         known = [flat(g) for g in grads]
-        network: Any = Unweighted(shape)
+        network: Any = SimpleNamespace(shape=shape)  # all that the rule may know of it
         trace = Trace(
             hiddens=[flat(h) for h in hiddens],
             logits=logits,
