@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from credit.data.dataset import Dataset
-from credit.errors import CreditError
 from credit.randomness import generator as stream
 
 
@@ -49,21 +48,6 @@ def train_batches(
     yielded tensor is new memory. Nothing waits for the device: draws are made on the CPU and moved
     once per epoch.
     """
-    if not seeds:
-        raise CreditError("seeds is empty: pass at least one seed")
-    if batch_size < 1:
-        raise CreditError(f"batch_size={batch_size} is too small: pass at least 1")
-    return _batches(data, seeds, epoch, batch_size, augment, dtype)
-
-
-def _batches(
-    data: Dataset,
-    seeds: Sequence[int],
-    epoch: int,
-    batch_size: int,
-    augment: bool,
-    dtype: torch.dtype,
-) -> Iterator[tuple[Tensor, Tensor]]:
     orders = torch.stack([order(data, seed, epoch) for seed in seeds])
     images, places = data.train_images, orders
     if augment:
@@ -113,19 +97,10 @@ def normalise(images_uint8: Tensor, data: Dataset, dtype: torch.dtype) -> Tensor
     return scaled(images_uint8, scale, shift)
 
 
-def held_out(
-    data: Dataset, dtype: torch.dtype, n: int = 0, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """Normalised test inputs (n, D) and their labels (n,): the first n, or n drawn by `generator`.
+def held_out(data: Dataset, dtype: torch.dtype, n: int = 0) -> tuple[Tensor, Tensor]:
+    """Normalised test inputs (n, D) and their labels (n,): the first n in file order.
 
     0, or more than there are, means all of them.
     """
-    if n < 0:
-        raise CreditError(f"n={n} held-out samples is negative: pass 0 for all of them")
     count = min(n, len(data.test_labels)) or len(data.test_labels)
-    images, labels = data.test_images[:count], data.test_labels[:count]
-    if generator is not None:
-        drawn = torch.randperm(len(data.test_labels), generator=generator)[:count]
-        drawn = drawn.to(data.test_images.device)
-        images, labels = data.test_images[drawn], data.test_labels[drawn]
-    return normalise(images, data, dtype), labels
+    return normalise(data.test_images[:count], data, dtype), data.test_labels[:count]

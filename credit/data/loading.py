@@ -84,8 +84,10 @@ def load(
     check_names([name], NAMES, "dataset")
     if name in _DOWNLOADED:
         train, test, source = _torchvision(name, holder(name, data_root(root)))
+    elif name == "digits":
+        train, test, source = _digits()
     else:
-        train, test, source = _digits() if name == "digits" else _teacher()
+        train, test, source = *teacher.splits(), "credit.data.teacher.splits"
     available = len(train[1])
     if not 0 <= train_samples <= available:
         raise CreditError(
@@ -179,10 +181,6 @@ def _digits() -> tuple[_Split, _Split, str]:
     train = images[:DIGITS_TRAIN], labels[:DIGITS_TRAIN]
     test = images[DIGITS_TRAIN:], labels[DIGITS_TRAIN:]
     return train, test, "sklearn.datasets.load_digits"
-
-
-def _teacher() -> tuple[_Split, _Split, str]:
-    return *teacher.splits(), "credit.data.teacher.splits"
 
 
 def _digest(tensors: list[Tensor]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from credit.diagnosis.credits import CreditFunction, credit_of
@@ -75,7 +74,7 @@ def diagnose(
     plain, n = _network(model, credit, reference), samples(x)
     _check(x, y, n, batch_size=batch_size, perturbed=perturbed, directions=options.directions)
     found = chosen(plain, layers)
-    inner, device = unwrapped(model), _device(plain)
+    inner, device = unwrapped(model), next((p.device for p in plain.parameters()), None)
     passes = Passes(plain, found, forward or _call, loss or _cross_entropy, training)
     with untouched(plain, inner, training=training):
         given = credit_of(credit, inner, passes, n, seed)
@@ -116,11 +115,6 @@ def _check(x: Any, y: Any, n: int, **counts: int) -> None:
                 raise CreditError(f"{name} has shape {tuple(tensor.shape)} for {n} samples")
             if not bool(tensor.isfinite().all()):
                 raise CreditError(f"{name} holds nan or inf: pass finite numbers")
-
-
-def _device(model: nn.Module) -> torch.device | None:
-    """Return where the model's first parameter is."""
-    return next((p.device for p in model.parameters()), None)
 
 
 def _call(model: nn.Module, x: Any, _y: Any) -> Tensor:

@@ -1,5 +1,6 @@
 """Credit rules of the bench on any network: those that need no weights and learn nothing."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -9,17 +10,11 @@ from credit import rules
 from credit.diagnosis.passes import Seen, tensors
 from credit.errors import CreditError
 from credit.networks.arithmetic import output_error
-from credit.networks.base import Layer, Shape
+from credit.networks.base import Shape
+from credit.networks.forms import flat, folded, form_of
 from credit.randomness import generator
 from credit.rules import Rule, State, Trace
 from credit.spec import RunSpec
-
-
-class Unweighted:
-    """What a rule is shown for a network of which it may know the shape alone."""
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
 
 
 class RuleCredit:
@@ -57,15 +52,15 @@ class RuleCredit:
         if self.state is None:
             self.rule.check(self.spec, shape)
             self.state = self.rule.init(self.spec, shape, generator(self.spec.seed, "feedback"))
-        flat = [channels_last(g).flatten(1) for g in grads]
-        network: Any = Unweighted(shape)
+        known = [flat(g) for g in grads]
+        network: Any = SimpleNamespace(shape=shape)  # all that the rule may know of it
         trace = Trace(
-            hiddens=[channels_last(h).flatten(1) for h in hiddens],
+            hiddens=[flat(h) for h in hiddens],
             logits=logits,
             labels=y,
             error=output_error(logits, y),
-            grad_out=flat[-1],
-            hidden_grads=flat if self.rule.reads_hidden_grads else [],
+            grad_out=known[-1],
+            hidden_grads=known if self.rule.reads_hidden_grads else [],
             weights={},
             inputs=logits.new_zeros(len(logits), 0),
             noise=_like(self.rule.noise(shape, len(logits), self.noise), logits),
@@ -75,27 +70,12 @@ class RuleCredit:
         if [a.shape for a in found] != [h.shape for h in trace.hiddens]:
             shapes = [tuple(a.shape) for a in found]
             raise CreditError(f"rule {self.name!r} returns {shapes}: it does not suit the network")
-        pairs = zip(found, hiddens, strict=True)
-        return [channels_first(a.reshape(channels_last(h).shape)) for a, h in pairs]
-
-
-def channels_last(h: Tensor) -> Tensor:
-    """Return a state with its channels as the last dimension: images (N, C, H, W) have them first.
-
-    Tokens (N, T, d) and plain units (N, d) are as they are.
-    """
-    return h.movedim(1, -1) if h.dim() > 3 else h
-
-
-def channels_first(h: Tensor) -> Tensor:
-    """Return what `channels_last` was given."""
-    return h.movedim(-1, 1) if h.dim() > 3 else h
+        return [folded(a, layer) for a, layer in zip(found, shape.layers, strict=True)]
 
 
 def _shape(seen: Seen, hiddens: list[Tensor]) -> Shape:
     """Return the dimensions of a network, as rules of the bench have them."""
-    forms = [tuple(channels_last(h).shape[1:]) for h in hiddens]
-    layers = tuple(Layer(form[-1], form[:-1]) for form in forms)
+    layers = tuple(map(form_of, hiddens))
     first = next(tensors(seen.x))
     inputs, classes = first[0].numel(), seen.output.shape[-1]
     return Shape(inputs, layers[0].units, classes, len(layers) - 1, layers)

@@ -16,17 +16,17 @@ import sys
 import pandas as pd
 from scipy import stats
 
-from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, beside, helps, listed, product
+from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, beside, helps
 from credit.experiments.ladder import REPORTED
 from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
-from credit.lab.frame import Cell, finished
+from credit.lab.frame import finished
 from credit.lab.layers import layer_table
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Sample
-from credit.lab.options import depth_of, fields
-from credit.lab.protocol import CEILINGS, ladder_checks, transport
+from credit.lab.options import depth_of, fields, listed, product
+from credit.lab.protocol import CEILINGS, ends_of, ladder_checks, transport
 from credit.lab.source import Source
 from credit.spec import RunSpec
 
@@ -102,11 +102,7 @@ def _share(layers: pd.DataFrame) -> float:
 
 def checks(frame: Frame) -> Checks:
     """Return the audit protocol and the transport of every rule, and whether the orders agree."""
-
-    def ends(rule: str) -> tuple[Cell, Cell]:
-        return {"rule": rule, "k": frame.depth}, {"rule": rule, "k": 0}
-
-    rules = frame.labels("rule")
+    rules, ends = frame.labels("rule"), ends_of("k", frame.depth, 0)
     own = [
         check
         for rule in rules

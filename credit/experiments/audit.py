@@ -12,6 +12,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -19,17 +20,22 @@ from credit.errors import CreditError
 from credit.experiments import ladder, matched_controls
 from credit.experiments._parts.grids import helps
 from credit.experiments.matched_controls import FROZEN, FULL, NONE, PENALTY, RANDOM, SHALLOW
-from credit.lab import Experiment, Frame, Options, Panel, Quantity, Undecided, Verdict
+from credit.lab import All, Check, Experiment, Frame, Options, Panel, Quantity, Undecided
 from credit.lab import quantities as q
-from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Sample, gap, value
-from credit.lab.options import depth_of, distinct, fields, numbers
-from credit.lab.protocol import direction_quality, ladder_checks, transport, valid_reference
+from credit.lab.options import depth_of, distinct, fields, listed
+from credit.lab.protocol import (
+    direction_quality,
+    ends_of,
+    ladder_checks,
+    transport,
+    valid_reference,
+)
 from credit.lab.source import Source
-from credit.lab.verdict import bottom_line
+from credit.lab.verdict import Verdict, bottom_line
 from credit.networks.size import HELD_OUT
 from credit.spec import RunSpec
 
@@ -77,7 +83,7 @@ def grid(chosen: Options) -> list[RunSpec]:
             f"rule={rule!r} is not one rule: pass --rule dfa, or my_rule:MyRule (docs/your_rule.md)"
         )
     depth, ks = depth_of(fields(chosen)), chosen["ks"]
-    if ks != "all" and (left_out := {0, depth} - set(numbers("ks", ks))):
+    if ks != "all" and (left_out := {0, depth} - {own["k"] for own in listed(chosen, "ks", "k")}):
         missing = ", ".join(map(str, sorted(left_out)))
         raise CreditError(f"ks={ks} leaves out {missing}: an audit compares k=0 with k={depth}")
     specs = ladder.grid({**chosen, "rules": ",".join(dict.fromkeys((*BESIDE, rule)))})
@@ -108,26 +114,22 @@ def with_calibration(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
     A run that has these columns already was measured now; one without a layer table has none.
     """
     found = matched_controls.with_sizes(runs, source)
-    rows: dict[str, pd.Series] = {}
+    rows: dict[Any, pd.Series] = {}
     full = found.loc[(found["status"] == "FINISHED") & (found["k"] == found["depth"])]
-    for run_id, depth in zip(full["run_id"], full["depth"], strict=True):
+    for index, run in full.iterrows():
         with contextlib.suppress(CreditError):
-            rows[run_id] = source.layers(run_id).set_index("layer").loc[depth // 2]
-    spreads = {run_id: row.get("alignment_random_std", math.nan) for run_id, row in rows.items()}
-    found[SPREAD] = found["run_id"].map(spreads).astype(float)
+            layers = source.layers(run["run_id"]).set_index("layer")
+            rows[index] = layers.loc[run["depth"] // 2]
+    known = pd.DataFrame(rows).T.reindex(found.index, columns=[*KNOWN, "alignment_random_std"])
+    found[SPREAD] = known["alignment_random_std"].astype(float)
     for name, quantity in KNOWN.items():
-        own = {run_id: row.get(name, math.nan) for run_id, row in rows.items()}
-        logged = found["run_id"].map(own).astype(float)
-        found[quantity.metric] = quantity.values(found).fillna(logged)
+        found[quantity.metric] = quantity.values(found).fillna(known[name].astype(float))
     return found
 
 
 def checks_of(rule: str, frame: Frame) -> Checks:
     """Return the checks on one rule of a frame."""
-
-    def ends(of: str) -> tuple[Cell, Cell]:
-        return {"rule": of, "control": FULL}, {"rule": of, "control": NONE}
-
+    ends = ends_of("control", FULL, NONE)
     full, own = ends(rule)[0], {check.name: check for check in ladder_checks(rule, ends)}
     valid = (valid_reference(rule, full),)
     beyond = Check("beyond a copy", rule, lambda f: _beyond(f, full), needs=valid, late=True)
@@ -162,20 +164,21 @@ def _beyond(frame: Frame, full: Cell) -> Found:
     return found
 
 
+CONTROL_OF = {
+    "k=L > shallow": SHALLOW,
+    "random labels": RANDOM,
+    **dict.fromkeys(("penalty", "penalty D1", "penalty direction"), PENALTY),
+    "D3 together": FROZEN,
+}
+"""By check, the control that it judges."""
+
+
 def _controls(frame: Frame, rule: str) -> list[Check | All]:
     """Return the checks of those controls that were run."""
-    known = {check.name: check for check in matched_controls.control_checks(rule)}
     held = direction_quality(rule, {"rule": rule, "control": PENALTY})
-    asked = (
-        (SHALLOW, known["k=L > shallow"]),
-        (RANDOM, known["random labels"]),
-        (PENALTY, known["penalty"]),
-        (PENALTY, known["penalty D1"]),
-        (PENALTY, held.having(name="penalty direction")),
-        (FROZEN, known["D3 together"]),
-    )
-    there = set(frame.runs["control"])
-    return [check for control, check in asked if control in there]
+    known = (*matched_controls.control_checks(rule), held.having(name="penalty direction"))
+    named, there = {check.name: check for check in known}, set(frame.runs["control"])
+    return [named[name] for name, control in CONTROL_OF.items() if control in there]
 
 
 def calibration(rule: str, full: Cell, valid: tuple[Check, ...]) -> Check:

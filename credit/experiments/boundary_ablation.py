@@ -20,14 +20,15 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments._parts import teacher_student as teacher
-from credit.experiments._parts.grids import along, helps, listed, product
+from credit.experiments._parts.grids import along, helps
 from credit.experiments._parts.teacher_student import CREDIT, fitted
-from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
+from credit.lab import DIRECTION, Check, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
-from credit.lab.check import Check
-from credit.lab.experiment import Checks
+from credit.lab.experiment import Checks, Experiment
+from credit.lab.factor import text_of
 from credit.lab.frame import Cell, pick
 from credit.lab.measure import course, gap, share, steps, value
+from credit.lab.options import listed, product
 from credit.lab.protocol import DEPTH_MARGIN, POOR
 from credit.spec import RunSpec, check_field
 
@@ -80,7 +81,7 @@ def in_sweeps(runs: pd.DataFrame) -> pd.DataFrame:
         del stays[knob]
         own = pick(runs, stays)
         if own[knob].nunique() > 1 and (not other or stays["code"] != base["code"]):
-            parts.append(own.assign(sweep=sweep, value=own[knob].map(_text), base=at_base))
+            parts.append(own.assign(sweep=sweep, value=own[knob].map(text_of), base=at_base))
     if not parts:
         raise CreditError(
             f"nothing was varied around {base}: pass two or more codes, tgws or warmups"
@@ -94,10 +95,6 @@ def base_of(runs: pd.DataFrame) -> dict[str, Any]:
     most = {name: points[name].mode().tolist() for name in KNOBS}
     default = {name: getattr(RunSpec, name) for name in KNOBS}
     return {name: default[name] if default[name] in own else own[0] for name, own in most.items()}
-
-
-def _text(setting: str | float) -> str:
-    return setting if isinstance(setting, str) else f"{setting:g}"
 
 
 def _rank(setting: str) -> tuple[int, float]:

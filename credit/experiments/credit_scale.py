@@ -20,15 +20,15 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import ladder
-from credit.experiments._parts.grids import POINTS, QUICK, helps, listed, product
-from credit.lab import AUTHORS, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
+from credit.experiments._parts.grids import POINTS, QUICK, helps
+from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
-from credit.lab.check import Check
 from credit.lab.experiment import Checks
 from credit.lab.frame import Cell
 from credit.lab.layers import curves, over_seeds
 from credit.lab.looks import RULES
 from credit.lab.measure import gap, share
+from credit.lab.options import listed, product
 from credit.lab.protocol import DEPTH_MARGIN, three_words
 from credit.lab.source import Source
 from credit.spec import RunSpec

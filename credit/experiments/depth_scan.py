@@ -15,12 +15,14 @@ from collections.abc import Mapping
 import pandas as pd
 
 from credit.experiments import method_comparison as method
-from credit.experiments._parts.grids import POINTS, along, helps, listed, product
-from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Panel, Reported, course
+from credit.experiments._parts.grids import POINTS, along, helps
+from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Panel, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_table
 from credit.lab.looks import RULES
+from credit.lab.measure import course
+from credit.lab.options import listed, product
 from credit.lab.protocol import DEPTH_MARGIN, three_words
 from credit.lab.source import Source
 from credit.lab.table import across, long_table

@@ -11,15 +11,18 @@ Published (d=256, L=4, n=3), dfa without penalty: raw cosines .42, .006, -.015, 
 h_0 … h_4, ‖h_L‖ 5e8 and ‖g_L‖ 1e-7 a sample.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from credit.experiments._parts.grids import QUICK, helps, listed, product
+from credit.experiments._parts.grids import QUICK, helps
 from credit.experiments.ladder import OF_1024, of_mean
 from credit.lab import AUTHORS, Experiment, Factor, Frame, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import RAW, at_layer, layer_table, with_raw
 from credit.lab.looks import RULES
+from credit.lab.options import listed, product
 from credit.lab.protocol import MEDIOCRE, POOR, direction_checks, sample_floor
 from credit.lab.table import cells
 
@@ -36,10 +39,8 @@ def checks(frame: Frame) -> Checks:
     ]
 
 
-SOURCE = f"{AUTHORS} (ResMLP d=256 L=4, CIFAR-10, 100 epochs, 3 seeds)"
-OF_DFA = {"width": 256, "depth": 4, "credit_reduction": "sum"}
-OF_FA = {"width": 256, "depth": 4, "credit_reduction": "mean"}
 SEEDS = {"seeds": "42,123,456"}
+OF_FA = {**SEEDS, "rules": "fa", "penalties": "0"}
 RAW_DEEP = Quantity(
     "raw_deep",
     "raw/deep",
@@ -47,53 +48,42 @@ RAW_DEEP = Quantity(
     "cosine of a_l and g_l, whether or not g_l is above its floor",
     of=lambda runs: sum(at_layer(RAW, layer).values(runs) for layer in range(1, 5)) / 4,
 )
-REPORTED = tuple(
-    Reported(
-        SOURCE,
+
+
+def reported(
+    rule: str, quantity: Quantity, values: Mapping[int, float] | float, **more: Any
+) -> Reported:
+    """Return what was published of a rule without penalty: by layer, or of the whole network."""
+    cells = {(rule, 0.0): values}
+    if isinstance(values, Mapping):
+        cells = {(rule, 0.0, layer): value for layer, value in values.items()}
+    return Reported(
+        f"{AUTHORS} (ResMLP d=256 L=4, CIFAR-10, 100 epochs, 3 seeds)",
         quantity,
-        ("rule", "penalty", "layer"),
-        {("dfa", 0.0, layer): value for layer, value in values.items()},
-        OF_DFA,
-        options=SEEDS,
-        measure=measure,
-        rough=quantity is not q.GAMMA,
+        ("rule", "penalty", "layer")[: len(next(iter(cells)))],
+        cells,
+        {"width": 256, "depth": 4, "credit_reduction": "sum" if rule == "dfa" else "mean"},
+        options=SEEDS if rule == "dfa" else OF_FA,
+        **more,
     )
-    for quantity, measure, values in (
-        (q.GAMMA, RAW, dict(enumerate((0.42, 0.006, -0.015, -0.004, -0.004)))),
-        (q.HIDDEN, None, {4: 5e8}),
-    )
+
+
+RAW_COSINES = dict(enumerate((0.42, 0.006, -0.015, -0.004, -0.004)))
+BY_LAYER = (
+    reported("dfa", q.GAMMA, RAW_COSINES, measure=RAW),
+    reported("dfa", q.HIDDEN, {4: 5e8}, rough=True),
 )
-NORMS = tuple(
-    Reported(
-        SOURCE,
-        quantity,
-        ("rule", "penalty"),
-        {(rule, 0.0): value},
-        OF_DFA if rule == "dfa" else OF_FA,
-        options=SEEDS if rule == "dfa" else {**SEEDS, "rules": "fa", "penalties": "0"},
-        rough=True,
-    )
-    for rule, quantity, value in (
-        ("dfa", OF_1024, 1e-10),
-        ("fa", q.HIDDEN, 1e5),
-        ("fa", of_mean(128), 1e-6),
-    )
-)
-BY_LAYER = replace(REPORTED[0], quantity=q.GRADIENT, values={("dfa", 0.0, 4): 1e-10}, rough=True)
-"""For the table by layer, whose norms are per sample."""
-OF_FA_REPORTED = tuple(
-    Reported(
-        SOURCE,
-        RAW_DEEP,
-        ("rule", "penalty"),
-        {("fa", 0.0): value},
-        OF_FA,
-        options={**SEEDS, "rules": "fa", "penalties": "0"},
-        absent=absent,
-    )
-    for value, absent in ((0.33, ""), (0.32, "of epoch 5, and runs are measured every 10 epochs"))
+REPORTED = (
+    *BY_LAYER,
+    reported("dfa", OF_1024, 1e-10, rough=True),
+    reported("fa", q.HIDDEN, 1e5, rough=True),
+    reported("fa", of_mean(128), 1e-6, rough=True),
+    reported("fa", RAW_DEEP, 0.33),
+    reported("fa", RAW_DEEP, 0.32, absent="of epoch 5, and runs are measured every 10 epochs"),
 )
 """Cosines whatever the reference; norms as orders of magnitude."""
+PER_SAMPLE = replace(BY_LAYER[0], quantity=q.GRADIENT, values={("dfa", 0.0, 4): 1e-10}, rough=True)
+"""For the table by layer, whose norms are per sample."""
 SERIES = ("rule", "penalty")
 HIDDEN, GRADIENT, CREDIT = (
     replace(quantity, symbol=quantity.symbol.replace("_L", "_l"))
@@ -132,8 +122,8 @@ EXPERIMENT = Experiment(
         Panel(GRADIENT, x="layer", by=SERIES, levels={"D2": sample_floor}, below=True),
         Panel(CREDIT, x="layer", by=SERIES),
     ),
-    reported=(*REPORTED, *NORMS, *OF_FA_REPORTED),
-    more=lambda frame, source: {"layers": layer_table(frame, source, (*REPORTED, BY_LAYER))},
+    reported=REPORTED,
+    more=lambda frame, source: {"layers": layer_table(frame, source, (*BY_LAYER, PER_SAMPLE))},
     options=helps("rules", "seeds", penalties="values of λ, comma-separated"),
     fixed=("rule", "seed", "penalty"),
     caveats=(

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments._parts.grids import helps, product
+from credit.experiments._parts.grids import helps
 from credit.lab import AUTHORS, Experiment, Factor, Options, Quantity, Reported
+from credit.lab.options import product
 from credit.lab.untrained import NETWORKS, by_seed
 from credit.spec import RunSpec, check_field, field_types
 

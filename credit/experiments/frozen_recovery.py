@@ -17,14 +17,13 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments._parts import grids
-from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, STEP, helps, product, rule_of
-from credit.lab import AUTHORS, DIRECTION, Experiment, Factor, Frame, Options, Panel, Quantity
+from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, STEP, helps, rule_of
+from credit.lab import AUTHORS, DIRECTION, All, Check, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
-from credit.lab.check import All, Check
-from credit.lab.experiment import Checks
+from credit.lab.experiment import Checks, Experiment
 from credit.lab.layers import layer_means
 from credit.lab.measure import each, gap, steps, value
-from credit.lab.options import PRESET, fields, items
+from credit.lab.options import PRESET, fields, items, product
 from credit.lab.protocol import POOR, beyond_copy
 from credit.lab.source import Reported, Source, Span
 from credit.spec import RunSpec, check_field, field_types, format_value

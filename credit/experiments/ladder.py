@@ -9,24 +9,13 @@ that trains the readout alone stays flat, or falls.
 Published (d=256, L=4, n=3), k = 0 and 4: bp .389 to .617, fa .355 to .402, dfa .349 to .301.
 """
 
-from credit.experiments._parts.grids import QUICK, helps, listed, product
-from credit.lab import (
-    AUTHORS,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    Reported,
-    depth_of,
-    fields,
-)
+from credit.experiments._parts.grids import QUICK, helps
+from credit.lab import AUTHORS, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
-from credit.lab.frame import Cell
 from credit.lab.looks import RULES
-from credit.lab.protocol import ladder_checks
+from credit.lab.options import depth_of, fields, listed, product
+from credit.lab.protocol import ends_of, ladder_checks
 from credit.spec import RunSpec
 
 LADDER = {"rules": "bp,oracle,fa,dfa", "ks": "all"}
@@ -45,10 +34,7 @@ def grid(chosen: Options) -> list[RunSpec]:
 
 def checks(frame: Frame) -> Checks:
     """Return the audit protocol of every rule."""
-
-    def ends(rule: str) -> tuple[Cell, Cell]:
-        return {"rule": rule, "k": frame.depth}, {"rule": rule, "k": 0}
-
+    ends = ends_of("k", frame.depth, 0)
     return [check for rule in frame.labels("rule") for check in ladder_checks(rule, ends)]
 
 

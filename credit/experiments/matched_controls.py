@@ -17,25 +17,14 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.experiments._parts.grids import QUICK, beside, helps, listed, product
-from credit.lab import (
-    AUTHORS,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    Reported,
-    Undecided,
-)
+from credit.experiments._parts.grids import QUICK, beside, helps
+from credit.lab import AUTHORS, All, Check, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
-from credit.lab.check import All, Check
-from credit.lab.experiment import Checks
-from credit.lab.frame import Cell, finished, pick
+from credit.lab.experiment import Checks, Experiment
+from credit.lab.frame import Cell, Undecided, finished, pick
 from credit.lab.looks import RULES
 from credit.lab.measure import Found, Measure, gap, value
-from credit.lab.options import depth_of, fields, items
+from credit.lab.options import depth_of, fields, items, listed, product
 from credit.lab.protocol import COURSE, DEPTH_MARGIN, MAX_GROWTH, scale_stability
 from credit.lab.source import Source
 from credit.networks.size import SIZES, parameters

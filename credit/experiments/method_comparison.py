@@ -12,22 +12,16 @@ one (d=256, L=4) bp lies 21 points above fa and 32 above dfa.
 
 import pandas as pd
 
-from credit.experiments._parts.grids import (
-    POINTS,
-    QUICK_LEARNED,
-    RELATIVE,
-    beside,
-    helps,
-    listed,
-    product,
-)
-from credit.lab import AUTHORS, Check, Experiment, Frame, Panel, Quantity, Reported, gap, value
+from credit.experiments._parts.grids import POINTS, QUICK_LEARNED, RELATIVE, beside, helps
+from credit.lab import AUTHORS, Check, Experiment, Frame, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.costs import FLOPS_RATIO, TOGETHER
 from credit.lab.experiment import Checks
 from credit.lab.frame import finished
 from credit.lab.layers import layer_table
 from credit.lab.looks import RULES
+from credit.lab.measure import gap, value
+from credit.lab.options import listed, product
 from credit.lab.protocol import CEILINGS, DEPTH_MARGIN, direction_checks, three_words
 from credit.lab.source import Source
 

@@ -17,15 +17,14 @@ from dataclasses import replace
 
 from credit.errors import CreditError
 from credit.experiments._parts import teacher_student as teacher
-from credit.experiments._parts.grids import along, helps, listed, product
+from credit.experiments._parts.grids import along, helps
 from credit.experiments._parts.teacher_student import CREDIT, FIELD, STATE, fitted
-from credit.lab import Experiment, Factor, Frame, Options, Panel, Quantity
+from credit.lab import Check, Experiment, Factor, Frame, Options, Panel, Quantity
 from credit.lab import quantities as q
-from credit.lab.check import Check
 from credit.lab.experiment import Checks
 from credit.lab.looks import RULES
 from credit.lab.measure import each, gap, steps, value
-from credit.lab.options import items, reals
+from credit.lab.options import items, listed, product
 from credit.spec import RunSpec
 
 LADDER = {"rules": "bp,dfa,state_bridge,credit_bridge,vector_field", "field_alphas": "1"}
@@ -50,7 +49,7 @@ def grid(chosen: Options) -> list[RunSpec]:
     alphas, rules = listed(chosen, "alphas", "alpha"), items("rules", chosen["rules"])
     field_alphas = alphas
     if FIELD in rules and chosen["field_alphas"] != "all":
-        field_alphas = [{"alpha": a} for a in reals("field_alphas", chosen["field_alphas"])]
+        field_alphas = listed(chosen, "field_alphas", "alpha")
         if strange := [own["alpha"] for own in field_alphas if own not in alphas]:
             raise CreditError(
                 f"field_alphas={chosen['field_alphas']} has {strange[0]:g}, which is not in "

@@ -14,7 +14,7 @@ import pandas as pd
 from credit.errors import CreditError
 from credit.experiments._parts import choice, grids
 from credit.experiments._parts.choice import BASELINE, STANDING, scan_seeds
-from credit.experiments._parts.grids import STEP, beside, helps, listed, product, rule_of
+from credit.experiments._parts.grids import STEP, beside, helps, rule_of
 from credit.experiments._parts.scan import BRIDGES, cells_of, invalid_baseline, order_of
 from credit.experiments._parts.staleness import (
     SERIES,
@@ -23,25 +23,14 @@ from credit.experiments._parts.staleness import (
     staleness_table,
     with_staleness,
 )
-from credit.lab import (
-    AUTHORS,
-    DIRECTION,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    Reported,
-)
+from credit.lab import AUTHORS, DIRECTION, Check, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
-from credit.lab.check import Check
-from credit.lab.experiment import Checks
+from credit.lab.experiment import Checks, Experiment
 from credit.lab.measure import each, value
-from credit.lab.options import numbers
+from credit.lab.options import listed, product
 from credit.lab.protocol import beyond_copy
 from credit.lab.source import Source
-from credit.lab.table import cells, spread
+from credit.lab.table import cells, spreads
 from credit.spec import RunSpec
 
 TERMINAL = {"credit_bridge": "tgw", "vector_field": "terminal_weight"}
@@ -155,7 +144,7 @@ def on_seeds(chosen: Options, cell: RunSpec) -> list[RunSpec]:
 
 def then(chosen: Options, runs: pd.DataFrame, source: Source) -> list[RunSpec]:
     """Return the best cell of the scan and its dfa on all seeds; none where no cell has a Γ."""
-    seeds = numbers("scan_seeds", chosen["scan_seeds"])
+    seeds = [own["seed"] for own in listed(chosen, "scan_seeds", "seed")]
     known = choice.with_choice(runs, source.history(runs["run_id"], choice.KEYS))
     best = choice.choose(known, seeds)
     return on_seeds(chosen, best) if best else []
@@ -216,8 +205,7 @@ def best_table(frame: Frame) -> pd.DataFrame:
     for name, part in parts.items():
         which = ", ".join(map(str, sorted(part["seed"])))
         row = {"cell": frame.name(cell), "seeds": name, "which": which}
-        for quantity in (*DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.ACCURACY, *LEADS):
-            row |= spread(quantity, quantity.values(part))
+        row |= spreads((*DIRECTION, q.COPY, q.COPY_INNER, q.RHO, q.ACCURACY, *LEADS), part)
         rows.append({**row, "n": len(part), "how": choice.how(frame.runs, asked)})
     return pd.DataFrame([row for row in rows if row["n"]])
 

@@ -17,21 +17,15 @@ import math
 
 import pandas as pd
 
-from credit.experiments._parts.grids import QUICK, helps, listed, product
+from credit.experiments._parts.grids import QUICK, helps
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.frame import finished
 from credit.lab.looks import RULES
 from credit.lab.measure import value
-from credit.lab.options import items
-from credit.lab.protocol import (
-    MAX_GROWTH,
-    POOR,
-    SAMPLE_FLOOR,
-    direction_checks,
-    sample_floor_of,
-)
+from credit.lab.options import items, listed, product
+from credit.lab.protocol import MAX_GROWTH, POOR, SAMPLE_FLOOR, direction_checks, sample_floor_of
 from credit.lab.quantity import VALID
 from credit.lab.source import Source, Span
 from credit.lab.table import cells
@@ -97,17 +91,9 @@ def thresholds(frame: Frame) -> pd.DataFrame:
     for check, quantity, bound in (("D1", q.GROWTH, MAX_GROWTH), ("D2", q.GRADIENT, SAMPLE_FLOOR)):
         values = quantity.values(frame.done).dropna()
         below, above = values[values <= bound], values[values > bound]
-        rows.append(
-            {
-                "check": check,
-                "bound": bound,
-                "from": below.max() if len(below) else math.nan,
-                "to": above.min() if len(above) else math.nan,
-                "runs below": len(below),
-                "runs above": len(above),
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((check, bound, below.max(), above.min(), len(below), len(above)))
+    columns = ["check", "bound", "from", "to", "runs below", "runs above"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def grid(chosen: Options) -> list[RunSpec]:

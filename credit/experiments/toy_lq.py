@@ -15,25 +15,14 @@ Published: .945 and .944 Γ of state and credit bridge, .001 of dfa, on a system
 from collections.abc import Mapping
 from typing import Any
 
-from credit.experiments._parts.grids import helps, listed, product
-from credit.lab import (
-    AUTHORS,
-    Check,
-    Experiment,
-    Factor,
-    Frame,
-    Options,
-    Panel,
-    Quantity,
-    Reported,
-    gap,
-    items,
-    value,
-)
+from credit.experiments._parts.grids import helps
+from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.layers import layer_means
 from credit.lab.looks import place
+from credit.lab.measure import gap, value
+from credit.lab.options import items, listed, product
 from credit.spec import RunSpec
 
 LEARNED = ("state_bridge", "credit_bridge", "vector_field")

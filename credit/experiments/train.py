@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from credit.lab import Experiment, Factor, Frame, Panel, fields
+from credit.lab import Experiment, Factor, Frame, Panel
 from credit.lab import quantities as q
 from credit.lab.layers import curves, layer_table
 from credit.lab.looks import RULES
+from credit.lab.options import fields
 from credit.lab.source import Source
 from credit.spec import RunSpec
 

@@ -14,12 +14,13 @@ one_sided.
 import math
 
 from credit.experiments._parts import teacher_student as teacher
-from credit.experiments._parts.grids import ARMS, helps, listed, product
+from credit.experiments._parts.grids import ARMS, helps
 from credit.experiments._parts.teacher_student import CREDIT, FIELD, fitted
-from credit.lab import DIRECTION, Experiment, Factor, Frame, Options, Panel, Reported, gap, value
+from credit.lab import DIRECTION, All, Check, Experiment, Factor, Frame, Options, Panel, Reported
 from credit.lab import quantities as q
-from credit.lab.check import All, Check
 from credit.lab.experiment import Checks
+from credit.lab.measure import gap, value
+from credit.lab.options import listed, product
 from credit.spec import RunSpec
 
 M4 = ARMS["M4"]

@@ -38,11 +38,7 @@ _HEIGHT = {1: 3.4, 2: 2.9, 3: 2.9, 4: 2.6}
 
 
 def page(title: str, rows: Sequence[int]) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure and its axes, row by row; `finish` completes it.
-
-    Args:
-        rows: how many panels each row has.
-    """
+    """Return a figure and its axes, by the panels of each row; `finish` completes it."""
     one = _HEIGHT[rows[0]] if len(rows) == 1 else {2: 2.4, 3: 1.75}.get(len(rows), 1.5)
     height = one * len(rows)
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, ScalarFor
 
 from credit.figures import style
 from credit.figures.points import Cell
+from credit.lab.factor import text_of
 from credit.lab.frame import pick
 from credit.lab.looks import fitted
 from credit.lab.quantity import Quantity
@@ -156,7 +157,7 @@ def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
     if name in ("layer", "epoch"):
         scale = "linear"
     if scale == "even":
-        shown = cell.frame.factor(name).show if name and not _numeric(xs) else _short
+        shown = cell.frame.factor(name).show if name and not _numeric(xs) else text_of
         words = [fitted(shown(cell.frame.short(one))) for one in xs]
         axes.set_xticks(range(len(xs)), words, **size)
         axes.set_xlim(-0.55, max(len(xs), 1) - 0.45)
@@ -177,7 +178,7 @@ def x_axis(axes: Axes, cell: Cell, inches: float) -> Place:
     elif len(xs) > 8 or name == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     else:
-        axes.set_xticks(xs, [_short(one) for one in xs])
+        axes.set_xticks(xs, [text_of(one) for one in xs])
     return lambda label, shift: back(number(label) + shift * unit)
 
 
@@ -251,7 +252,3 @@ def _numeric(xs: Sequence[Any]) -> bool:
 def _in_order(xs: Sequence[Any]) -> bool:
     """Return whether all labels are numbers, as such or in words."""
     return all(str(x).replace(".", "", 1).replace("e-", "", 1).isdigit() for x in xs)
-
-
-def _short(x: Any) -> str:
-    return f"{x:g}" if isinstance(x, float) else str(x)

@@ -70,7 +70,7 @@ def _parts(results: Results, panel: Panel) -> list[Cell]:
         by = (*by, name) if name not in named and known > 1 else by
     across = frame.factor(panel.across)
     parts = []
-    for label in _present(frame, panel.across, runs) if panel.across else [""]:
+    for label in frame.labels(panel.across, runs) if panel.across else [""]:
         own = pick(runs, {panel.across: label}) if panel.across else runs
         points = _points(results, panel, own, by)
         if panel.invalid:
@@ -78,7 +78,7 @@ def _parts(results: Results, panel: Panel) -> list[Cell]:
             points["crossed"] = other["mean"].where(points["n"] < points["runs"])
         beside = (_points(results, replace(panel, y=one), own, by) for one in panel.beside)
         means = tuple(one.groupby("x", sort=False)["mean"].mean() for one in beside)
-        xs = _present(frame, column, own) if column else list(dict.fromkeys(points["x"]))
+        xs = frame.labels(column, own) if column else list(dict.fromkeys(points["x"]))
         xs = xs if column or isinstance(panel.x, Mapping) else sorted(xs)
         parts.append(Cell(frame, panel, across.show(frame.short(label)), by, points, means, xs))
     return parts
@@ -90,7 +90,7 @@ def _points(
     """Return the points of some runs, series after series, each in the order of x."""
     frame, rows, name = results.frame, [], panel.y.name
     names = [n for n in dict.fromkeys((*by, "rule", _column(panel, runs))) if n]
-    ranks = [runs[n].map(_present(frame, n, runs).index).rename(n) for n in names]
+    ranks = [runs[n].map(frame.labels(n, runs).index).rename(n) for n in names]
     for _, group in runs.groupby(ranks):
         one_configuration(group)
         labels = group.iloc[0]
@@ -147,11 +147,6 @@ def _reported(
             if not math.isnan(mean):
                 return mean, sd
     return math.nan, math.nan
-
-
-def _present(frame: Frame, name: str, runs: pd.DataFrame) -> list[Any]:
-    """Return the labels of a factor or column that some runs have, in order."""
-    return frame.factor(name).in_order(runs[name])
 
 
 def not_valid(cell: Cell) -> list[str]:

@@ -39,7 +39,7 @@ def audit_run(run_id: str, trusted: Collection[str] = ()) -> str:
     rules.refuse_untrusted(spec, trusted, f"run {run_id}")  # before any data
     here = spec.replace(device="cpu")
     data = load(spec.dataset, train_samples=spec.train_samples, labels_seed=labels_seed(spec))
-    stack, _ = restored(reader, run_id, here, data, trusted)
+    stack, _ = restored(reader, run_id, here, data)
     (report,) = measure_held_out(stack, data)
     runs = siblings(reader.runs(), spec, run_id)
     identity, _ = audit.untrained_identity([here])

@@ -58,7 +58,7 @@ def remeasure(
             rules.refuse_untrusted(spec, trusted, f"run {row['run_id']}")  # before any data
             samples, labels = spec.train_samples, labels_seed(spec)
             data = loaded(spec.dataset, train_samples=samples, labels_seed=labels)
-            stack, header = restored(reader, row["run_id"], spec, data, trusted)
+            stack, header = restored(reader, row["run_id"], spec, data)
         except CreditError as error:
             lost.append(error)
             continue
@@ -88,14 +88,15 @@ def remeasure(
 
 
 def restored(
-    reader: Reader, run_id: str, spec: RunSpec, data: Dataset, trusted: Collection[str] = ()
+    reader: Reader, run_id: str, spec: RunSpec, data: Dataset
 ) -> tuple[Stack, checkpoint.Header]:
     """A finished run as it was after its last step, from its checkpoint.
 
+    Its rule's code is imported: see to it that it is trusted (`rules.refuse_untrusted`).
+
     Raises:
-        CreditError: it has no whole one, or its rule's code is another by now, or not trusted.
+        CreditError: it has no whole one, or its rule's code is another by now.
     """
-    rules.refuse_untrusted(spec, trusted, f"run {run_id}")
     rules.get(spec.rule)
     code = {spec.rule: spec.rule_code, spec.network: spec.network_code}
     now = {spec.rule: source.digest(spec.rule), spec.network: source.network_digest(spec.network)}

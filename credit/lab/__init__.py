@@ -6,6 +6,7 @@
 
 `credit/experiments/` holds one file per experiment. Nothing here imports torch or MLflow.
 """
+# ruff: noqa: F401 - experiments import these names from here
 
 from credit.lab import protocol, table, untrained
 from credit.lab import quantity as quantities
@@ -15,46 +16,8 @@ from credit.lab.factor import Factor
 from credit.lab.frame import Frame, Undecided
 from credit.lab.looks import Panel
 from credit.lab.measure import Found, Measure, Sample, course, each, gap, share, steps, value
-from credit.lab.options import Options, depth_of, distinct, fields, items, numbers, reals
+from credit.lab.options import Options, depth_of, distinct, fields, items, listed, product
 from credit.lab.quantity import DIRECTION, Quantity
 from credit.lab.results import Results, results
 from credit.lab.source import AUTHORS, Reported, Span
 from credit.lab.verdict import Verdict
-
-__all__ = [
-    "AUTHORS",
-    "DIRECTION",
-    "All",
-    "Check",
-    "Experiment",
-    "Factor",
-    "Found",
-    "Frame",
-    "Measure",
-    "Options",
-    "Panel",
-    "Quantity",
-    "Reported",
-    "Results",
-    "Sample",
-    "Span",
-    "Undecided",
-    "Verdict",
-    "course",
-    "depth_of",
-    "distinct",
-    "each",
-    "fields",
-    "gap",
-    "items",
-    "numbers",
-    "protocol",
-    "quantities",
-    "reals",
-    "results",
-    "share",
-    "steps",
-    "table",
-    "untrained",
-    "value",
-]

@@ -214,11 +214,7 @@ def _in_words(found: Statistics | None, sample: Sample) -> str:
 
 
 def within_noise(gains: Sequence[float], bound: float) -> bool:
-    """Return whether the gains of the seeds, each paired, leave open on which side their mean lies.
-
-    Args:
-        gains: one per seed, finite, at least one; fractions.
-    """
+    """Return whether finite gains, one per seed, leave open on which side their mean lies."""
     distance = abs(round(fmean(gains) - bound, 12))
     if len(gains) == 1:
         return distance <= NOISE_OF_ONE

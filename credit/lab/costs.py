@@ -32,12 +32,9 @@ _NETWORK = ["dataset", "width", "depth", "batch_size"]
 
 
 def with_costs(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Return the runs with their costs, nan where a run has none.
+    """Return the runs, as of `Reader.runs`, with their costs, nan where a run has none.
 
     A run's row has its latest measurement only, and costs are logged once, before it.
-
-    Args:
-        runs: as of `Reader.runs`.
     """
     keys = [one.metric for one in (*COSTS, SECONDS)]
     history = source.history(runs["run_id"], keys).sort_values(["step", "timestamp"])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from credit.lab.factor import labelled
 from credit.lab.frame import Frame
 from credit.spec import LEARNED_FIELDS, RunSpec, field_types, format_value
 
@@ -62,10 +63,8 @@ def differences(
         return [Difference("no finished run", less=True)]
     if not published:
         return []
-    wanted = pd.DataFrame([vars(spec) for spec in published])
-    wanted = repeat(wanted) if repeat else wanted
-    rows = wanted.to_dict("records")
-    wanted = wanted.assign(**{f.name: [f.label(row) for row in rows] for f in frame.factors})
+    specs = pd.DataFrame([vars(spec) for spec in published])
+    wanted = labelled(repeat(specs) if repeat else specs, frame.factors)
     return [*_missing(frame, wanted), *_fields(frame, wanted), *_seeds(frame, wanted)]
 
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from credit.lab.check import All, Check
 from credit.lab.costs import KEYS, with_costs
-from credit.lab.factor import Factor
+from credit.lab.factor import Factor, labelled
 from credit.lab.frame import Frame
 from credit.lab.looks import Panel
-from credit.lab.options import PRESET, Options, parent_params, settled
+from credit.lab.options import PRESET, Options, settled
 from credit.lab.quantity import ACCURACY, Quantity
 from credit.lab.source import Reported, Source
 from credit.spec import SETTLED_FIELDS, RunSpec, field_types
@@ -100,8 +100,22 @@ class Experiment:
         return settled(self.presets, {**self.defaults(), **given})
 
     def params(self, chosen: Options, specs: Sequence[RunSpec]) -> dict[str, str]:
-        """Return what the parent run logs."""
-        return parent_params(chosen, specs)
+        """Return what the parent run logs: every option as the runs have it, its lists as given.
+
+        Where the runs differ in a field, as a rule that does not read a knob keeps its default, it
+        is what was asked for.
+        """
+        default, runs = RunSpec().to_params(), [spec.to_params() for spec in specs]
+        found = dict(chosen)
+        if "ks" in found:
+            found["ks"] = ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))
+        for name in default.keys() & found.keys():
+            values = {params[name] for params in runs}
+            if len(values) == 1:
+                found[name] = values.pop()
+            elif found[name] == PRESET:
+                found[name] = default[name]
+        return found
 
     def frame(
         self, runs: pd.DataFrame, source: Source, parent: Mapping[str, float] | None = None
@@ -115,7 +129,5 @@ class Experiment:
         costly = any(column.metric in KEYS for column in self.columns)
         priced = with_costs(runs, source) if costly else runs
         prepared = self.prepare(priced, source) if self.prepare else priced
-        prepared = self.repeat(prepared) if self.repeat else prepared
-        rows = prepared.to_dict("records")
-        labelled = prepared.assign(**{f.name: [f.label(r) for r in rows] for f in self.factors})
-        return Frame(labelled, self.factors, self.places, self.having, parent or {})
+        rows = labelled(self.repeat(prepared) if self.repeat else prepared, self.factors)
+        return Frame(rows, self.factors, self.places, self.having, parent or {})

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
+
 from credit.errors import CreditError
 from credit.lab.options import items
 from credit.spec import check_names, field_types, format_value, parse_value
@@ -69,13 +71,12 @@ class Factor:
             return sorted(known, key=self.key)
         first = [label for label in self.levels if label in known]
         rest = known.difference(first)
-        return [*first, *sorted(rest, key=lambda x: (0, x) if _is_number(x) else (1, str(x)))]
+        numbers = sorted(label for label in rest if isinstance(label, int | float))
+        return [*first, *numbers, *sorted(rest.difference(numbers), key=str)]
 
     def show(self, label: Any) -> str:
         """Return a label in words; "" stands for what an arm does not have."""
-        if label == "":
-            return ""
-        return f"{self.sign}{label:g}" if isinstance(label, float) else f"{self.sign}{label}"
+        return "" if label == "" else f"{self.sign}{text_of(label)}"
 
     def chosen(self, option: str, text: str) -> list[str]:
         """Return the labels that an option names, comma-separated.
@@ -88,8 +89,15 @@ class Factor:
         return named
 
 
-def _is_number(label: Any) -> bool:
-    return isinstance(label, int | float)
+def labelled(runs: pd.DataFrame, factors: Iterable[Factor]) -> pd.DataFrame:
+    """Return runs, or specs as rows, with a column of labels for each factor."""
+    rows = runs.to_dict("records")
+    return runs.assign(**{f.name: [f.label(row) for row in rows] for f in factors})
+
+
+def text_of(label: Any) -> str:
+    """Return a label as text, a number without needless digits."""
+    return f"{label:g}" if isinstance(label, float) else str(label)
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -20,9 +20,9 @@ OWN = LEARNED_FIELDS | {"credit_reduction", "rule_code"}
 """Fields that are a rule's own: runs of different rules may differ in them, and do."""
 
 Cell = Mapping[str, Any]
-"""Labels by factor that name runs which differ in their seed only, but for the place."""
-Place = tuple[tuple[str, Any], ...]
-"""Labels by factor of where a check must hold: (("network", "256x4"),)."""
+"""Labels by factor: of runs that differ in their seed and place only, as in {"arm": "M4"}, or of
+the place at which a check must hold, as in {"network": "256x4"}."""
+EVERYWHERE: Cell = {}
 
 
 class Undecided(Exception):
@@ -87,9 +87,9 @@ class Frame:
             raise CreditError(f"runs differ in {name} ({', '.join(map(format_value, found))})")
         return found[0]
 
-    def labels(self, name: str) -> list[Any]:
-        """Return the labels of a factor among the runs, in the factor's order."""
-        return self.factor(name).in_order(self.runs[name])
+    def labels(self, name: str, runs: pd.DataFrame | None = None) -> list[Any]:
+        """Return the labels of a factor or column among the runs, or some of them, in order."""
+        return self.factor(name).in_order((self.runs if runs is None else runs)[name])
 
     def factor(self, name: str) -> Factor:
         """Return a factor by name; of another column of the runs, one with its values as labels."""
@@ -106,13 +106,9 @@ class Frame:
             return str(cell)
         return " ".join(filter(None, (self.factor(n).show(self.short(v)) for n, v in cell.items())))
 
-    def place(self, place: Place) -> str:
-        """Return a place in words: "256x4", or "L=4"; empty where there is one place only."""
-        return self.name(dict(place))
-
-    def at(self, cell: "Cell | str", place: Place = ()) -> pd.DataFrame:
+    def at(self, cell: "Cell | str", place: Cell = EVERYWHERE) -> pd.DataFrame:
         """Return the runs of a cell at a place, of any status."""
-        return pick(self.runs, {**dict(place), **self.cell(cell)})
+        return pick(self.runs, {**place, **self.cell(cell)})
 
     def cells(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Return the labels that runs have together, by factor, each in its factor's order."""
@@ -120,17 +116,15 @@ class Frame:
         rows = self.runs[list(names)].drop_duplicates().to_dict("records")
         return sorted(rows, key=lambda row: [orders[name].index(row[name]) for name in names])
 
-    def where(self, cells: Iterable["Cell | str"]) -> list[Place]:
+    def where(self, cells: Sequence["Cell | str"]) -> list[dict[str, Any]]:
         """Return the places at which every one of some cells was run.
 
         Raises:
             Undecided: there is none.
         """
-        cells = list(cells)
         fixed = {n for cell in cells for n in self.cell(cell)}
         free = [n for n in self.places if n not in fixed]
-        rows = self.cells(free) if free else [{}]
-        places = [tuple(row.items()) for row in rows]
+        places = self.cells(free) if free else [{}]
         found = [p for p in places if all(len(self.at(cell, p)) for cell in cells)]
         if not found:
             lost = [c for c in cells if all(self.at(c, p).empty for p in places)]
@@ -139,7 +133,7 @@ class Frame:
         return found
 
     def sample(
-        self, cell: "Cell | str", quantity: Quantity, place: Place = ()
+        self, cell: "Cell | str", quantity: Quantity, place: Cell = EVERYWHERE
     ) -> dict[int | None, float]:
         """Return a quantity of a cell by seed.
 
@@ -149,7 +143,7 @@ class Frame:
             CreditError: the runs differ in more than their seed.
             Undecided: there is no finished run, one failed, or one has no valid value.
         """
-        who = f"{self.name(cell)} {self.place(place)}".strip()
+        who = f"{self.name(cell)} {self.name(place)}".strip()
         own = self.at(cell, place)
         one_configuration(own)
         done = own.loc[own.index.isin(self.done.index)].sort_values("seed")
@@ -189,24 +183,17 @@ def pick(runs: pd.DataFrame, equal: Mapping[str, Any]) -> pd.DataFrame:
     return runs.loc[np.logical_and.reduce([runs[name] == value for name, value in equal.items()])]
 
 
-def one_configuration(runs: pd.DataFrame, vary: Iterable[str] = ("seed",)) -> None:
-    """Refuse runs that differ in more than `vary`: a mean over them would mean nothing.
-
-    A rule's own settings must agree within each rule only, if `vary` names the rule.
+def one_configuration(runs: pd.DataFrame) -> None:
+    """Refuse runs that differ in more than their seed: a mean over them would mean nothing.
 
     Raises:
         CreditError: they differ in another field.
     """
-    free = {*vary, *IRRELEVANT}
-    own = OWN if "rule" in free else frozenset()
-    asked = [(name, runs, "") for name in field_types() if name not in free | own]
-    for rule, group in runs.groupby("rule") if own else ():
-        asked += [(name, group, f" of {rule}") for name in sorted(own - free)]
-    for name, group, whose in asked:
-        values = sorted(group[name].unique().tolist())
+    for name in (name for name in field_types() if name not in IRRELEVANT | {"seed"}):
+        values = sorted(runs[name].unique().tolist())
         if len(values) > 1:
             shown = [format_value(value) for value in values]
             raise CreditError(
-                f"runs{whose} differ in {name} ({', '.join(shown)}): read one experiment with "
+                f"runs differ in {name} ({', '.join(shown)}): read one experiment with "
                 f"""runs(parent=...), or add filter="params.{name} = '{shown[0]}'\""""
             )

@@ -9,7 +9,7 @@ import pandas as pd
 from credit.lab.frame import Frame, finished, pick
 from credit.lab.quantity import Quantity
 from credit.lab.source import Reported, Source
-from credit.lab.table import cells, spread
+from credit.lab.table import cells, spread, spreads
 
 OK = "ok"
 MEDIANS = ("hidden_norm", "grad_norm", "credit_norm", "sensitivity")
@@ -95,14 +95,19 @@ def layer_means(frame: Frame, quantities: Sequence[Quantity]) -> pd.DataFrame:
     Returns:
         The factors, layer, n; of each quantity its mean, `_sd` and `_n`, as a table has them.
     """
-    rows = []
-    for labels, done in _done(frame):
-        for layer in range(int(done["depth"].max()) + 1):
-            row: dict[str, Any] = {**labels, "layer": layer, "n": len(done)}
-            for quantity in quantities:
-                row |= spread(quantity, at_layer(quantity, layer).values(done))
-            rows.append(row)
+    rows = [
+        {**labels, "layer": layer, "n": len(done)}
+        | spreads((at_layer(one, layer) for one in quantities), done)
+        for labels, done in _done(frame)
+        for layer in range(int(done["depth"].max()) + 1)
+    ]
     return pd.DataFrame(rows)
+
+
+def by_epoch(history: pd.DataFrame) -> pd.DataFrame:
+    """Return logged values by run and step, a column per metric; of one logged twice the last."""
+    points = history.drop_duplicates(["run_id", "key", "step"], keep="last")
+    return points.pivot(index=["run_id", "step"], columns="key", values="value")
 
 
 def curves(frame: Frame, source: Source, quantities: Sequence[Quantity]) -> pd.DataFrame:
@@ -114,9 +119,7 @@ def curves(frame: Frame, source: Source, quantities: Sequence[Quantity]) -> pd.D
     done = frame.done
     keys = list(dict.fromkeys([*(factor.name for factor in frame.factors), "seed"]))
     metrics = {q.key(depth) for q in quantities for depth in set(done["depth"])}
-    points = source.history(done["run_id"], sorted(metrics))
-    points = points.drop_duplicates(["run_id", "key", "step"], keep="last")
-    logged = points.pivot(index=["run_id", "step"], columns="key", values="value").reset_index()
+    logged = by_epoch(source.history(done["run_id"], sorted(metrics))).reset_index()
     who = done[list(dict.fromkeys(["run_id", "depth", *keys]))]
     rows = who.merge(logged.rename(columns={"step": "epoch"}), on="run_id")
     found = rows[[*keys, "epoch"]].assign(**{q.name: q.values(rows) for q in quantities})
@@ -126,11 +129,7 @@ def curves(frame: Frame, source: Source, quantities: Sequence[Quantity]) -> pd.D
 def over_seeds(
     courses: pd.DataFrame, factors: Sequence[str], quantities: Sequence[Quantity]
 ) -> pd.DataFrame:
-    """Return one row per cell and epoch: each quantity as a table has it, and n, its runs.
-
-    Args:
-        courses: as of `curves`.
-    """
+    """Return `curves` over seeds: a row per cell and epoch, quantities as a table has them, n."""
     rows = []
     for key, own in courses.groupby([*factors, "epoch"], sort=False):
         row = dict(zip([*factors, "epoch"], key, strict=True))

@@ -50,10 +50,12 @@ class Panel:
 
 
 class Style(NamedTuple):
-    """How one rule looks in every figure."""
+    """How one rule looks in every figure, and its place in every table."""
 
     color: str
     marker: str
+    place: int = 100
+    """Behind those of the rules of this package."""
 
 
 _COLORS = ("#882255", "#666600", "#332288", "#AA4499", "#117777")
@@ -62,29 +64,23 @@ _MARKERS = ("<", ">", "h", "8")
 
 
 def style_of(rule: str) -> Style:
-    """Return a rule's colour and marker; of a rule without a look they follow from its name."""
-    if own := _look(rule):
-        return Style(own.color, own.marker)
+    """Return a rule's look; without one in its file, colour and marker follow from its name."""
+    from credit import rules  # here: it loads torch, which analyses do not need
+
+    if own := rules.look(rule):
+        return Style(*own)
     number = zlib.crc32(rule.encode())
     return Style(_COLORS[number % len(_COLORS)], _MARKERS[number // len(_COLORS) % len(_MARKERS)])
 
 
 def place(rule: str) -> tuple[int, str]:
     """Return the key that puts rules in the order of every table and figure."""
-    own = _look(rule)
-    return (own.place if own else 100, rule)
+    return style_of(rule).place, rule
 
 
-def fitted(name: str, longest: int = 24) -> str:
-    """Return a name with its middle left out where it is long: ends tell names apart."""
-    half = (longest - 1) // 2
-    return name if len(name) <= longest else f"{name[: longest - 1 - half]}…{name[-half:]}"
-
-
-def _look(rule: str):  # -> credit.rules.Look | None
-    from credit import rules  # here: it loads torch, which analyses do not need
-
-    return rules.look(rule)
+def fitted(name: str) -> str:
+    """Return a name of at most 24 characters, its middle left out: ends tell names apart."""
+    return name if len(name) <= 24 else f"{name[:12]}…{name[-11:]}"
 
 
 RULES = Factor("rule", key=place)

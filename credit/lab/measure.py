@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from credit.lab.frame import Cell, Frame, Place, Undecided
+from credit.lab.frame import Cell, Frame, Undecided
 from credit.lab.quantity import Quantity
 from credit.lab.verdict import Number
 
@@ -56,30 +56,38 @@ T = TypeVar("T")
 
 
 def at_places(
-    frame: Frame, cells: Sequence[Name], judge: Callable[[Place], T]
+    frame: Frame, cells: Sequence[Name], judge: Callable[[Cell], T]
 ) -> dict[str, T | Undecided]:
     """Return what `judge` finds at every place where all cells were run, by its name.
 
     Raises:
         Undecided: there is no such place.
     """
-    found: dict[str, T | Undecided] = {}
-    for place in frame.where(cells):
-        try:
-            found[frame.place(place)] = judge(place)
-        except Undecided as why:
-            found[frame.place(place)] = why
-    return found
+    return {frame.name(place): _tried(judge, place) for place in frame.where(cells)}
 
 
-def _by_place(cells: Sequence[Name], judge: Callable[[Frame, Place], Sequence[Sample]]) -> Measure:
+def _tried(judge: Callable[..., T], *args: Any) -> T | Undecided:
+    """Return what a function finds, or why it finds nothing."""
+    try:
+        return judge(*args)
+    except Undecided as why:
+        return why
+
+
+def _within(name: str, own: Found | Undecided) -> Found:
+    """Return what was found within a place or cell, by the names of both."""
+    parts = {"": own} if isinstance(own, Undecided) else own
+    return {f"{name} {place}".strip(): samples for place, samples in parts.items()}
+
+
+def _by_place(cells: Sequence[Name], judge: Callable[[Frame, Cell], Sequence[Sample]]) -> Measure:
     return lambda frame: at_places(frame, cells, lambda place: judge(frame, place))
 
 
 def value(cell: Name, quantities: Sequence[Quantity], size: bool = False) -> Measure:
     """Return a measure of a cell's own numbers; `size` drops the sign, seed by seed."""
 
-    def judge(frame: Frame, place: Place) -> list[Sample]:
+    def judge(frame: Frame, place: Cell) -> list[Sample]:
         found = []
         for quantity in _inner(quantities, frame, [cell], place):
             own = frame.sample(cell, quantity, place)
@@ -111,7 +119,7 @@ def gap(
         rest = [others] if isinstance(others, str | Mapping) else others
     cells = [cell, *rest]
 
-    def judge(frame: Frame, place: Place) -> list[Sample]:
+    def judge(frame: Frame, place: Cell) -> list[Sample]:
         found = []
         for quantity in _inner(quantities, frame, cells, place):
             own = frame.sample(cell, quantity, place)
@@ -137,11 +145,7 @@ def each(cells: Sequence[Name], make: Callable[[Name], Measure]) -> Measure:
             raise Undecided("there is no such run")
         found: dict[str, Sequence[Sample] | Undecided] = {}
         for cell in cells:
-            try:
-                own = make(cell)(frame)
-            except Undecided as why:
-                own = {"": why}
-            found |= {f"{frame.name(cell)} {place}".strip(): s for place, s in own.items()}
+            found |= _within(frame.name(cell), _tried(make(cell), frame))
         return found
 
     return measure
@@ -170,7 +174,7 @@ def _trend(
         if len(cells) < 2:
             raise Undecided(f"{', '.join(names) or 'nothing'} alone shows no trend")
 
-        def judge(place: Place) -> dict[str, list[Sample]]:
+        def judge(place: Cell) -> dict[str, list[Sample]]:
             found = {called.format(names[a], names[b]): [] for a, b in pairs}
             for quantity in _inner(quantities, frame, cells, place):
                 own = [frame.sample(cell, quantity, place) for cell in cells]
@@ -182,8 +186,7 @@ def _trend(
 
         found: dict[str, Sequence[Sample] | Undecided] = {}
         for place, own in at_places(frame, cells, judge).items():
-            parts = {"": own} if isinstance(own, Undecided) else own
-            found |= {f"{place} {step}".strip(): samples for step, samples in parts.items()}
+            found |= _within(place, own)
         return found
 
     return measure
@@ -196,28 +199,28 @@ def share(part: Measure, whole: Measure, least: float, nothing: str = "") -> Mea
         nothing: said in place of a share that is not above 0.
     """
 
-    def ratio(one: Sample, total: Sample, place: str) -> Sample:
-        own = total.quantity
-        if total.mean < least:
-            where = f" at {place}" if place else ""
-            below = f"is below {own.text(least, total.sign)}"
-            raise Undecided(f"{total.text}{where} {below}: a share of it is no number")
-        named = ("share", "", f"share of {own.symbol}", "a ratio of means", ".2f")
-        apart: BySeed = {None: round(one.mean / total.mean, 12)}
-        return Sample(Quantity(*named, nothing=nothing), apart, "", one.n)
+    def ratios(samples: Any, totals: Any, place: str) -> list[Sample]:
+        for own in (samples, totals or Undecided(f"nothing to share at {place}")):
+            if isinstance(own, Undecided):
+                raise own
+        found = []
+        for one, total in zip(samples, totals, strict=True):
+            own = total.quantity
+            if total.mean < least:
+                where = f" at {place}" if place else ""
+                below = f"is below {own.text(least, total.sign)}"
+                raise Undecided(f"{total.text}{where} {below}: a share of it is no number")
+            named = ("share", "", f"share of {own.symbol}", "a ratio of means", ".2f")
+            apart: BySeed = {None: round(one.mean / total.mean, 12)}
+            found.append(Sample(Quantity(*named, nothing=nothing), apart, "", one.n))
+        return found
 
     def measure(frame: Frame) -> Found:
         wholes = whole(frame)
-        found: dict[str, Sequence[Sample] | Undecided] = {}
-        for place, samples in part(frame).items():
-            totals = wholes.get(place, Undecided(f"nothing to share at {place}"))
-            lost = [own for own in (samples, totals) if isinstance(own, Undecided)]
-            try:
-                pairs = [] if lost else zip(samples, totals, strict=True)
-                found[place] = lost[0] if lost else [ratio(*pair, place) for pair in pairs]
-            except Undecided as why:
-                found[place] = why
-        return found
+        return {
+            place: _tried(ratios, samples, wholes.get(place), place)
+            for place, samples in part(frame).items()
+        }
 
     return measure
 
@@ -231,7 +234,7 @@ def _shared(samples: Sequence[BySeed], cells: Sequence[Name], frame: Frame) -> l
 
 
 def _inner(
-    quantities: Sequence[Quantity], frame: Frame, cells: Sequence[Name], place: Place
+    quantities: Sequence[Quantity], frame: Frame, cells: Sequence[Name], place: Cell
 ) -> list[Quantity]:
     """Return the quantities that the networks have: with one block none is inner."""
     deep = all(frame.at(cell, place)["depth"].min() > 1 for cell in cells)

@@ -1,11 +1,12 @@
-"""Options as strings: what the preset leaves open, and lists of numbers and names."""
+"""Options as strings: what the preset leaves open, lists of values, and grids of them."""
 
+import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from credit.errors import CreditError
-from credit.spec import RunSpec, check_field, check_names, field_types, parse_value, same_value
+from credit.spec import RunSpec, check_field, check_names, field_types, same_value
 
 PRESET = "preset"
 """The value of an option that is left to the preset."""
@@ -26,7 +27,11 @@ def settled(presets: Mapping[str, Options], given: Options) -> dict[str, str]:
         return dict(given)
     name = given["preset"]
     check_names([name], presets, "preset")
-    preset = {**presets[name], **_of_network(name, given)}
+    preset, network = dict(presets[name]), given.get("network", PRESET)
+    if name == "quick" and network not in (PRESET, RunSpec.network):
+        from credit.networks import kinds  # here: it loads torch
+
+        preset |= kinds.quick(network)
     chosen = {k: preset.get(k, PRESET) if v == PRESET else v for k, v in given.items()}
     if name == "quick" and given.get("dataset") == PRESET:
         from credit.data import fallback  # here: it loads torch, and reading results needs none
@@ -43,16 +48,6 @@ def settled(presets: Mapping[str, Options], given: Options) -> dict[str, str]:
             if given.get(share) == PRESET and share in chosen:
                 chosen[share] = "0"  # it is smaller than any preset's share of CIFAR-10
     return chosen
-
-
-def _of_network(preset: str, given: Options) -> Options:
-    """Return what the quick preset sets otherwise for the network that is asked for."""
-    network = given.get("network", PRESET)
-    if preset != "quick" or network in (PRESET, RunSpec.network):
-        return {}
-    from credit.networks import kinds  # here: it loads torch
-
-    return kinds.quick(network)
 
 
 def _refuse_unread(given: Options, chosen: Options) -> None:
@@ -102,25 +97,35 @@ def items(name: str, text: str) -> list[str]:
     return parts
 
 
-def numbers(name: str, text: str, field: str = "") -> list[int]:
-    """Return a comma-separated list of whole numbers, each given once however it is written.
+def listed(chosen: Options, option: str, field: str) -> list[dict[str, Any]]:
+    """Return an option's items as settings: of depths=2,4 `[{"depth": 2}, {"depth": 4}]`.
+
+    Raises:
+        CreditError: an item is empty, named twice however it is written, or no value of the field.
+    """
+    values: list[Any] = items(option, chosen[option])
+    if field_types()[field] is not str:
+        values = [check_field(field, value, option) for value in values]
+    if len(set(values)) < len(values):
+        raise CreditError(f"{option}={chosen[option]!r} names a number twice: name each once")
+    return [{field: value} for value in values]
+
+
+def product(
+    chosen: Options, *varied: Iterable[Mapping[str, Any]], seeds: str = "seeds"
+) -> list[RunSpec]:
+    """Return seeds x each of the varied settings, every block trained unless `k` is among them.
+
+    Of two values of a setting the last one holds; options come first. A run is returned once.
 
     Args:
-        field: the RunSpec field whose bounds they must keep.
+        seeds: the option that lists them.
     """
-    return _parsed(name, text, field, int)
-
-
-def reals(name: str, text: str, field: str = "") -> list[float]:
-    """Return a comma-separated list of numbers, each given once however it is written."""
-    return _parsed(name, text, field, float)
-
-
-def _parsed(name: str, text: str, field: str, kind: type) -> list[Any]:
-    values = [parse_value(name, kind, part) for part in items(name, text)]
-    if len(set(values)) < len(values):
-        raise CreditError(f"{name}={text!r} names a number twice: name each once")
-    return [check_field(field, value, name) for value in values] if field else values
+    common, found = fields(chosen), []
+    for seed, *parts in itertools.product(listed(chosen, seeds, "seed"), *varied):
+        own = {**common, **{name: v for part in parts for name, v in part.items()}, **seed}
+        found.append(RunSpec.from_mapping({"k": depth_of(own), **own}))
+    return distinct(found)
 
 
 def fields(chosen: Options) -> dict[str, str]:
@@ -132,25 +137,6 @@ def fields(chosen: Options) -> dict[str, str]:
 def depth_of(common: Mapping[str, object]) -> int:
     """Return L of a run with these fields."""
     return RunSpec.from_mapping({**common, "k": 0}).depth
-
-
-def parent_params(chosen: Options, specs: Sequence[RunSpec]) -> dict[str, str]:
-    """Return what the parent run logs: every option as the runs have it, its lists as given.
-
-    Where the runs differ in a field, as a rule that does not read a knob keeps its default, it is
-    what was asked for.
-    """
-    default, runs = RunSpec().to_params(), [spec.to_params() for spec in specs]
-    found = dict(chosen)
-    if "ks" in found:
-        found["ks"] = ",".join(map(str, dict.fromkeys(spec.k for spec in specs)))
-    for name in default.keys() & found.keys():
-        values = {params[name] for params in runs}
-        if len(values) == 1:
-            found[name] = values.pop()
-        elif found[name] == PRESET:
-            found[name] = default[name]
-    return found
 
 
 def distinct(specs: Iterable[RunSpec]) -> list[RunSpec]:

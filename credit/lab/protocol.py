@@ -6,11 +6,12 @@ fixed here, before any number is seen. Accuracies are fractions; a point is .01.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from credit.lab.check import Check
-from credit.lab.frame import IRRELEVANT, Cell, Frame, Place, Undecided, finished, pick
+from credit.lab.frame import IRRELEVANT, Cell, Frame, Undecided, finished, pick
 from credit.lab.measure import Found, Measure, Name, Sample, at_places, gap, share, value
 from credit.lab.quantity import (
     ACCURACY,
@@ -94,9 +95,7 @@ def valid_reference(rule: str, full: Cell) -> Check:
 
 
 def direction_quality(rule: str, full: Cell) -> Check:
-    """Return direction: |cos| at the middle layer, mean over seeds; poor fails.
-
-    Judged where the reference is valid.
+    """Return direction: |cos| at the middle layer, where the reference is valid; poor fails.
 
     Each seed's cosine is made positive before averaging: seeds that point opposite ways are not
     evidence of no direction.
@@ -164,19 +163,20 @@ def direction_checks(rule: str, full: Cell) -> list[Check]:
     return [make(rule, full) for make in (scale_stability, reference_validity, direction_quality)]
 
 
-def ladder_checks(rule: str, ends: Callable[[str], tuple[Cell, Cell]]) -> list[Check]:
-    """Return the whole protocol on one rule: D1, D2, direction, D3, shape, share of the oracle.
+def ends_of(factor: str, full: Any, frozen: Any) -> Callable[[str], tuple[Cell, Cell]]:
+    """Return what names a rule's cells of the fully trained net and of frozen blocks."""
+    return lambda rule: ({"rule": rule, factor: full}, {"rule": rule, factor: frozen})
 
-    Args:
-        ends: of a rule, the cell of the fully trained net and that of frozen blocks.
-    """
+
+def ladder_checks(rule: str, ends: Callable[[str], tuple[Cell, Cell]]) -> list[Check]:
+    """Return the whole protocol on one rule: D1, D2, direction, D3, shape, share of the oracle."""
     own = ends(rule)
     found = [*direction_checks(rule, own[0]), depth_utility(rule, own, ends("bp"))]
     found.append(shape(rule, *own))
     return found if rule in CEILINGS else [*found, oracle_share(rule, own, ends("oracle"))]
 
 
-def beyond_copy(cell: Name, rule: str, who: str = "", cells: Sequence[Name] = ()) -> Check:
+def beyond_copy(cell: Name, rule: str, cells: Sequence[Name] = ()) -> Check:
     """Return the check that a rule finds more of the gradient than the skip path gives away.
 
     Every local rule has g_L, the gradient at the output. Passed back unchanged it is the credit of
@@ -188,11 +188,10 @@ def beyond_copy(cell: Name, rule: str, who: str = "", cells: Sequence[Name] = ()
     the copy is above 1 - COPY_MARGIN no rule can show the margin, and Γ decides nothing.
 
     Args:
-        who: the arm's name in the check; by default that of the cell.
         cells: one of these is enough; by default `cell` at every place.
     """
     many = tuple(cells) or (cell,)
-    measure, name = (lambda frame: _margins(frame, many)), f"{who or cell} > copy"
+    measure, name = (lambda frame: _margins(frame, many)), f"{cell} > copy"
     return Check(name, rule, measure, anywhere=bool(cells), late=True).above(COPY_MARGIN)
 
 
@@ -200,7 +199,7 @@ def _margins(frame: Frame, cells: Sequence[Name]) -> Found:
     found: dict[str, Sequence[Sample] | Undecided] = {}
     asked = GAMMA_INNER.text(COPY_MARGIN, "+")
 
-    def room(cell: Name, place: Place) -> None:
+    def room(cell: Name, place: Cell) -> None:
         most = max(frame.sample(cell, COPY_INNER, place).values())
         if most > 1 - COPY_MARGIN:
             shown = f"Γ of g_L passed back is {COPY_INNER.text(most)}"
@@ -232,13 +231,6 @@ def sample_floor_of(published: float, precision: str) -> float:
     return SAMPLE_FLOOR * published / 1e-7 * float(np.finfo(states).eps / np.finfo(np.float32).eps)
 
 
-def diverged(frame: Frame, cell: Cell) -> list[int]:
-    """Return the seeds of a cell that failed because a loss was not finite."""
-    failed = pick(frame.at(cell), {"status": "FAILED"})
-    lost = failed.loc[failed["reason"].fillna("").astype(str).str.startswith("non-finite")]
-    return sorted(set(lost["seed"].astype(int)) - set(finished(frame.at(cell))["seed"]))
-
-
 def _best_rung(frame: Frame, full: Cell) -> str:
     """Return on which rung the oracle is best, where that is not k = L."""
     same = [name for name in field_types() if name not in IRRELEVANT | {"k", "seed"}]
@@ -255,7 +247,11 @@ def _growth(full: Cell) -> Measure:
     """Return a measure of the growth per block; a run that diverged grew without bound."""
 
     def measure(frame: Frame) -> Found:
-        lost: dict[int | None, float] = dict.fromkeys(diverged(frame, full), math.inf)
-        return {"": [Sample(GROWTH, lost)]} if lost else value(full, (GROWTH,))(frame)
+        failed = pick(frame.at(full), {"status": "FAILED"})
+        lost = failed.loc[failed["reason"].fillna("").astype(str).str.startswith("non-finite")]
+        seeds = sorted(set(lost["seed"].astype(int)) - set(finished(frame.at(full))["seed"]))
+        if not seeds:
+            return value(full, (GROWTH,))(frame)
+        return {"": [Sample(GROWTH, dict.fromkeys(seeds, math.inf))]}
 
     return measure

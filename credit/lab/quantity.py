@@ -55,11 +55,7 @@ class Quantity:
         return self.metric.format(L=f"{depth:02d}", M=f"{depth // 2:02d}")
 
     def values(self, runs: pd.DataFrame) -> pd.Series:
-        """Return one value per run, nan where it was not measured or is not valid.
-
-        Args:
-            runs: as of `Reader.runs`: a row per run, a column per setting and metric.
-        """
+        """Return one value per run of `Reader.runs`, nan where it was not measured or not valid."""
         found = self.of(runs) if self.of else _mean(runs, lambda depth: [self.key(depth)])
         if self.judged and VALID in runs:
             found = found.where(runs[VALID] != 0)
@@ -117,10 +113,6 @@ def _deep(name: str) -> Callable[[pd.DataFrame], pd.Series]:
 _FITS = ("estimator/directional", "estimator/gradient", "estimator/loss")
 """Shares that an estimator misses of its target, the nearest to the credit first: a rule logs the
 first of these that it has."""
-
-
-def _fit(runs: pd.DataFrame) -> pd.Series:
-    return runs.reindex(columns=_FITS).astype(float).bfill(axis=1).iloc[:, 0]
 
 
 ACCURACY = Quantity(
@@ -209,7 +201,7 @@ FIT = Quantity(
     "estimator/loss",
     "fit",
     "share of its target that an estimator misses: squared error over the target's mean square",
-    of=_fit,
+    of=lambda runs: runs.reindex(columns=_FITS).astype(float).bfill(axis=1).iloc[:, 0],
 )
 GROWTH = Quantity(
     "growth",

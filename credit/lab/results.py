@@ -111,10 +111,9 @@ def results(
     source: Source,
     parent: Mapping[str, float] | None = None,
 ) -> Results:
-    """Return the results of one parent's runs.
+    """Return the results of one parent's runs, at least one, as of `Reader.runs(parent=...)`.
 
     Args:
-        runs: as of `Reader.runs(parent=...)`, at least one.
         source: where their histories and artifacts are read from.
         parent: metrics of the parent run itself.
     """

@@ -16,6 +16,7 @@ import pandas as pd
 from credit.errors import CreditError
 from credit.lab.departure import FREE
 from credit.lab.experiment import Experiment
+from credit.lab.factor import labelled
 from credit.lab.frame import Frame, pick
 from credit.lab.layers import at_layer
 from credit.lab.options import Options, distinct
@@ -139,15 +140,14 @@ def invocations(experiment: Experiment) -> list[Options]:
     return [dict(items) for items in sorted(own, key=lambda items: (len(items), items))]
 
 
-def configuration(spec: RunSpec) -> tuple:
+def configuration(run: Mapping[str, Any]) -> tuple:
     """Return what runs of one configuration share; where a run starts is asked of `of_specs`."""
-    return (*(getattr(spec, name) for name in SETTINGS), spec.start != "none")
+    return (*(run[name] for name in SETTINGS), run["start"] != "none")
 
 
 def _configurations(runs: pd.DataFrame) -> list[tuple]:
     """Return the `configuration` of every run."""
-    rows = runs[[*SETTINGS, "start"]].itertuples(index=False, name=None)
-    return [(*own, start != "none") for *own, start in rows]
+    return [configuration(run) for run in runs[[*SETTINGS, "start"]].to_dict("records")]
 
 
 def of_specs(
@@ -160,7 +160,7 @@ def of_specs(
     Args:
         having: the metric that a finished run has.
     """
-    wanted = set(map(configuration, specs))
+    wanted = {configuration(vars(spec)) for spec in specs}
     done = runs.loc[runs["status"] == "FINISHED"].sort_values("started", kind="stable")
     done = done.loc[done[having].notna()] if having in done else done.iloc[:0]
     own = done.loc[[key in wanted for key in _configurations(done)]]
@@ -170,13 +170,9 @@ def of_specs(
 
 
 def missing(runs: pd.DataFrame, specs: Sequence[RunSpec]) -> list[RunSpec]:
-    """Return the specs that have no run on their seed.
-
-    Args:
-        runs: of `of_specs`.
-    """
+    """Return the specs that have no run on their seed among those of `of_specs`."""
     there = set(zip(_configurations(runs), runs["seed"], strict=True))
-    return [spec for spec in specs if (configuration(spec), spec.seed) not in there]
+    return [spec for spec in specs if (configuration(vars(spec)), spec.seed) not in there]
 
 
 def scores(
@@ -200,7 +196,8 @@ def scores(
     """
     own, found = of_specs(runs, specs, experiment.having), []
     frame, lost = _frame(experiment, own, source)
-    wanted = _labelled(experiment, specs)
+    rows = pd.DataFrame([{**vars(spec), "place": i} for i, spec in enumerate(specs)])
+    wanted = labelled(experiment.repeat(rows) if experiment.repeat else rows, experiment.factors)
     for one in authors(experiment):
         for key, value in one.values.items() if one.options == options else ():
             cell = dict(zip(one.factors, key if isinstance(key, tuple) else (key,), strict=True))
@@ -216,7 +213,7 @@ def scores(
             left = [] if one.absent else missing(pick(own, one.where), mine)
             why = one.absent or lost or (f"{len(left)} of {len(mine)} runs" if left else "")
             numbers = _ours(quantity, frame, done) if frame and not one.absent else _NONE
-            configurations = frozenset(map(configuration, mine))
+            configurations = frozenset(configuration(vars(spec)) for spec in mine)
             metric = quantity.key(mine[0].depth) or quantity.name
             found.append(
                 Score(
@@ -232,14 +229,6 @@ def scores(
 
 
 _NONE = (math.nan, math.nan, 0)
-
-
-def _labelled(experiment: Experiment, specs: Sequence[RunSpec]) -> pd.DataFrame:
-    """Return specs as rows with the experiment's labels, and their places in the sequence."""
-    rows = pd.DataFrame([{**vars(spec), "place": i} for i, spec in enumerate(specs)])
-    rows = experiment.repeat(rows) if experiment.repeat else rows
-    runs = rows.to_dict("records")
-    return rows.assign(**{f.name: [f.label(run) for run in runs] for f in experiment.factors})
 
 
 def _frame(experiment: Experiment, own: pd.DataFrame, source: Source) -> tuple[Frame | None, str]:

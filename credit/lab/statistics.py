@@ -50,7 +50,7 @@ def statistics(values: Sequence[float], low: float, high: float) -> Statistics |
     n, bounds = len(values), [b for b in (low, high) if math.isfinite(b)]
     if n < FEWEST or not bounds or not all(map(math.isfinite, values)):
         return None
-    from scipy import stats  # here and below: half a second, and training comes first
+    from scipy import stats  # here: half a second, and training comes first
 
     mean, sd = fmean(values), stdev(values)
     bound = min(bounds, key=lambda b: abs(mean - b))
@@ -60,17 +60,10 @@ def statistics(values: Sequence[float], low: float, high: float) -> Statistics |
     ends = stats.t.interval(CONFIDENCE, n - 1, mean, sd / math.sqrt(n))
     sides = [(b, "greater" if b == low else "less") for b in bounds]
     p = max(float(stats.ttest_1samp(values, b, alternative=side).pvalue) for b, side in sides)
-    spans = ends[0] < bound < ends[1]
-    more = _more(n, sd, abs(mean - bound)) if spans else None
+    counts = range(n + 1, MOST + 1) if ends[0] < bound < ends[1] else ()
+    half = ((m, stats.t.ppf((1 + CONFIDENCE) / 2, m - 1) * sd / math.sqrt(m)) for m in counts)
+    more = next((m - n for m, width in half if width < abs(mean - bound)), None)
     return Statistics(n, float(ends[0]), float(ends[1]), (mean - bound) / sd, p, more)
-
-
-def _more(n: int, sd: float, distance: float) -> int | None:
-    from scipy import stats
-
-    counts = range(n + 1, MOST + 1)
-    half = (stats.t.ppf((1 + CONFIDENCE) / 2, m - 1) * sd / math.sqrt(m) for m in counts)
-    return next((m - n for m, width in zip(counts, half, strict=True) if width < distance), None)
 
 
 def holm(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -2,11 +2,12 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from credit.lab.factor import text_of
 from credit.lab.frame import Frame, one_configuration, pick
 from credit.lab.quantity import Quantity
 from credit.lab.source import Reported
@@ -30,10 +31,7 @@ def long_table(
         asked = pick(frame.runs, labels)
         one_configuration(asked)
         done = pick(frame.done, labels).sort_values("seed")
-        row: dict[str, Any] = {**labels}
-        for quantity in columns:
-            row |= spread(quantity, quantity.values(done))
-        row["n"] = len(done)
+        row: dict[str, Any] = {**labels, **spreads(columns, done), "n": len(done)}
         for one in reported:
             mean, sd = one.find(labels, asked)
             name = one.quantity.name
@@ -58,6 +56,11 @@ def spread(quantity: Quantity, values: pd.Series) -> dict[str, Any]:
     return {name: float(own.agg("mean" if quantity.over == "same" else quantity.over))}
 
 
+def spreads(quantities: Iterable[Quantity], runs: pd.DataFrame) -> dict[str, Any]:
+    """Return some quantities of runs that differ in their seed as columns of a table."""
+    return {k: v for one in quantities for k, v in spread(one, one.values(runs)).items()}
+
+
 def shown_table(
     table: pd.DataFrame,
     frame: Frame,
@@ -70,9 +73,7 @@ def shown_table(
     """
 
     def label(value: Any) -> str:
-        if pd.isna(value):
-            return ""
-        return f"{value:g}" if isinstance(value, float) else str(frame.short(value))
+        return "" if pd.isna(value) else text_of(frame.short(value))
 
     found = {factor.name: [label(v) for v in table[factor.name]] for factor in frame.factors}
     rows, known = table.to_dict("records"), {one.quantity.name for one in reported}

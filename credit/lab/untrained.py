@@ -18,11 +18,7 @@ NETWORKS = "networks"
 
 
 def as_runs(specs: Sequence[RunSpec], measured: pd.DataFrame) -> pd.DataFrame:
-    """Return measured networks as finished runs.
-
-    Args:
-        measured: a row per spec, a column per metric.
-    """
+    """Return measured networks, a row per spec, a column per metric, as finished runs."""
     settings = pd.DataFrame([vars(spec) for spec in specs])
     about = {"status": "FINISHED", "started": pd.Timestamp(0, tz="UTC"), "reason": None}
     names = [spec.name for spec in specs]

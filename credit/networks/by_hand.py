@@ -84,7 +84,8 @@ class ResMLP(Network[resmlp.Forward]):
     def block_grads(
         self, params: Params, run: resmlp.Forward, block: int, rows: slice, cotangent: Tensor
     ) -> Params:
-        part = resmlp.block_part(params, block, rows)
+        names = (*resmlp.block_names(block), *({resmlp.ALPHA} & params.keys()))
+        part = {name: params[name][rows] for name in names}
         return resmlp.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
 
     def embed_grads(self, params: Params, x: Tensor, cotangent: Tensor, out: Params) -> Params:

@@ -57,7 +57,12 @@ def _forms(name: str, module: Any, x: Tensor) -> tuple[list[Layer], Tensor]:
     for index, part in enumerate(parts):
         where = f"blocks.{index - 1}" if index else "embed"
         state = _called(name, where, part, state)
-        layers.append(form_of(state, f"{where} of network {name!r}"))
+        if state.dim() not in (2, 3, 4):
+            raise CreditError(
+                f"{where} of network {name!r} returns {tuple(state.shape)}: return (N, d), "
+                "(N, T, d) or (N, C, H, W)"
+            )
+        layers.append(form_of(state))
     return layers, _called(name, "head", module.head, state)
 
 

@@ -10,7 +10,6 @@ Every function works on one run, and, with a leading run dimension on parameters
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -31,17 +30,6 @@ BLOCK = ("ln.weight", "ln.bias", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bi
 def block_names(block: int) -> tuple[str, ...]:
     """Parameter names of a block."""
     return tuple(f"blocks.{block}.{part}" for part in BLOCK)
-
-
-def head_names(params: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Parameter names of what follows the last block."""
-    return tuple(name for name in HEAD if name in params)
-
-
-def block_part(params: Params, block: int, rows: slice) -> Params:
-    """Return what some runs' block `block` consists of."""
-    names = (*block_names(block), *([ALPHA] if ALPHA in params else []))
-    return {name: params[name][rows] for name in names}
 
 
 def depth_of(params: Params) -> int:

@@ -1,8 +1,7 @@
 """A small residual network (He et al. 2016, arXiv:1512.03385): three stages of basic blocks.
 
 Stages have width/4, width/2 and `width` channels and halve the image; L blocks are spread over
-them.
-BatchNorm has the statistics of the batch, in tests too. At d=128, L=3 it has .3 M parameters.
+them. BatchNorm has the statistics of the batch, in tests too. At d=128, L=3 it has .3 M parameters.
 """
 
 from torch import Tensor, nn

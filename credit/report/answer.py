@@ -55,13 +55,12 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     """Return how many checks have each status."""
     if not verdicts:
         return ""
-    known = Counter(verdict.status for verdict in verdicts)
-    parts = [f"{known[status]} {status}" for status in STATUSES if known[status]]
+    parts = [f"{n:.0f} {s}" for s, n in zip(STATUSES, counts(verdicts).values(), strict=True) if n]
     return f"{len(verdicts)} check{'s' if len(verdicts) > 1 else ''}: {', '.join(parts)}."
 
 
 def counts(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return how many checks have each status, as metrics of the parent run."""
     known = Counter(verdict.status for verdict in verdicts)
-    names = {"checks/passed": PASS, "checks/failed": FAIL, "checks/undefined": UNDEFINED}
-    return {name: float(known[status]) for name, status in names.items()}
+    names = ("checks/passed", "checks/failed", "checks/undefined")
+    return {name: float(known[status]) for name, status in zip(names, STATUSES, strict=True)}

@@ -41,7 +41,7 @@ def build(reader: Reader, parent_id: str, found: Results) -> str:
         started=when(origin.run.info.start_time)[:10],
         made=when(int(1000 * time.time())),
         setup=setup(runs),
-        figure=Markup("") if drawn is None else inline(drawn, said, "f1-"),
+        figure=Markup("") if drawn is None else inline(drawn, said),
         caption=said,
         table=_table(found.wide),
         sources=found.sources,

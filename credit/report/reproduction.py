@@ -16,7 +16,7 @@ from credit.lab.table import html_table, markdown, terminal
 from credit.report.origin import when
 from credit.sweep.programme import State, Step, run_all
 from credit.tracking import marks
-from credit.tracking.exported import Exports
+from credit.tracking.exported import Export, Exports
 from credit.tracking.reader import connect
 from credit.tracking.writer import Store, finish, log_text, notes, open_parent, open_store
 
@@ -126,7 +126,7 @@ def document(state: State, exports: Exports) -> str:
         RULE,
         "Ours are runs of the reported configuration, in all of its settings; reduced ones are "
         "none. A number that several experiments show stands at one of them.",
-        markdown(_linked(summary(state))),
+        markdown(summary(state).replace({"experiment": r"(.+)"}, r"[\1](#\1)", regex=True)),
     ]
     for own in sections(state, markdown):
         parts += [f"## {own['kind']}", f"{own['title']}: {own['headline']}."]
@@ -137,14 +137,10 @@ def document(state: State, exports: Exports) -> str:
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _linked(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(experiment=[f"[{kind}](#{kind})" for kind in table["experiment"]])
-
-
 def provenance(exports: Exports) -> pd.DataFrame:
     """Return one row per export: runs, commits, whether code had changed, days and machine."""
     rows = []
-    for part in exports.parts:
+    for part in map(Export, exports.folders):
         every = [own for own in part.records if marks.KIND not in own["tags"]]
         own = every or part.records  # a parent without runs has measured its networks itself
 
@@ -158,7 +154,7 @@ def provenance(exports: Exports) -> pd.DataFrame:
         commits = {record["tags"].get(marks.COMMIT, UNKNOWN) for record in own}
         rows.append(
             {
-                "results": part.folder.name,
+                "results": part.folders[0].name,
                 "runs": str(len(every)),
                 "commits": ", ".join(sorted(c if c == UNKNOWN else c[:8] for c in commits)),
                 "code differed in": f"{dirty.count('true')}{unknown}",

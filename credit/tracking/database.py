@@ -14,6 +14,11 @@ from credit.errors import CreditError
 LOCK_SECONDS = 300
 
 
+def read_only(path: Path) -> contextlib.closing[sqlite3.Connection]:
+    """Return the database at `path`, for a `with`, not to be written."""
+    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
+
+
 def refuse_other_files(path: Path) -> None:
     """Refuse what is there and is no SQLite database, and leave nothing beside it.
 
@@ -23,7 +28,7 @@ def refuse_other_files(path: Path) -> None:
     try:
         if not path.exists():
             return
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        with read_only(path) as database:
             database.execute("PRAGMA schema_version")
     except (OSError, sqlite3.OperationalError) as error:
         raise _unwritable(path, error) from error
@@ -86,7 +91,7 @@ def make(path: Path, fill: Callable[[str], object]) -> None:
 def has_runs(path: Path) -> bool:
     """Return whether a run is in the database, or what is in it cannot be told."""
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        with read_only(path) as database:
             found = "SELECT count(*) FROM sqlite_master WHERE name = 'runs'"
             if not database.execute(found).fetchone()[0]:
                 return False

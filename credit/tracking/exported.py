@@ -15,14 +15,22 @@ from credit.tracking.rows import Row, table
 
 
 class Export:
-    """Queries over the runs of one exported folder, as `Reader` answers them."""
+    """Queries over the runs of exported folders, as `Reader` answers them.
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        path = self.folder / foreign.RUNS
-        if not path.is_file():
-            raise CreditError(f"no export at {self.folder}: it has no {foreign.RUNS}")
-        self._records = {run["run_id"]: run for run in json.loads(path.read_text())["runs"]}
+    A run that several of them hold is one run.
+    """
+
+    def __init__(self, *folders: Path | str) -> None:
+        self.folders = [Path(folder) for folder in folders]
+        self._records: dict[str, dict[str, Any]] = {}
+        self._home: dict[str, Path] = {}
+        for folder in self.folders:
+            path = folder / foreign.RUNS
+            if not path.is_file():
+                raise CreditError(f"no export at {folder}: it has no {foreign.RUNS}")
+            for run in json.loads(path.read_text())["runs"]:
+                self._records.setdefault(run["run_id"], run)
+                self._home[run["run_id"]] = folder
 
     def parents(self, kind: str) -> list[str]:
         """Return the ids of the parent runs of a kind, newest first."""
@@ -57,9 +65,10 @@ class Export:
         return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:
-        found = self.folder / foreign.ARTIFACTS / run_id / path
+        folder = self._home.get(run_id, self.folders[0])
+        found = folder / foreign.ARTIFACTS / run_id / path
         if not found.exists():
-            raise CreditError(f"run {run_id} has no artifact {path!r} in {self.folder}")
+            raise CreditError(f"run {run_id} has no artifact {path!r} in {folder}")
         return found
 
     def _row(self, run_id: str) -> Row:
@@ -70,11 +79,13 @@ class Export:
 
     @cached_property
     def _metrics(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / foreign.METRICS)
+        found = [pd.read_parquet(folder / foreign.METRICS) for folder in self.folders]
+        return pd.concat(found).drop_duplicates(["run_id", "key", "step", "timestamp"])
 
     @cached_property
     def _layers(self) -> dict[str, pd.DataFrame]:
-        return foreign.read_layers(self.folder / foreign.LAYERS, self._records.keys())
+        found = [foreign.read_layers(f / foreign.LAYERS, self._records) for f in self.folders]
+        return {run_id: own for tables in found for run_id, own in tables.items()}
 
     @cached_property
     def _latest(self) -> dict[str, dict[str, tuple[float, int]]]:
@@ -88,37 +99,16 @@ class Export:
         return found
 
 
-class Exports:
-    """Queries over all exports of a folder; a run that several of them hold is one run."""
+class Exports(Export):
+    """All exports of a folder."""
 
     def __init__(self, folder: Path | str) -> None:
         paths = sorted(Path(folder).glob(f"*/{foreign.RUNS}"))
         if not paths:
             raise CreditError(f"no exports in {folder}: none of its folders has {foreign.RUNS}")
-        self.parts = [Export(path.parent) for path in paths]
-        self._of = {r["run_id"]: part for part in self.parts for r in part.records}
-
-    def runs(self) -> pd.DataFrame:
-        """Return one row per run, as `Reader.runs` does."""
-        found = [part.runs() for part in self.parts]
-        whole = pd.concat([one for one in found if len(one)], ignore_index=True)
-        return whole.drop_duplicates("run_id", ignore_index=True)
+        super().__init__(*(path.parent for path in paths))
 
     def parents(self, kind: str) -> pd.DataFrame:
-        """Return run_id and params of the parent runs of a kind."""
-        own = [r for part in self.parts for r in part.records if r["tags"].get(KIND) == kind]
-        rows = [(record["run_id"], record["params"]) for record in own]
+        """Return run_id and params of the parent runs of a kind, as `Reader.parents` does."""
+        rows = [(run_id, self._records[run_id]["params"]) for run_id in super().parents(kind)]
         return pd.DataFrame(rows, columns=["run_id", "params"])
-
-    def history(self, run_ids: Iterable[str], keys: Sequence[str] | None = None) -> pd.DataFrame:
-        asked = list(run_ids)
-        found = [part.history(asked, keys) for part in self.parts]
-        return pd.concat([one for one in found if len(one)] or found).drop_duplicates(
-            ["run_id", "key", "step", "timestamp"], ignore_index=True
-        )
-
-    def layers(self, run_id: str) -> pd.DataFrame:
-        return self._of[run_id].layers(run_id)
-
-    def artifact(self, run_id: str, path: str) -> Path:
-        return self._of[run_id].artifact(run_id, path)

@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 
-from credit.tracking.rows import chunks, marks, read_only
+from credit.tracking.database import read_only
+from credit.tracking.rows import chunks, marks
 from credit.tracking.store import is_http, sqlite_path
 
 _BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"

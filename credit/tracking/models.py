@@ -6,7 +6,6 @@ again and writes to the process-wide tracking URI; the same is said here with a 
 
 import logging
 import tempfile
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +32,8 @@ ACCURACY = "accuracy/test"
 NO_MODELS = "ENDPOINT_NOT_FOUND"
 """The answer of a tracking server that is older than MLflow 3."""
 
+_NEEDED = ("mlflow", "numpy", "safetensors", "torch")
+"""By the loader, beside this package, which is on no index; local builds count as released."""
 _log = logging.getLogger(__name__)
 
 
@@ -115,7 +116,7 @@ def _write(folder: Path, model: LoggedModel, spec: RunSpec, weights: Path, sampl
             },
         ),
         input_example=sample.images,
-        pip_requirements=list(_requirements()),
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED],
     )
 
 
@@ -125,10 +126,3 @@ def _signature(sample: "Sample") -> ModelSignature:
     one = TensorSpec(np.dtype(np.int64), (-1,), "class")
     each = TensorSpec(np.dtype(np.float32), (-1, sample.classes), "probabilities")
     return ModelSignature(inputs=Schema([images]), outputs=Schema([one, each]))
-
-
-@lru_cache(maxsize=1)
-def _requirements() -> tuple[str, ...]:
-    """What the loader needs beside this package, which is on no index; local builds as released."""
-    names = ("mlflow", "numpy", "safetensors", "torch")
-    return tuple(f"{name}=={version(name).partition('+')[0]}" for name in names)

@@ -111,18 +111,13 @@ def answered(parents: Iterable[Run], order: Sequence[str]) -> dict[str, tuple[st
 
     By kind in the given order, of a kind the newest first; none that another parent continued.
     """
-    runs = [
-        run
-        for run in parents
-        if CONTINUED_BY not in run.data.tags and run.data.metrics.get(FINISHED)
-    ]
     places = {kind: place for place, kind in enumerate(order)}
-    runs.sort(key=lambda run: places.get(run.data.tags.get(KIND, ""), len(places)))
-    finished = {run.info.run_id: int(run.data.metrics[FINISHED]) for run in runs}
-    return {
-        r.info.run_id: (r.info.run_name or "", finished[r.info.run_id], r.data.tags[ANSWER])
-        for r in runs
-    }
+    found = {}
+    for run in sorted(parents, key=lambda r: places.get(r.data.tags.get(KIND, ""), len(places))):
+        tags, finished = run.data.tags, run.data.metrics.get(FINISHED)
+        if finished and CONTINUED_BY not in tags:
+            found[run.info.run_id] = (run.info.run_name or "", int(finished), tags[ANSWER])
+    return found
 
 
 def plain(text: str) -> str:

@@ -10,7 +10,6 @@ import itertools
 import math
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -19,6 +18,7 @@ from mlflow.entities import Run
 
 from credit.errors import CreditError
 from credit.spec import RunSpec, field_types, parse_value
+from credit.tracking.database import read_only
 from credit.tracking.marks import IMPORTED_FROM, PARENT, REASON, SPEC, search
 from credit.tracking.store import sqlite_path
 
@@ -132,13 +132,6 @@ def _current(row: Row) -> dict[str, float]:
     """
     _, measured = row.latest.get("valid/reference", (1.0, 0))
     return {key: value for key, (value, step) in row.latest.items() if step >= measured}
-
-
-@contextlib.contextmanager
-def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database at `path`, not to be written."""
-    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        yield database
 
 
 def marks(values: Sequence[object]) -> str:

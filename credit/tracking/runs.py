@@ -142,8 +142,8 @@ def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
             end_time=row.end,
             reason=row.tags.get(REASON),
         )
-        best = found.get(candidate.spec_hash)
-        if best is None or _preference(candidate) > _preference(best):
+        best = found.setdefault(candidate.spec_hash, candidate)
+        if (candidate.finished, candidate.start_time) > (best.finished, best.start_time):
             found[candidate.spec_hash] = candidate
     return found
 
@@ -222,10 +222,6 @@ def finish(
 def log_children(store: Store, parent_id: str, run_ids: Iterable[str]) -> None:
     """Note on the parent which runs its results come from, also those of other parents."""
     log_json(store, parent_id, {"runs": list(run_ids)}, CHILDREN_FILE)
-
-
-def _preference(run: FoundRun) -> tuple[bool, int]:
-    return run.finished, run.start_time
 
 
 def log_results(

@@ -33,7 +33,6 @@ SINCE = Version("3.16")
 """The first MLflow with named views."""
 _MOST = 6
 """Columns of accuracies that leave room for the rest."""
-_BY_STEP = {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""}
 _STATE = {
     "orderByAsc": False,
     "startTime": "ALL",
@@ -166,13 +165,15 @@ def _charts(
         sections.append(_section(section, name, True))
         shown = [key for key in keys if key in metrics]
         if across and shown and number < 2:
-            axes = {"x": (across, "PARAM"), "y": (shown[0], "METRIC")}
-            cards.append(
-                _card(len(cards), section, "SCATTER")
-                | {f"{axis}axis": {"key": key, "type": kind} for axis, (key, kind) in axes.items()}
-                | {"displayName": f"{shown[0]} by {across}", "runsCountToCompare": 500}
-            )
-        cards += [_line(len(cards) + i, section, key) for i, key in enumerate(shown)]
+            own = {
+                "xaxis": {"key": across, "type": "PARAM"},
+                "yaxis": {"key": shown[0], "type": "METRIC"},
+                "displayName": f"{shown[0]} by {across}",
+                "runsCountToCompare": 500,
+            }
+            cards.append({"type": "SCATTER", "metricSectionId": section, **own})
+        cards += [{"type": "LINE", "metricSectionId": section, **_line(key)} for key in shown]
+    cards = [{"uuid": f"card{number}", **card} for number, card in enumerate(cards)]
     families = sorted({key.rpartition("/")[0] for key in metrics if "/" in key})
     for number, name in enumerate([*families, "Model metrics", "System metrics"]):
         sections.append(_section(f"more{number}", name, False))
@@ -183,13 +184,9 @@ def _section(uuid: str, name: str, display: bool) -> dict[str, Any]:
     return {"uuid": uuid, "name": name, "display": display, "isReordered": False}
 
 
-def _card(number: int, section: str, kind: str) -> dict[str, Any]:
-    return {"uuid": f"card{number}", "type": kind, "metricSectionId": section}
-
-
-def _line(number: int, section: str, key: str) -> dict[str, Any]:
+def _line(key: str) -> dict[str, Any]:
     log = "norm/" in key or key == "growth/max"
-    return _card(number, section, "LINE") | {
+    return {
         "metricKey": key,
         "selectedMetricKeys": [key],
         "scaleType": "log" if log else "linear",

@@ -3,8 +3,8 @@
 import pytest
 
 from credit.errors import CreditError
-from credit.experiments._parts.grids import along, beside, listed, product
-from credit.lab import Factor, Frame
+from credit.experiments._parts.grids import along, beside
+from credit.lab import Factor, Frame, listed, product
 from credit.lab.quantity import ACCURACY
 from tests.lab.made import made
 

@@ -110,7 +110,9 @@ def test_untrained_networks_are_measured_and_read_back(export: Export):
     metrics = over_networks(found.frame, own.columns)
     assert metrics["identity/cos_mean"] == row["cos"]
     assert metrics["identity/cos_std"] == row["cos_sd"]
-    found.more["networks"].to_csv(export.folder / "artifacts" / "p" / "networks.csv", index=False)
+    found.more["networks"].to_csv(
+        export.folders[0] / "artifacts" / "p" / "networks.csv", index=False
+    )
     again = own.grid(own.settled(own.params(chosen, specs)))
     back = results(own, read_back(again, own.columns, export, "p"), export)
     pd.testing.assert_frame_equal(back.table, found.table)

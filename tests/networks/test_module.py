@@ -102,7 +102,7 @@ def test_backprop_is_autograd_through_the_whole_module(network):
     error = (logits.softmax(-1) - F.one_hot(y, CLASSES)).detach().unsqueeze(0) / len(y)
     found = other.network.hidden_gradients(other.params, run, error)
     for layer, (h, g) in enumerate(zip(hiddens, exact[len(start) :], strict=True)):
-        assert form_of(h, "h") == shape.layer(layer)
+        assert form_of(h) == shape.layer(layer)
         close(folded(run.hiddens[layer][0], shape.layer(layer)), h.detach())
         close(folded(found[layer][0], shape.layer(layer)), g)
 

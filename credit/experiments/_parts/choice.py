@@ -17,6 +17,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from credit.lab.frame import IRRELEVANT, finished
+from credit.lab.layers import by_epoch
 from credit.lab.quantity import GAMMA, RHO, VALID
 from credit.spec import RunSpec, field_types, warmup_epochs
 
@@ -38,11 +39,7 @@ def with_choice(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     Args:
         history: of the runs, with KEYS among its keys.
     """
-    own = history.loc[history["key"].isin(KEYS)].astype({"step": float})
-    series = own.drop_duplicates(["run_id", "key", "step"], keep="last").pivot(
-        index=["run_id", "step"], columns="key", values="value"
-    )
-    series = series.reindex(columns=list(KEYS))
+    series = by_epoch(history.astype({"step": float})).reindex(columns=list(KEYS))
     series = series.loc[series[GAMMA.metric].notna() & (series[VALID] != 0)]
     base = finished(runs.loc[runs["rule"] == BASELINE])[["run_id", "seed"]]
     late = series.reset_index().merge(base, on="run_id")
@@ -59,8 +56,7 @@ def choose(runs: pd.DataFrame, seeds: Collection[int]) -> RunSpec | None:
     """Return the cell that the scan chooses: finished runs that differ in their seed only.
 
     A cell can be chosen if its Γ is valid at the last epoch and where cells are compared, on every
-    one of `seeds` that chooses. There is none before a run of
-    dfa has ended.
+    one of `seeds` that chooses. There is none before a run of dfa has ended.
 
     Args:
         runs: of `with_choice`.

@@ -1,17 +1,13 @@
-"""Grids, arms, presets and option helps that several experiments share."""
+"""Arms, presets, option helps and lookups that several experiments share."""
 
-import itertools
 import math
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from credit.lab import Frame, Options, Quantity
+from credit.lab import Frame, Quantity
 from credit.lab import quantities as q
 from credit.lab.frame import Cell
-from credit.lab.options import depth_of, distinct, fields, items, numbers, reals
-from credit.spec import RunSpec, field_types
 
 QUICK = {
     "width": "128",
@@ -56,36 +52,6 @@ def helps(*shared: str, **own: str) -> dict[str, str]:
 def rule_of(arm: str) -> str:
     """Return the rule of an arm; one that is none of ARMS has its rule's name."""
     return str(ARMS.get(arm, {"rule": arm})["rule"])
-
-
-def listed(chosen: Options, option: str, field: str) -> list[dict[str, Any]]:
-    """Return an option's items as settings: of depths=2,4 `[{"depth": 2}, {"depth": 4}]`.
-
-    Raises:
-        CreditError: an item is empty, named twice, or no value of the field.
-    """
-    kind = field_types()[field]
-    if kind is str:
-        return [{field: item} for item in items(option, chosen[option])]
-    parse = numbers if kind is int else reals
-    return [{field: value} for value in parse(option, chosen[option], field)]
-
-
-def product(
-    chosen: Options, *varied: Iterable[Mapping[str, Any]], seeds: str = "seeds"
-) -> list[RunSpec]:
-    """Return seeds x each of the varied settings, every block trained unless `k` is among them.
-
-    Of two values of a setting the last one holds; options come first. A run is returned once.
-
-    Args:
-        seeds: the option that lists them.
-    """
-    common, found = fields(chosen), []
-    for seed, *parts in itertools.product(listed(chosen, seeds, "seed"), *varied):
-        own = {**common, **{name: v for part in parts for name, v in part.items()}, **seed}
-        found.append(RunSpec.from_mapping({"k": depth_of(own), **own}))
-    return distinct(found)
 
 
 def beside(

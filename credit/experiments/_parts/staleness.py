@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from credit.lab import Frame, Measure, Quantity, gap, share, value
+from credit.lab import Frame, Quantity
+from credit.lab.layers import by_epoch
+from credit.lab.measure import Measure, gap, share, value
 from credit.lab.protocol import POOR
-from credit.lab.table import spread
+from credit.lab.table import spreads
 from credit.spec import warmup_epochs
 
 MOMENTS = ("now", "steps", "epoch", "fresh")
@@ -42,16 +44,13 @@ def with_staleness(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """
     rows = runs.to_dict("records")
     warm = {r["run_id"]: warmup_epochs(r["warmup_ratio"], r["epochs"]) for r in rows}
-    after = history.loc[history["step"] > history["run_id"].map(warm).astype(float)]
+    series = by_epoch(history.loc[history["step"] > history["run_id"].map(warm).astype(float)])
     found: dict[str, Any] = {}
     absent = pd.Series(math.nan, runs.index)
     for kind in KINDS:
         keys = [stored(name, kind) for name in MOMENTS]
-        series = after.loc[after["key"].isin(keys)].pivot_table(
-            index=["run_id", "step"], columns="key", values="value", aggfunc="last"
-        )
         whole = series.reindex(columns=keys).dropna().groupby(level="run_id")
-        means = whole.mean()
+        means: Any = whole.mean()
         for name, key in zip(MOMENTS, keys, strict=True):
             found[moment(name, kind).metric] = runs["run_id"].map(means[key]).astype(float)
             found[moment(name, kind, "last").metric] = runs.get(key, absent)
@@ -82,8 +81,7 @@ def staleness_table(frame: Frame, cells: Iterable[Mapping[str, Any]]) -> pd.Data
         for kind, when in itertools.product(KINDS, WHENS):
             row = {**cell, "layers": KINDS[kind], "when": WHENS[when]}
             row["steps_later"] = int(asked["stale_steps"].iloc[0])
-            for name in (*MOMENTS, "lost"):
-                row |= spread(moment(name), moment(name, kind, when).values(own))
+            row |= spreads((moment(name, kind, when) for name in (*MOMENTS, "lost")), own)
             epochs = int(own["stale/epochs"].min()) if len(own) else 0
             rows.append({**row, "epochs": epochs, "n": len(own)})
     return pd.DataFrame(rows)

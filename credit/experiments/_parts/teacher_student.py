@@ -5,10 +5,9 @@ tasks, too.
 """
 
 from credit.experiments._parts.grids import QUICK_LEARNED
-from credit.lab import Check, Quantity
+from credit.lab import AUTHORS, Check, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.measure import Name, each, value
-from credit.lab.source import AUTHORS, Reported
 from credit.spec import RunSpec
 
 TEACHER = {

@@ -18,7 +18,11 @@ def shortest(rules: Iterable[str]) -> dict[str, str]:
         parts = module.split(".")
         forms = [kind, *(f"{'.'.join(parts[-n:])}:{kind}" for n in range(1, len(parts) + 1))]
         others = [other for other in names if other != name]
-        unique = (form for form in forms if not any(_ends(other, form) for other in others))
+        unique = (
+            form
+            for form in forms
+            if not any(o == form or o.endswith((f":{form}", f".{form}")) for o in others)
+        )
         found[name] = next(unique, name)
     return found
 
@@ -41,8 +45,3 @@ def parent_name(name: str, preset: str, specs: Iterable[RunSpec]) -> str:
     used = dict.fromkeys(spec.rule for spec in listed)
     rules = ",".join(map(shortest(used).__getitem__, used))
     return " ".join([name, *([preset] if preset else []), rules, f"n={seeds}"])
-
-
-def _ends(rule: str, form: str) -> bool:
-    """Return whether a rule could be meant by a short form."""
-    return rule == form or rule.endswith((f":{form}", f".{form}"))
