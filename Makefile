@@ -72,14 +72,7 @@ audit-deps: setup ## Look for known vulnerabilities in what is installed, where 
 check: lint audit-deps test ## All that a change must pass: lint, dependencies, the quick tests
 
 ui: setup ## Show the tracking store in the browser: prints the link and serves it
-	@link=$$(MLFLOW_TRACKING_URI='$(STORE)' "$(PY)" -c \
-		'from credit.tracking import store, views; print(views.front_page(store.open_store()))') && \
-	echo && echo "  $$link" | sed 's/127.0.0.1:5000/127.0.0.1:$(PORT)/' && \
-	echo "  Ctrl-C ends the server." && echo && \
-	case '$(STORE)' in http*) ;; *) \
-		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "$(PY)" -m mlflow ui \
-		--backend-store-uri '$(STORE)' --host 127.0.0.1 --port $(PORT) --workers 1 ;; \
-	esac
+	"$(PY)" -m credit ui --port $(PORT)
 
 notebooks: setup ## Execute copies of the notebooks, in build/notebooks, on the tracking store
 	mkdir -p build/notebooks && cp $(NOTEBOOKS:%=notebooks/%.ipynb) build/notebooks

@@ -20,6 +20,8 @@ from credit.tracking.writer import join, notes, views
 MOST = 4600
 """Characters of a description: an export refuses texts above 5000, and its links may grow."""
 _MOST_COMPARED = 8
+_SHOWN = 4
+"""Rules whose accuracy and gain are columns of the view of all results."""
 
 
 def show(store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]):
@@ -65,6 +67,7 @@ def _show(
         _save_view(store, parent_id, f"{parent.info.run_name}, {parent_id[:4]}", found)
         metrics |= counts(found.verdicts)
         metrics |= {f"accuracy/{r}": value for r, value in accuracies(runs, chosen).items()}
+        metrics |= rungs(runs, found.frame.depth)
         known = resolved(parent.data.params, runs)
     links.append(f"[Other experiments]({views.view_link(store, views.OVERVIEW)})")
     text = page(found, views.file_link(parent_id, "figure.svg"), links)
@@ -86,9 +89,13 @@ def _save_view(store: Store, parent_id: str, name: str, found: Results) -> None:
 def _describe(store: Store, parent_id: str, order: Sequence[str]) -> None:
     """Bring the table of experiments and the experiment's own page up to date."""
     parents = notes.with_answer(store)
-    told = {name for run in parents for name in run.data.metrics if name.startswith("accuracy/")}
-    rules = RULES.in_order(name.removeprefix("accuracy/") for name in told)
-    views.save_overview(store, [f"accuracy/{rule}" for rule in rules])
+    told = {tuple(name.split("/")) for run in parents for name in run.data.metrics}
+    names = [
+        f"{what}/{rule}"
+        for what in ("accuracy", "gain")
+        for rule in RULES.in_order(n[1] for n in told if n[0] == what and len(n) == 2)[:_SHOWN]
+    ]
+    views.save_overview(store, names)
     views.drop_views(store, keep=[parent_id, *(run.info.run_id for run in parents)])
     notes.describe_experiment(store, notes.answered(parents, order))
 
@@ -150,6 +157,22 @@ def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float
         same = (settings == settings.loc[done["run_id"] == run_id].iloc[0]).all(axis=1)
         means[rule] = float(done.loc[same, "accuracy/test"].mean())
     return {rule: mean for rule, mean in means.items() if math.isfinite(mean)}
+
+
+def rungs(runs: pd.DataFrame, depth: int) -> dict[str, float]:
+    """Return accuracy with no block and with all blocks trained, and their difference, by rule.
+
+    Of rules of which both were run, each as one configuration: MLflow's comparison of two parents
+    shows what differs.
+    """
+    done, known = finished(runs), {}
+    settings = [n for n in field_types() if n not in IRRELEVANT | {"seed", "k"}]
+    for rule, own in done.groupby("rule"):
+        means = dict(own.groupby("k")["accuracy/test"].mean().items())
+        if {0, depth} <= means.keys() and len(own.drop_duplicates(settings)) == 1:
+            known |= {f"accuracy/{rule}/k0": means[0], f"accuracy/{rule}/kL": means[depth]}
+            known[f"gain/{rule}"] = means[depth] - means[0]
+    return known
 
 
 def one_per_rule(runs: pd.DataFrame) -> dict[str, str]:

@@ -31,8 +31,6 @@ WORKFLOW = "workflowType=machine_learning"
 """Without it the UI opens its pages for language models."""
 SINCE = Version("3.16")
 """The first MLflow with named views."""
-_MOST = 6
-"""Columns of accuracies that leave room for the rest."""
 _STATE = {
     "orderByAsc": False,
     "startTime": "ALL",
@@ -124,9 +122,9 @@ def save_runs_view(
     _save(store, view_key(parent_id), name, where, order, columns, widths, charts)
 
 
-def save_overview(store: Store, accuracies: Sequence[str]) -> None:
-    """Save the view of all parents that have an answer, newest first, with some `accuracies`."""
-    columns = [_column("metrics", name) for name in accuracies[:_MOST]]
+def save_overview(store: Store, metrics: Sequence[str]) -> None:
+    """Save the view of all parents that have an answer, newest first, with some metrics."""
+    columns = [_column("metrics", name) for name in metrics]
     columns += [_column("tags", ANSWER)]
     columns += [_column("metrics", f"checks/{end}") for end in ("passed", "failed", "undefined")]
     shown = ("preset", "dataset", "epochs", "seeds")

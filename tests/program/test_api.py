@@ -29,7 +29,7 @@ def test_a_ladder_that_is_there_is_read_and_not_trained(store):
     assert ladder.verdicts["status"].tolist() == [v["status"] for v in store["verdicts"]]
     assert ladder.figure() is not None and len(ladder.runs) == 18
     assert set(ladder.history("accuracy/test")["step"]) == {1, 2}
-    assert ladder.answer == store["answer"] and ladder.answer in str(ladder)
+    assert ladder.answer == store["answer"] and ladder.answer[:60] in str(ladder)
     assert ladder._repr_html_().count("<table>") == 2
 
 

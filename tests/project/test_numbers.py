@@ -80,8 +80,8 @@ def test_the_ladder_of_the_readme():
                 assert same(cell, own, value("ladder", f"{column}_sd", rule=rule, k=k)), (rule, k)
 
 
-def test_the_atlas_of_the_readme():
-    body = rows("README.md", "rule", "k=0", "k=4", "Γ, l < L")
+def test_the_atlas():
+    body = rows("docs/results.md", "rule", "k=0", "k=4", "Γ, l < L")
     taken = ("nothing", "signs", "weights", "the gradient")
     assert len(body) == len(found("atlas").table) / 2
     for rule, (frozen, whole, gamma, share, takes, flops) in body.items():

@@ -1,9 +1,13 @@
 """The one-line answer: claims whole, seeds behind them, numbers where no check is."""
 
+import pytest
+
+import credit
 from credit.experiments import frozen_init, ladder
 from credit.lab import results
 from credit.report import verdict_lines
 from credit.report.answer import LONGEST, answer, counts, tally
+from credit.tracking.reader import connect
 from tests.lab.made import made
 
 A = "accuracy/test"
@@ -52,3 +56,20 @@ def test_a_share_says_where_the_oracle_is_best_and_none_below_zero():
     falls = results(ladder.EXPERIMENT, made(*rows), None).verdicts
     own = next(v for v in falls if (v.rule, v.check) == ("fa", "oracle_share"))
     assert own.status == "fail" and own.value == -0.4 and own.shown == "none"
+
+
+def test_the_ends_of_a_ladder_are_metrics_of_its_parent(tracking_store):
+    words: dict[str, int] = {
+        "width": 8,
+        "depth": 2,
+        "epochs": 1,
+        "train_samples": 100,
+        "measure_samples": 32,
+    }
+    found = credit.ladder(dataset="digits", seeds="42,7", rules="bp,dfa", ks="0,2", **words)
+    metrics = connect().run(found.run_id).data.metrics
+    means = found.runs.groupby(["rule", "k"])["accuracy/test"].mean()
+    for rule in ("bp", "dfa"):
+        assert metrics[f"accuracy/{rule}/k0"] == pytest.approx(means[rule, 0])
+        assert metrics[f"accuracy/{rule}/kL"] == pytest.approx(means[rule, 2])
+        assert metrics[f"gain/{rule}"] == pytest.approx(means[rule, 2] - means[rule, 0])
