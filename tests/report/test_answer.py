@@ -68,7 +68,7 @@ def test_the_ends_of_a_ladder_are_metrics_of_its_parent(tracking_store):
     }
     found = credit.ladder(dataset="digits", seeds="42,7", rules="bp,dfa", ks="0,2", **words)
     metrics = connect().run(found.run_id).data.metrics
-    means = found.runs.groupby(["rule", "k"])["accuracy/test"].mean()
+    means = dict(found.runs.groupby(["rule", "k"])["accuracy/test"].mean().items())
     for rule in ("bp", "dfa"):
         assert metrics[f"accuracy/{rule}/k0"] == pytest.approx(means[rule, 0])
         assert metrics[f"accuracy/{rule}/kL"] == pytest.approx(means[rule, 2])
