@@ -22,6 +22,7 @@ from credit import rules
 from credit.networks import kinds
 from credit.rules import Shape, State
 from credit.spec import RunSpec
+from credit.training import capturing, optimizer
 from credit.training.lane import Lane
 
 MOST_LANES = 4
@@ -76,7 +77,7 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
 
 def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:
     """The fastest way to step these lanes on `device`."""
-    if device.type == "cuda":
+    if optimizer.recorded(device):
         (lane,) = lanes
         return Captured(lane)
     return partial(_advance, lanes[0]) if len(lanes) == 1 else Threaded(lanes)
@@ -123,8 +124,9 @@ class Captured:
     """A lane's step as a CUDA graph: recorded once, then replayed on new data.
 
     The first steps, and batches of another size (the last of an epoch), run as they are. Rules that
-    learn do different things in different steps: every `Lane.phase` has a graph of its own. What a
-    replay returns is overwritten by the next.
+    learn do different things in different steps: every `Lane.phase` has a graph of its own, unless
+    an operation of it cannot be recorded: its steps all run as they are, and a line says why. What
+    a replay returns is overwritten by the next.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -133,6 +135,7 @@ class Captured:
         self._graphs: dict[object, _Recording] = {}
         self._size = 0  # of the batches that are recorded: the largest so far
         self._warm: Counter[object] = Counter()
+        self._eager_phases: set[object] = set()  # that no graph can record
 
     def __call__(self, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
         lane = self._lane
@@ -143,9 +146,15 @@ class Captured:
                 self._size = size
                 self._graphs.clear()
                 self._warm.clear()
-            if size != self._size or self._warm[lane.phase] < WARM_UP:
-                self._warm[lane.phase] += size == self._size
+            if size != self._size or lane.phase in self._eager_phases:
                 result = self._eager(x, y, noise)
+            elif self._warm[lane.phase] < WARM_UP:
+                self._warm[lane.phase] += 1
+                with capturing.Watch() as watch:
+                    result = self._eager(x, y, noise)
+                if watch.found:
+                    self._eager_phases.add(lane.phase)
+                    capturing.warn(watch.found)
             else:
                 if lane.phase not in self._graphs:
                     self._graphs[lane.phase] = self._record(x, y, noise)
