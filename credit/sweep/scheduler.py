@@ -95,7 +95,9 @@ class Scheduler:
         done = {key: header.done for key, (header, _) in saved.items()}
         began = read_plan(self._plan)
         stacks = self._work.plan(specs, done, began)
-        names = {spec.spec_hash: hash_of("stack", stack) for stack in stacks for spec in stack}
+        names = {}
+        for stack in stacks:
+            names |= dict.fromkeys((spec.spec_hash for spec in stack), hash_of("stack", stack))
         if names.keys() - began.keys():
             write_plan(self._plan, names | began)
         epochs = {key: whole for key, (whole, _) in done.items()}
