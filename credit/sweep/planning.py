@@ -204,7 +204,7 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
       of an evaluation, N = EVALUATION_BATCH;
     - a measurement, N = measure_samples: L+1 hidden states, exact gradients and credits, the latter
       twice while rules hand them over, what rules need to compute them, and 4 L block
-      intermediates. Or, when those are gone, one
+      intermediates. Or, when those are gone, a random control per seed, and one
       layer in float64 and the perturbed states of rho, or one run's pass in float64.
     """
     first, runs = specs[0], len(specs)
@@ -252,7 +252,7 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
     rolled = 5 * runs * one + 8 * chunk + pairs
     embed, blocks, head = kinds.sizes(first, shape)
     again = embed + sum(blocks) + head + samples * (shape.d_in + 8 * units)
-    kept = 3 * units * samples * runs * item
+    kept = (3 * runs + len({spec.seed for spec in specs})) * units * samples * item
     return samples * shape.d_in * item + max(credits, kept + 8 * max(rolled, again))
 
 
