@@ -53,7 +53,7 @@ class Scheduler:
         self._specs = {spec.spec_hash: spec for spec in specs}
         self._work, self._store, self._writer = work, store, writer
         self._template = replace(template, names=shortest(spec.rule for spec in specs))
-        digest = hash_of(f"plan/{specs[0].device}", specs)
+        digest = hash_of(f"plan/{specs[0].place}", specs)
         self._plan = template.state / "plans" / f"{digest}.json"
 
     def train(self, launcher: Launcher, bar: tqdm) -> None:

@@ -1,4 +1,4 @@
-"""Measuring waits for the device a few times, whatever the number of runs, and draws once a seed."""
+"""Measuring waits for the device a few times, however many runs there are."""
 
 from collections import Counter
 
