@@ -10,7 +10,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -32,6 +32,8 @@ RUNS_PER_LANE = 2
 WARM_UP = 3
 """Steps before a GPU's step is captured, as cuBLAS and the allocator need them."""
 
+Batch = tuple[Tensor, Tensor]
+"""x and y of one step."""
 Step = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 """(x, y, steps done before) -> per run: sum of sample losses, number correct."""
 
@@ -98,9 +100,34 @@ class Threaded:
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self._lanes = lanes
         self._pool = _workers(len(lanes), max(1, torch.get_num_threads() // len(lanes)))
+        self._batches: Iterator[Batch] | None = None
+        self._coming: Future[Batch | None] | None = None
+
+    def ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield batches, each prepared by the lane that is first done with the step before.
+
+        The caller's own threads would wait, at work, on the cores of the lanes.
+        """
+        self._batches, self._coming = batches, None
+        try:
+            while (batch := self._prepare().result()) is not None:
+                self._coming = None
+                yield batch
+        finally:
+            if self._batches is batches:
+                self._batches = None
+
+    def _prepare(self) -> "Future[Batch | None]":
+        """Begin with the next batch, unless that has been done."""
+        if self._coming is None:
+            assert self._batches is not None
+            self._coming = self._pool.submit(next, self._batches, None)
+        return self._coming
 
     def __call__(self, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
         steps = [self._pool.submit(_advance, lane, x, y, done) for lane in self._lanes]
+        if self._batches is not None:
+            self._prepare()
         try:
             wait(steps)
         finally:  # a signal may interrupt: leave no lane at work on the parameters
