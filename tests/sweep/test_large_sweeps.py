@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 from tqdm import tqdm
 
-from credit import rules
 from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.sweep import planning, scheduler
@@ -14,6 +13,7 @@ from credit.sweep.networks import Networks
 from credit.sweep.worker import Settled, Task
 from credit.tracking.store import open_store
 from credit.tracking.writer import Writer, open_parent
+from credit.training.stack import arrange
 
 RUNS, TOGETHER = 5000, 10
 SHAPE = Shape(16, 16, 10, 2)  # as wide as its inputs: runs of all seeds share a stack
@@ -43,8 +43,9 @@ def specs_of(count: int) -> list[RunSpec]:
 def test_all_stacks_are_claimed_with_one_plan_and_few_looks_at_each_run(monkeypatch, tmp_path):
     specs, counts, handed = specs_of(RUNS), Counter(), []
     assert len({spec.stack_key for spec in specs}) == 1
-    few = [s for s in specs if rules.get(s.rule).reads_hidden_grads and s.k == 2][:TOGETHER]
-    free = int(planning.memory_needed(few, SHAPE) / planning.SHARE) + 1
+    ordered = arrange(specs)
+    tens = (ordered[i : i + TOGETHER] for i in range(0, RUNS, TOGETHER))
+    free = int(max(planning.memory_needed(ten, SHAPE) for ten in tens) / planning.SHARE) + 1
     counted(monkeypatch, counts, planning, "plan")
     counted(monkeypatch, counts, planning, "footprint", lambda runs, shape: len(runs))
     counted(monkeypatch, counts, planning, "arrange", len)
@@ -72,7 +73,7 @@ def test_all_stacks_are_claimed_with_one_plan_and_few_looks_at_each_run(monkeypa
         sweep = scheduler.Scheduler(specs, Planned(), store, writer, template)
         sweep.train(Ending(), tqdm(disable=True))
     assert len(sweep.run_ids) == RUNS and not sweep.failures
-    assert 480 <= len(handed) <= RUNS / TOGETHER + 20
+    assert 0.9 * RUNS / TOGETHER < len(handed) <= RUNS / TOGETHER
     assert sorted(s.spec_hash for stack in handed for s in stack) == sorted(
         s.spec_hash for s in specs
     )
