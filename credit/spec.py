@@ -170,18 +170,25 @@ class RunSpec:
         return " ".join(parts)
 
     @property
+    def place(self) -> str:
+        """The device by one name."""
+        return one_place(self.device)
+
+    @property
     def spec_hash(self) -> str:
         """16 hex digits that name this run: same fields and schema, same hash.
 
         Fields at their default are left out, so that a knob added later, whose default is what was
         done before, leaves the names of existing runs as they are. Changing a default needs a new
-        SCHEMA.
+        SCHEMA. `cuda:0` counts as `cuda`, as in `place`.
         """
         changed = {
             f.name: format_value(getattr(self, f.name))
             for f in dataclasses.fields(self)
             if getattr(self, f.name) != f.default
         }
+        if "device" in changed:
+            changed["device"] = self.place
         text = json.dumps({"schema": SCHEMA, **changed}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -191,7 +198,8 @@ class RunSpec:
 
         Of networks, resmlp alone holds an `alpha` for each run.
         """
-        shared = (v for f, v in self.to_params().items() if f not in MEMBER_FIELDS)
+        params = {**self.to_params(), "device": self.place}
+        shared = (value for name, value in params.items() if name not in MEMBER_FIELDS)
         alpha = None if self.network == RunSpec.network else self.alpha
         return (*shared, self.seed if self.random_labels else None, alpha)
 
@@ -228,6 +236,11 @@ MEMBER_FIELDS = LEARNED_FIELDS.union(
 
 SETTLED_FIELDS = frozenset({"rule_code", "network_code"})
 """Fields that no option sets: `sweep.resolve` does."""
+
+
+def one_place(device: str) -> str:
+    """Return a device by one name: the first GPU has two, `cuda` and `cuda:0`."""
+    return "cuda" if device == "cuda:0" else device
 
 
 def warmup_epochs(ratio: float, epochs: int) -> int:

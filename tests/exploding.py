@@ -36,3 +36,29 @@ class Estimating(Rule):
 
     def credit(self, state, trace):
         return [trace.grad_out for _ in trace.hiddens]
+
+
+class Solving(Rule):
+    """Solves equations, which a GPU checks on the CPU."""
+
+    def credit(self, state, trace):
+        gram = trace.grad_out.mT @ trace.grad_out + torch.eye(trace.shape.width).to(trace.grad_out)
+        return [torch.linalg.solve(gram, h.mT).mT for h in trace.hiddens]
+
+
+class Reading(Rule):
+    """Reads a number of what it has drawn."""
+
+    def noise(self, shape, samples, generator):
+        return {"scale": torch.rand(3, generator=generator)}
+
+    def credit(self, state, trace):
+        return [h * trace.noise["scale"].max().item() for h in trace.hiddens]
+
+
+class Masking(Reading):
+    """Chooses among what it has drawn."""
+
+    def credit(self, state, trace):
+        scale = trace.noise["scale"]
+        return [h * scale[scale >= scale.max()].sum() for h in trace.hiddens]

@@ -96,6 +96,14 @@ def test_hashes_of_the_first_runs_are_what_they_were():
     assert changed.spec_hash == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def test_the_first_gpu_has_one_hash_by_both_of_its_names():
+    one, other, second, cpu = (RunSpec(device=d) for d in ("cuda", "cuda:0", "cuda:1", "cpu"))
+    assert one.spec_hash == other.spec_hash and one.stack_key == other.stack_key
+    assert len({one.spec_hash, second.spec_hash, cpu.spec_hash, DEFAULT.spec_hash}) == 4
+    text = '{"device": "cuda", "schema": "1"}'  # what it was before
+    assert one.spec_hash == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "results").glob("*/runs.json")), ids=lambda f: f.parent.name
 )

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor
 
 from credit.measures import vectors
-from credit.measures.base import Probe, Report, layer_name, number
+from credit.measures.base import Probe, Report, layer_name
 
 
-def of_run(probe: Probe, run: int) -> list[float | None]:
-    """Return the agreement of one run's g_0 .. g_L; None where the gradient is zero."""
+def of_run(probe: Probe, run: int) -> list[Tensor]:
+    """Return the agreement of one run's g_0 .. g_L; nan where the gradient is zero."""
     grads = [g[run] for g in probe.grads]
     exact = grads if grads[0].dtype == torch.float64 else probe.exact(run)
-    cosines = [cosine(g, e) for g, e in zip(grads, exact, strict=True)]
-    return [number(vectors.median(own)) for own in cosines]
+    return [vectors.median(cosine(g, e)) for g, e in zip(grads, exact, strict=True)]
 
 
 def cosine(g: Tensor, exact: Tensor) -> Tensor:

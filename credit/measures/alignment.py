@@ -5,10 +5,14 @@ layer table; the mean is the metric. A sample without a direction, its gradient 
 exactly zero, is left out and counted. A cosine that is ±1 within float error is logged as ±1.
 """
 
+import math
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from credit.measures import agreement, validity, vectors
-from credit.measures.base import CONTROLS, Probe, Report, mean_of, number
+from credit.measures.base import CONTROLS, Probe, Report, fetched, mean_of, number, on_host
 
 FLOAT_ERROR = 1e-6
 """How far float32 leaves the cosine of a vector with itself from 1, with room to spare."""
@@ -28,34 +32,75 @@ def measure(probe: Probe) -> list[Report]:
     that is exact at h_L by construction raises the first two. A mean is present only when all of
     its layers are valid.
     """
-    floor = validity.sample_floor(probe.options.reference_floor, probe.hiddens[0].dtype)
-    reports = [Report() for _ in range(probe.runs)]
+    layers = range(len(probe.hiddens))
     agreements = [agreement.of_run(probe, run) for run in range(probe.runs)]
-    last = len(probe.hiddens) - 1
-    for layer, (h, g, a) in enumerate(zip(probe.hiddens, probe.grads, probe.credits, strict=True)):
-        cos = vectors.cosine(a, g).double()
-        credit_norms = vectors.median(vectors.norm(a))
-        for run, report in enumerate(reports):
-            finite = all(bool(t[run].isfinite().all()) for t in (h, g, a))
-            agrees = agreements[run][layer]
-            row = {
-                "layer": layer,
-                "status": validity.direction_status(finite, agrees, float(credit_norms[run])),
-                "agreement": agrees,
-                "exact_by_construction": probe.exact_at_output[run] and layer == last,
-                "reference_floor": floor,
-                **summary(cos[run]),
-            }
-            row["copy"] = _copied(probe.grads[-1][run], g[run])
-            for name in CONTROLS:
-                control = vectors.cosine(probe.control(name, run, layer), g[run]).double()
-                row[f"alignment_{name}"] = cosine_number(control.nanmean())
-                if name == "random":  # 1/sqrt(d) for directions that know nothing of g
-                    row["alignment_random_std"] = deviation(control)
-            report.layers.append(row)
-    for report in reports:
+    found, agreements = on_host(([_of_layer(probe, layer) for layer in layers], agreements))
+    numbers = [[_numbers(of, run) for of in found] for run in range(probe.runs)]
+    floor = validity.sample_floor(probe.options.reference_floor, probe.hiddens[0].dtype)
+    reports = []
+    for run, (own, agrees) in enumerate(zip(*fetched((numbers, agreements)), strict=True)):
+        known = {"exact_by_construction": False, "reference_floor": floor}
+        rows = [_row(*of, known) for of in zip(layers, own, map(number, agrees), strict=True)]
+        rows[-1]["exact_by_construction"] = probe.exact_at_output[run]
+        report = Report(layers=rows)
         add_metrics(report)
+        reports.append(report)
     return reports
+
+
+def _row(
+    layer: int, numbers: dict[str, Any], agrees: float | None, known: dict[str, Any]
+) -> dict[str, Any]:
+    """Return one layer's columns from the numbers of `_numbers`."""
+    return {
+        "layer": layer,
+        "status": validity.direction_status(
+            bool(numbers["finite"]), agrees, numbers["credit_norm"]
+        ),
+        "agreement": agrees,
+        **known,
+        **_columns(numbers["summary"]),
+        "copy": cosine_number(numbers["copy"]),
+        **{f"alignment_{name}": cosine_number(numbers[name]) for name in CONTROLS},
+        "alignment_random_std": number(numbers["random_std"]),  # 1/sqrt(d) of what knows no g
+    }
+
+
+def _of_layer(probe: Probe, layer: int) -> dict[str, Tensor]:
+    """Return each sample's cosines with the gradient, (R, n), and what is one number per run."""
+    h, g, a = probe.hiddens[layer], probe.grads[layer], probe.credits[layer]
+    unit = vectors.unit(g)
+
+    def with_g(other: Tensor) -> Tensor:
+        return (other * unit).sum(-1).clamp(-1.0, 1.0).double()
+
+    noise = {seed: vectors.unit(probe.noise(seed, layer)) for seed in set(probe.seeds)}
+    draws = [(noise[seed] * own).sum(-1) for seed, own in zip(probe.seeds, unit, strict=True)]
+    found = {
+        "credit": with_g(vectors.unit(a)),
+        "g": with_g(unit),
+        "random": torch.stack(draws).clamp(-1.0, 1.0).double(),
+        "credit_norm": vectors.median(vectors.norm(a)),
+        "finite": torch.stack([t.flatten(1).isfinite().all(-1) for t in (h, g, a)]).all(0),
+    }
+    if probe.grads[-1].shape == g.shape:  # else states differ in size, and nothing is copied
+        found["copy"] = with_g(vectors.unit(probe.grads[-1]))
+    return found
+
+
+def _numbers(of: dict[str, Tensor], run: int) -> dict:
+    """Return one run's part of `_of_layer` as numbers that `fetched` reads; they are on the CPU."""
+    g, random = of["g"][run], of["random"][run]
+    return {
+        "summary": _statistics(of["credit"][run]),
+        "copy": of["copy"][run].nanmean() if "copy" in of else None,
+        "g": g.nanmean(),
+        "neg_g": (-g).nanmean(),
+        "random": random.nanmean(),
+        "random_std": _deviation(random),
+        "credit_norm": of["credit_norm"][run],
+        "finite": of["finite"][run],
+    }
 
 
 def add_metrics(report: Report) -> None:
@@ -74,34 +119,44 @@ def add_metrics(report: Report) -> None:
     agreement.add_metrics(report)
 
 
-def cosine_number(value: Tensor | float) -> float | None:
+def cosine_number(value: Tensor | float | None) -> float | None:
     """Return a cosine as a float, exactly ±1 within FLOAT_ERROR of it; None if it is not finite.
 
     Else the rounding of float32 draws a zigzag where the direction is exact.
     """
-    known = number(value)
+    known = None if value is None else number(value)
     return float(round(known)) if known is not None and 0 < 1 - abs(known) <= FLOAT_ERROR else known
-
-
-def _copied(last: Tensor, g: Tensor) -> float | None:
-    """The mean cosine of g_L and g_l; None where the two states have other sizes."""
-    if last.shape != g.shape:
-        return None
-    return cosine_number(vectors.cosine(last, g).double().nanmean())
 
 
 def summary(cosines: Tensor) -> dict[str, float | int | None]:
     """Return the columns of an alignment from its cosines (n,), nan where there is no direction."""
-    defined = cosines[~cosines.isnan()]
-    return {
-        "alignment_mean": cosine_number(defined.mean()),
-        "alignment_median": cosine_number(vectors.median(cosines)),
-        "alignment_std": deviation(cosines),
-        "alignment_undefined": len(cosines) - len(defined),
-    }
+    return _columns(fetched(_statistics(cosines)))
 
 
 def deviation(cosines: Tensor) -> float | None:
     """Return the standard deviation (ddof 0) of those that are defined."""
+    return number(_deviation(cosines))
+
+
+def _statistics(cosines: Tensor) -> dict[str, Tensor | int]:
     defined = cosines[~cosines.isnan()]
-    return number(defined.std(correction=0)) if len(defined) else None
+    return {
+        "mean": defined.mean(),
+        "median": vectors.median(cosines),
+        "std": _deviation(cosines),
+        "undefined": len(cosines) - len(defined),
+    }
+
+
+def _columns(found: dict[str, Any]) -> dict[str, float | int | None]:
+    return {
+        "alignment_mean": cosine_number(found["mean"]),
+        "alignment_median": cosine_number(found["median"]),
+        "alignment_std": number(found["std"]),
+        "alignment_undefined": found["undefined"],
+    }
+
+
+def _deviation(cosines: Tensor) -> Tensor:
+    defined = cosines[~cosines.isnan()]
+    return defined.std(correction=0) if len(defined) else cosines.new_tensor(math.nan)

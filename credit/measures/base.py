@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from credit.networks.arithmetic import output_error
 from credit.networks.base import Network, Params
@@ -85,6 +86,8 @@ class Probe:
     inputs: Tensor | None = field(default=None, kw_only=True)  # (n, D)
     pause: Callable[[], None] = field(default=lambda: None, kw_only=True)
     """Called before each roll forward; what it raises ends the measurement."""
+    _kept: dict[tuple, Any] = field(default_factory=dict, kw_only=True, repr=False)
+    """What several measurements ask for."""
 
     @property
     def runs(self) -> int:
@@ -97,9 +100,16 @@ class Probe:
         """
         self.pause()
         assert self.network is not None
-        params = {name: p[run].to(h.dtype) for name, p in self.params.items()}
+        params = self._once(("run", run), lambda: {n: p[run] for n, p in self.params.items()})
+        if h.dtype != self.hiddens[0].dtype:
+            params = {name: p.to(h.dtype) for name, p in params.items()}
         logits = self.network.tail(params, h.flatten(0, -2), layer)
         return sample_losses(logits.unflatten(0, h.shape[:-1]), self.labels)
+
+    def losses_before(self, run: int, layer: int, dtype: torch.dtype) -> Tensor:
+        """`losses` of one run at its own h_layer, (n,)."""
+        h = self.hiddens[layer][run].to(dtype)
+        return self._once(("before", run, layer, dtype), lambda: self.losses(run, layer, h))
 
     def exact(self, run: int) -> list[Tensor]:
         """One run's g_0 .. g_L in float64, each (n, d), from its weights and the inputs."""
@@ -113,8 +123,12 @@ class Probe:
     def noise(self, seed: int, layer: int) -> Tensor:
         """The random control credit of `layer` for a seed, (n, d), standard normal."""
         h = self.hiddens[layer]
-        draw = torch.randn(h.shape[1:], generator=generator(seed, "control", layer))
-        return draw.to(h)
+
+        def draw() -> Tensor:
+            source = generator(seed, "control", layer)
+            return torch.randn(h.shape[1:], generator=source).to(h)
+
+        return self._once(("control", seed, layer), draw)
 
     def control(self, name: str, run: int, layer: int) -> Tensor:
         """The control credit `name` (of CONTROLS) for one run, (n, d)."""
@@ -122,6 +136,45 @@ class Probe:
             return self.noise(self.seeds[run], layer)
         g = self.grads[layer][run]
         return g if name == "g" else -g
+
+    def _once(self, key: tuple, make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def fetched(tree: Any) -> Any:
+    """Return lists and dictionaries with floats in place of numbers on a device: one transfer.
+
+    Tensors have one element, or one dimension, which becomes a list.
+    """
+    leaves, form = tree_flatten(tree)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if not tensors:
+        return tree
+    values = iter(torch.cat([t.reshape(-1).double() for t in tensors]).tolist())
+
+    def read(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return [next(values) for _ in range(len(leaf))] if leaf.dim() else next(values)
+
+    return tree_unflatten([read(leaf) for leaf in leaves], form)
+
+
+def on_host(tree: Any) -> Any:
+    """Return lists and dictionaries with tensors as float64 on the CPU, of any size: one transfer.
+
+    Tensors on the CPU stay as they are.
+    """
+    leaves, form = tree_flatten(tree)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if not tensors or tensors[0].device.type == "cpu":
+        return tree
+    flat = torch.cat([t.reshape(-1).double() for t in tensors]).cpu()
+    parts = iter(flat.split([t.numel() for t in tensors]))
+    moved = [next(parts).view(t.shape) if isinstance(t, Tensor) else t for t in leaves]
+    return tree_unflatten(moved, form)
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from credit.measures import validity, vectors
-from credit.measures.base import CONTROLS, Options, Probe, Report, layer_name, number
+from credit.measures.base import CONTROLS, Options, Probe, Report, fetched, layer_name, number
 
 STEP_ERROR = 0.01
 """A step that rounding would bend by more than this share of its length is taken in float64."""
@@ -17,48 +17,65 @@ STEP_ERROR = 0.01
 
 def measure(probe: Probe) -> list[Report]:
     """`nudge/hNN` of every run, and the same for the control credits in the layer table."""
+    sizes = fetched([vectors.median(vectors.norm(h)) for h in probe.hiddens])
+    dtypes = [
+        [_precision(size, h.dtype, probe.options) for size in of]
+        for h, of in zip(probe.hiddens, sizes, strict=True)
+    ]
+    found = [
+        [_steps(probe, run, layer, dtype) for run, dtype in enumerate(of)]
+        for layer, of in enumerate(dtypes)
+    ]
     reports = [Report() for _ in range(probe.runs)]
-    for layer in range(len(probe.hiddens)):
-        for run, report in enumerate(reports):
-            row = _row(probe, run, layer)
+    for layer, (numbers, of) in enumerate(zip(fetched(found), dtypes, strict=True)):
+        for report, own, dtype in zip(reports, numbers, of, strict=True):
+            row = _row(own, dtype)
             report.layers.append(row)
             if row["nudge_status"] == validity.OK:
                 report.add(f"nudge/{layer_name(layer)}", row["nudge"])
     return reports
 
 
-def _row(probe: Probe, run: int, layer: int) -> dict:
-    h = probe.hiddens[layer][run]
-    h = h.to(_precision(h, probe.options))
-    before = probe.losses(run, layer, h)
-    value, status = _nudge(probe, run, layer, h, before, probe.credits[layer][run])
-    row = {"nudge_status": status, "nudge": value}
-    row["nudge_precision"] = str(h.dtype).removeprefix("torch.")
-    for name in CONTROLS:
-        control = probe.control(name, run, layer)
-        row[f"nudge_{name}"], _ = _nudge(probe, run, layer, h, before, control)
-    return row
+def _row(found: dict[str, dict[str, float]], dtype: torch.dtype) -> dict:
+    """Return one layer's columns from the numbers of `_steps`."""
+    values = {name: number(own["value"]) if own["finite"] else None for name, own in found.items()}
+    own = found["credit"]
+    status = _status(values["credit"], own["norm"], own["kept"])
+    return {
+        "nudge_status": status if own["finite"] else validity.NOT_FINITE,
+        "nudge": values["credit"],
+        "nudge_precision": str(dtype).removeprefix("torch."),
+        **{f"nudge_{name}": values[name] for name in CONTROLS},
+    }
 
 
-def _precision(h: Tensor, options: Options) -> torch.dtype:
-    size = float(vectors.median(vectors.norm(h)))
+def _precision(size: float, dtype: torch.dtype, options: Options) -> torch.dtype:
+    """Return in what to step in a hidden state of this median norm."""
     length = options.nudge_eta * (size if options.relative_steps else 1.0)
-    lost = torch.finfo(h.dtype).eps * size > STEP_ERROR * length
-    return torch.float64 if lost else h.dtype
+    lost = torch.finfo(dtype).eps * size > STEP_ERROR * length
+    return torch.float64 if lost else dtype
 
 
-def _nudge(
-    probe: Probe, run: int, layer: int, h: Tensor, before: Tensor, credit: Tensor
-) -> tuple[float | None, str]:
-    """Mean loss change of one run when h (n, d) steps against `credit` (n, d), and its status.
+def _steps(probe: Probe, run: int, layer: int, dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
+    """Step against the credit and the controls: each mean loss change, as numbers on the device.
 
     Samples whose credit is exactly zero do not move and are left out of the mean.
     """
-    if not bool(credit.isfinite().all() and h.isfinite().all()):
-        return None, validity.NOT_FINITE
-    moved, kept = step(h, credit, probe.options)
-    value = number((probe.losses(run, layer, moved) - before).nanmean())
-    return value, step_status(value, vectors.norm(credit), kept)
+    h = probe.hiddens[layer][run].to(dtype)
+    before = probe.losses_before(run, layer, dtype)
+    found = {}
+    for name in ("credit", *CONTROLS):
+        own = name == "credit"
+        credit = probe.credits[layer][run] if own else probe.control(name, run, layer)
+        moved, kept = step(h, credit, probe.options)
+        found[name] = {
+            "finite": credit.isfinite().all() & h.isfinite().all(),
+            "value": (probe.losses(run, layer, moved) - before).nanmean(),
+        }
+        if own:
+            norms = vectors.norm(credit)
+            found[name] |= {"norm": vectors.median(norms), "kept": vectors.median(kept)}
+    return found
 
 
 def step(h: Tensor, credit: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -77,8 +94,12 @@ def step_status(value: float | None, norms: Tensor, kept: Tensor) -> str:
 
     It is `step_lost` when rounding swallows more than half of a step's length.
     """
-    if not float(vectors.median(norms)) > 0:
+    return _status(value, *fetched([vectors.median(norms), vectors.median(kept)]))
+
+
+def _status(value: float | None, norm: float, kept: float) -> str:
+    if not norm > 0:
         return validity.CREDIT_ZERO
-    if not float(vectors.median(kept)) > 0.5:
+    if not kept > 0.5:
         return validity.STEP_LOST
     return validity.OK if value is not None else validity.NOT_FINITE

@@ -17,12 +17,13 @@ and 32 directions. It dominates all other measurements.
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from credit.measures import validity, vectors
-from credit.measures.base import CONTROLS, Options, Probe, Report
+from credit.measures.base import CONTROLS, Options, Probe, Report, fetched, number
 from credit.randomness import generator
 
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**25}
@@ -66,32 +67,31 @@ def _correlate(
     """
     h = {run: probe.hiddens[layer][run].to(dtype) for run in members}
     step = {run: step_length(h[run], probe.options) for run in members}
-    before = {run: probe.losses(run, layer, h[run]) for run in members}
-    credits = {run: [a.to(dtype) for a in _compared(probe, run, layer)] for run in members}
+    noise = _rescaled(probe.noise(seed, layer)).to(dtype)
+    shown = {
+        run: [*(_rescaled(of[layer][run]).to(dtype) for of in (probe.credits, probe.grads)), noise]
+        for run in members
+    }
     pairs: dict[int, list[Tensor]] = {run: [] for run in members}
     rows: dict[int, dict] = {}
     for v in _directions(probe, seed, layer):
         for run in (r for r in members if r not in rows):
             moved = torch.addcmul(h[run], v.to(dtype), step[run])  # (m, n, d)
             shift = moved - h[run]
-            measured = probe.losses(run, layer, moved) - before[run]
-            predicted = [(shift * a).sum(-1).double() for a in credits[run]]
+            before = probe.losses_before(run, layer, dtype)
+            measured = probe.losses(run, layer, moved) - before
+            predicted = [(shift * a).sum(-1).double() for a in shown[run]]
             pairs[run].append(torch.stack([*predicted, measured]).flatten(1))
-            if len(pairs[run]) == 1 and dtype != torch.float64:
-                row = correlations(pairs[run][0], dtype)
-                if not _resolves(row["rho_g"]):
-                    rows[run] = row
-    whole = {run: torch.cat(pairs[run], dim=1) for run in members}
-    return {run: rows.get(run) or correlations(whole[run], dtype) for run in members}
+        if len(pairs[members[0]]) == 1 and dtype != torch.float64:
+            first = _rows({run: pairs[run][0] for run in members}, dtype)
+            rows = {run: row for run, row in first.items() if not _resolves(row["rho_g"])}
+    return rows | _rows({r: torch.cat(pairs[r], dim=1) for r in members if r not in rows}, dtype)
 
 
-def _compared(probe: Probe, run: int, layer: int) -> list[Tensor]:
-    """The credit, the gradient and noise, each over its largest entry.
-
-    A correlation ignores scale, float32 products do not.
-    """
-    controls = (probe.control(name, run, layer) for name in ("g", "random"))
-    return [_rescaled(a) for a in (probe.credits[layer][run], *controls)]
+def _rows(pairs: dict[int, Tensor], dtype: torch.dtype) -> dict[int, dict]:
+    """The columns of every run, in one transfer."""
+    found = fetched({run: _statistics(own) for run, own in pairs.items()})
+    return {run: _columns(own, dtype) for run, own in found.items()}
 
 
 def _resolves(rho_g: float | None) -> bool:
@@ -100,12 +100,20 @@ def _resolves(rho_g: float | None) -> bool:
 
 def correlations(pairs: Tensor, dtype: torch.dtype) -> dict:
     """Return the columns of ρ. pairs (4, M n): predicted by credit, g and noise; measured."""
+    return _columns(fetched(_statistics(pairs)), dtype)
+
+
+def _statistics(pairs: Tensor) -> dict[str, Tensor | list[Tensor]]:
     *predicted, measured = pairs
-    rho, rho_g, rho_random = (pearson(p, measured) for p in predicted)
+    return {"rhos": _pearson(predicted, measured), "finite": pairs.isfinite().all()}
+
+
+def _columns(found: dict[str, Any], dtype: torch.dtype) -> dict:
+    rho, rho_g, rho_random = map(number, found["rhos"])
     status = validity.OK if _resolves(rho_g) else validity.UNRESOLVED
     if rho is None:
         status = validity.SPREAD_ZERO
-    if not bool(pairs.isfinite().all()):
+    if not found["finite"]:
         status = validity.NOT_FINITE
     negative = None if rho_g is None else -rho_g
     controls = dict(zip(CONTROLS, (rho_g, negative, rho_random), strict=True))
@@ -119,10 +127,21 @@ def correlations(pairs: Tensor, dtype: torch.dtype) -> dict:
 
 def pearson(a: Tensor, b: Tensor) -> float | None:
     """Pearson correlation of two vectors (n,); None where either spread is 0 or not finite."""
-    if a.min() == a.max() or b.min() == b.max():
-        return None
-    value = float(vectors.cosine(a - a.mean(), b - b.mean()))
-    return value if math.isfinite(value) else None
+    (value,) = _pearson([a], b)
+    return number(value)
+
+
+def _pearson(vectors_a: list[Tensor], b: Tensor) -> list[Tensor]:
+    """Return the correlation of each a (n,) with b (n,); nan where there is none."""
+    unit, flat = vectors.unit(b - b.mean()), b.min() == b.max()
+    return [
+        torch.where(
+            flat | (a.min() == a.max()),
+            math.nan,
+            (vectors.unit(a - a.mean()) * unit).sum(-1).clamp(-1.0, 1.0),
+        )
+        for a in vectors_a
+    ]
 
 
 def _directions(probe: Probe, seed: int, layer: int) -> Iterator[Tensor]:

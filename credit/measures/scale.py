@@ -11,7 +11,7 @@ import math
 import torch
 
 from credit.measures import vectors
-from credit.measures.base import Probe, Report, layer_name, number
+from credit.measures.base import Probe, Report, fetched, layer_name, number
 
 
 def measure(probe: Probe) -> list[Report]:
@@ -31,6 +31,8 @@ def measure(probe: Probe) -> list[Report]:
     }
     ratios = [after / before for before, after in itertools.pairwise(hidden_norms)]
     growth = torch.stack([vectors.median(ratio) for ratio in ratios], dim=-1)  # (R, L)
+    largest = growth.amax(-1)  # propagates nan
+    medians, grown, largest = fetched((medians, list(growth.unbind(-1)), largest))
     reports = []
     for run in range(probe.runs):
         report = Report()
@@ -38,8 +40,8 @@ def measure(probe: Probe) -> list[Report]:
             row = {name: number(values[layer][run]) for name, values in medians.items()}
             for name, value in row.items():
                 report.add(f"{name}/{layer_name(layer)}", value)
-            grown = growth[run, layer] if layer < growth.shape[-1] else math.nan
-            report.layers.append({**row, "growth": number(grown)})
-        report.add("growth/max", number(growth[run].max()))  # max propagates nan
+            own = grown[layer][run] if layer < len(grown) else math.nan
+            report.layers.append({**row, "growth": number(own)})
+        report.add("growth/max", number(largest[run]))
         reports.append(report)
     return reports

@@ -43,7 +43,7 @@ class Networks:
         memory: int | None = None,
     ) -> None:
         self._planned = memory is not None
-        if len(devices := {spec.device for spec in specs}) > 1:
+        if len(devices := {spec.place for spec in specs}) > 1:
             raise CreditError(f"one sweep trains on one device, not {', '.join(sorted(devices))}")
         self._data = {key: load(*key) for key in dict.fromkeys(map(self._data_key, specs))}
         for spec in pending:

@@ -6,7 +6,6 @@ Shape legend: R runs, N batch, n held-out samples, d width, C classes, D input u
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -19,6 +18,7 @@ from credit.measures.perturbation import CHUNK_ELEMENTS
 from credit.networks import kinds
 from credit.rules import Shape
 from credit.spec import LEARNED_FIELDS, RunSpec
+from credit.sweep.machine import group_free
 from credit.training.cost import state_sizes
 from credit.training.group import TRAINED
 from credit.training.measuring import EVALUATION_BATCH
@@ -95,14 +95,10 @@ def plan(
     for runs in together.values():
         shape = shape_of(runs[0])
         limit = free if runs[0].spec_hash in began else SHARE * free
-        fewest = math.ceil(len(runs) / MAX_RUNS)
-        for count in range(fewest, len(runs) + 1):
-            parts = _parts(arrange(runs), count)
-            if all(memory_needed(part, shape) <= limit for part in parts):
-                break
-        stacks += parts
-        if count > fewest:
-            split.append((runs, parts, memory_needed(arrange(runs), shape)))
+        parts = _fewest(arrange(runs), shape, limit)
+        stacks += map(arrange, parts)
+        if len(parts) > math.ceil(len(runs) / MAX_RUNS):
+            split.append((runs, parts, memory_needed(runs, shape)))
     return Plan(stacks, _note(split, free))
 
 
@@ -113,12 +109,13 @@ def check(specs: Sequence[RunSpec], shape_of: ShapeOf, free: int) -> None:
         CreditError: one does not.
     """
     for spec in specs:
+        if (need := memory_needed([spec], shape_of(spec))) <= SHARE * free:
+            continue
         sizes = [
             f"{name}={getattr(spec, name)}"
             for name in SIZES
             if not (name in LEARNED_FIELDS and getattr(spec, name) == getattr(RunSpec, name))
         ]
-        need = memory_needed([spec], shape_of(spec))
         refuse_above(free, need, f"{spec.name} with {', '.join(sizes)}", spec.device)
 
 
@@ -142,14 +139,31 @@ def refuse_above(free: int, need: int, what: str, device: str) -> None:
         )
 
 
-def _parts(runs: Sequence[RunSpec], count: int) -> list[list[RunSpec]]:
+def _fewest(runs: Sequence[RunSpec], shape: Shape, limit: float) -> list[Sequence[RunSpec]]:
+    """The fewest parts of which each fits into `limit` bytes, or single runs.
+
+    A try ends at the first part that does not fit; the next one begins at its place.
+    """
+    place = 0.0  # of that part among the others, from 0 to 1
+    for count in range(math.ceil(len(runs) / MAX_RUNS), len(runs) + 1):
+        parts, first = _parts(runs, count), int(place * count)
+        for i in (*range(first, count), *range(first)):
+            if memory_needed(parts[i], shape) > limit:
+                place = i / count
+                break
+        else:
+            return parts
+    return _parts(runs, len(runs))
+
+
+def _parts(runs: Sequence[RunSpec], count: int) -> list[Sequence[RunSpec]]:
     """`count` slices of equal length; the first ones are one longer where it does not divide."""
     size, longer = divmod(len(runs), count)
     edges = [i * size + min(i, longer) for i in range(count + 1)]
-    return [arrange(runs[a:b]) for a, b in itertools.pairwise(edges)]
+    return [runs[a:b] for a, b in itertools.pairwise(edges)]
 
 
-def _note(split: Sequence[tuple[list[RunSpec], list[list[RunSpec]], int]], free: int) -> str:
+def _note(split: Sequence[tuple[list[RunSpec], list[Sequence[RunSpec]], int]], free: int) -> str:
     if not split:
         return ""
     sizes = [len(part) for _, parts, _ in split for part in parts]
@@ -190,7 +204,7 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
       of an evaluation, N = EVALUATION_BATCH;
     - a measurement, N = measure_samples: L+1 hidden states, exact gradients and credits, the latter
       twice while rules hand them over, what rules need to compute them, and 4 L block
-      intermediates. Or, when those are gone, one
+      intermediates. Or, when those are gone, a random control per seed, and one
       layer in float64 and the perturbed states of rho, or one run's pass in float64.
     """
     first, runs = specs[0], len(specs)
@@ -238,7 +252,7 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
     rolled = 5 * runs * one + 8 * chunk + pairs
     embed, blocks, head = kinds.sizes(first, shape)
     again = embed + sum(blocks) + head + samples * (shape.d_in + 8 * units)
-    kept = 3 * units * samples * runs * item
+    kept = (3 * runs + len({spec.seed for spec in specs})) * units * samples * item
     return samples * shape.d_in * item + max(credits, kept + 8 * max(rolled, again))
 
 
@@ -261,7 +275,7 @@ def memory_free(device: str) -> int:
     if torch.device(device).type == "cuda":
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + idle
-    return min([psutil.virtual_memory().available, *_group_free()])
+    return min([psutil.virtual_memory().available, *group_free()])
 
 
 def memory_of_data(data: Dataset, specs: Sequence[RunSpec]) -> int:
@@ -276,25 +290,3 @@ def memory_of_data(data: Dataset, specs: Sequence[RunSpec]) -> int:
         padded = channels * (height + 2 * data.pad) * (width + 2 * data.pad)
         size += data.n_train * padded * (2 if data.flip else 1)
     return size
-
-
-def _group_free() -> list[int]:
-    """What the memory limits of the process's control group (v2) and its parents leave, if any."""
-    root = Path("/sys/fs/cgroup")
-    try:
-        path = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()
-    except OSError:
-        return []
-    free = []
-    for group in (root / path, *(root / path).parents):
-        if not group.is_relative_to(root):
-            break
-        try:
-            limit = (group / "memory.max").read_text().strip()
-            stat = dict(line.split() for line in (group / "memory.stat").open())
-            used = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
-        except (OSError, ValueError, KeyError):  # no limit at this level
-            continue
-        if limit != "max":
-            free.append(max(0, int(limit) - used))
-    return free

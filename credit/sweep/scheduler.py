@@ -53,7 +53,7 @@ class Scheduler:
         self._specs = {spec.spec_hash: spec for spec in specs}
         self._work, self._store, self._writer = work, store, writer
         self._template = replace(template, names=shortest(spec.rule for spec in specs))
-        digest = hash_of(f"plan/{specs[0].device}", specs)
+        digest = hash_of(f"plan/{specs[0].place}", specs)
         self._plan = template.state / "plans" / f"{digest}.json"
 
     def train(self, launcher: Launcher, bar: tqdm) -> None:
@@ -95,7 +95,9 @@ class Scheduler:
         done = {key: header.done for key, (header, _) in saved.items()}
         began = read_plan(self._plan)
         stacks = self._work.plan(specs, done, began)
-        names = {spec.spec_hash: hash_of("stack", stack) for stack in stacks for spec in stack}
+        names = {}
+        for stack in stacks:
+            names |= dict.fromkeys((spec.spec_hash for spec in stack), hash_of("stack", stack))
         if names.keys() - began.keys():
             write_plan(self._plan, names | began)
         epochs = {key: whole for key, (whole, _) in done.items()}

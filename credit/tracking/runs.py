@@ -4,18 +4,21 @@ One parent per invocation of an experiment, one child per RunSpec, known by the 
 """
 
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
 from credit.errors import CreditError
-from credit.spec import SCHEMA, RunSpec, same_value
+from credit.spec import SCHEMA, RunSpec, one_place, same_value
 from credit.tracking.artifacts import harmless, log_dataset, log_json
 from credit.tracking.marks import (
     CHILDREN_FILE,
     CONTINUED_BY,
+    DEVICE,
     KIND,
     NOTE,
     OWNER,
@@ -188,6 +191,7 @@ def open_child(
         run = client.get_run(found.run_id)
         _agree(run, params, f"run {found.run_id} has")
         client.update_run(found.run_id, status="RUNNING")
+        _note_move(run.data.tags.get(DEVICE), (context or {}).get(DEVICE))
         if PARENT in run.data.tags:  # it stays a run of the parent that it was nested under
             tags |= member_tag(run.data.tags[PARENT])
         if REASON in run.data.tags:
@@ -204,6 +208,15 @@ def open_child(
     else:
         complete()
     return run.info.run_id
+
+
+@lru_cache
+def _note_move(before: str | None, now: str | None) -> None:
+    """Say, once, that runs go on on another device than they began on."""
+    if before and now and before != now:
+        print(
+            f"credit: runs that began on {before} go on on {now}: not bit for bit", file=sys.stderr
+        )
 
 
 def finish(
@@ -262,8 +275,9 @@ def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
     def agrees(name: str, value: str) -> bool:
         if name not in logged or logged[name] == LEFT_OPEN.get(name):
             return True
-        several = name == "device" and value == "cuda" and "," in logged[name]
-        return several or same_value(logged[name], value)
+        if name == "device" and one_place(value) == "cuda":
+            return "," in logged[name] or one_place(logged[name]) == "cuda"
+        return same_value(logged[name], value)
 
     return [name for name, value in params.items() if not agrees(name, value)]
 

@@ -35,7 +35,7 @@ def costs(spec: RunSpec, shape: Shape) -> dict[str, float]:
     }
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2**14)  # a large sweep asks for every run several times
 def state_sizes(spec: RunSpec, shape: Shape) -> dict[str, int]:
     """How many numbers each entry of the run's rule state holds, as its own `init` makes them."""
     rule = rules.of(spec)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from credit import rules
 from credit.measures import vectors
-from credit.measures.base import mean_of, number
+from credit.measures.base import fetched, mean_of, number
 from credit.networks.base import Shape
 from credit.randomness import generator
 from credit.rules import State, Trace
@@ -39,5 +39,6 @@ def alignment(
     other = {key: value.to(state[key]) for key, value in drawn.items()}
     credits = rule.credit(other, trace)
     pairs = zip(credits[1:-1], exact[1:-1], strict=True)
-    found = mean_of([number(vectors.cosine(a, g).double().nanmean()) for a, g in pairs])
+    means = fetched([vectors.cosine(a, g).double().nanmean() for a, g in pairs])
+    found = mean_of(list(map(number, means)))
     return {} if found is None else {"fresh/deep_inner": found}

@@ -100,8 +100,7 @@ class Lane:
     def _init_optimizer(self, moments: Moments) -> torch.optim.AdamW | None:
         """One AdamW over every parameter slice that trains, if any; `moments` holds its state.
 
-        Frozen blocks are in none: no step, no decay. On a GPU the learning rate is a tensor, which
-        a captured step reads anew at every replay.
+        Frozen blocks are in none: no step, no decay.
         """
         parts = [(name, slice(0, self.size)) for name in self._ends]
         for block, slices in enumerate(self.trained):
@@ -111,10 +110,7 @@ class Lane:
             return None
         own = [(moments[name][0][rows], moments[name][1][rows]) for name, rows in parts]
         lr, decay = self.specs[0].lr, self.specs[0].weight_decay
-        optimizer = adamw([*self._views.values()], own, lr=lr, weight_decay=decay)
-        if self.device.type == "cuda":
-            optimizer.param_groups[0]["lr"] = torch.tensor(lr, device=self.device)
-        return optimizer
+        return adamw([*self._views.values()], own, lr, decay, lr_changes=True)
 
     def set_optimizer_steps(self, steps: int) -> None:
         set_steps(self.optimizer, steps)

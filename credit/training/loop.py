@@ -64,7 +64,7 @@ def train(
         batches = train_batches(
             data, stack.seeds, epoch, spec.batch_size, spec.augment, stack.dtype
         )
-        for step, (x, y) in enumerate(batches, start=1):
+        for step, (x, y) in enumerate(stack.ahead(batches), start=1):
             if step <= tally.steps:  # before the checkpoint
                 continue
             stack.set_phase(epoch, spec.epochs)

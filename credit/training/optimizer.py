@@ -12,21 +12,32 @@ Moments = Mapping[str, tuple[Tensor, Tensor]]
 """AdamW's first and second moment of every parameter, by name."""
 
 
+def recorded(device: torch.device) -> bool:
+    """Return whether steps on this device are recorded as a graph."""
+    return device.type == "cuda"
+
+
 def adamw(
     views: Sequence[Tensor],
     moments: Sequence[tuple[Tensor, Tensor]],
     lr: float,
     weight_decay: float = 0.01,
+    lr_changes: bool = False,
 ) -> torch.optim.AdamW:
-    """AdamW that keeps its moments in the given tensors. On a GPU its steps can be captured."""
+    """AdamW that keeps its moments in the given tensors. On a GPU its steps can be recorded.
+
+    A learning rate that changes is a tensor there, which a recorded step reads at every replay.
+    """
     device = views[0].device
-    on_gpu = device.type == "cuda"
+    capturable = recorded(device)
     optimizer = torch.optim.AdamW(
-        list(views), lr, weight_decay=weight_decay, fused=True, capturable=on_gpu
+        list(views), lr, weight_decay=weight_decay, fused=True, capturable=capturable
     )
     for view, (first, second) in zip(views, moments, strict=True):
         count = torch.tensor(0.0, device=device)
         optimizer.state[view] = {"step": count, "exp_avg": first, "exp_avg_sq": second}
+    if capturable and lr_changes:
+        optimizer.param_groups[0]["lr"] = torch.tensor(lr, device=device)
     return optimizer
 
 

@@ -21,7 +21,7 @@ from credit.spec import RunSpec
 from credit.training import products
 from credit.training.group import Group
 from credit.training.lane import Lane
-from credit.training.steppers import lanes_for, stepper
+from credit.training.steppers import Batch, Threaded, lanes_for, stepper
 from credit.training.trainable import Tally
 
 
@@ -157,6 +157,10 @@ class Stack:
             for group, trace in self.shown(run, x, labels, error, grads)
         ]
         return [torch.cat(parts).to(self.dtype) for parts in zip(*found, strict=True)]
+
+    def ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield the batches of the coming steps, prepared beside the steps where lanes do that."""
+        return self._step.ahead(batches) if isinstance(self._step, Threaded) else batches
 
     def step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`Lane.step` for all runs. What it returns is valid until the next step."""

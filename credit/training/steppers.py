@@ -10,7 +10,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from credit import rules
 from credit.networks import kinds
 from credit.rules import Shape, State
 from credit.spec import RunSpec
+from credit.training import capturing, optimizer
 from credit.training.lane import Lane
 
 MOST_LANES = 4
@@ -31,6 +32,8 @@ RUNS_PER_LANE = 2
 WARM_UP = 3
 """Steps before a GPU's step is captured, as cuBLAS and the allocator need them."""
 
+Batch = tuple[Tensor, Tensor]
+"""x and y of one step."""
 Step = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 """(x, y, steps done before) -> per run: sum of sample losses, number correct."""
 
@@ -76,7 +79,7 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
 
 def stepper(lanes: Sequence[Lane], device: torch.device) -> Step:
     """The fastest way to step these lanes on `device`."""
-    if device.type == "cuda":
+    if optimizer.recorded(device):
         (lane,) = lanes
         return Captured(lane)
     return partial(_advance, lanes[0]) if len(lanes) == 1 else Threaded(lanes)
@@ -97,9 +100,34 @@ class Threaded:
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self._lanes = lanes
         self._pool = _workers(len(lanes), max(1, torch.get_num_threads() // len(lanes)))
+        self._batches: Iterator[Batch] | None = None
+        self._coming: Future[Batch | None] | None = None
+
+    def ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield batches, each prepared by the lane that is first done with the step before.
+
+        The caller's own threads would wait, at work, on the cores of the lanes.
+        """
+        self._batches, self._coming = batches, None
+        try:
+            while (batch := self._prepare().result()) is not None:
+                self._coming = None
+                yield batch
+        finally:
+            if self._batches is batches:
+                self._batches = None
+
+    def _prepare(self) -> "Future[Batch | None]":
+        """Begin with the next batch, unless that has been done."""
+        if self._coming is None:
+            assert self._batches is not None
+            self._coming = self._pool.submit(next, self._batches, None)
+        return self._coming
 
     def __call__(self, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
         steps = [self._pool.submit(_advance, lane, x, y, done) for lane in self._lanes]
+        if self._batches is not None:
+            self._prepare()
         try:
             wait(steps)
         finally:  # a signal may interrupt: leave no lane at work on the parameters
@@ -123,8 +151,9 @@ class Captured:
     """A lane's step as a CUDA graph: recorded once, then replayed on new data.
 
     The first steps, and batches of another size (the last of an epoch), run as they are. Rules that
-    learn do different things in different steps: every `Lane.phase` has a graph of its own. What a
-    replay returns is overwritten by the next.
+    learn do different things in different steps: every `Lane.phase` has a graph of its own, unless
+    an operation of it cannot be recorded: its steps all run as they are, and a line says why. What
+    a replay returns is overwritten by the next.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -133,6 +162,7 @@ class Captured:
         self._graphs: dict[object, _Recording] = {}
         self._size = 0  # of the batches that are recorded: the largest so far
         self._warm: Counter[object] = Counter()
+        self._eager_phases: set[object] = set()  # that no graph can record
 
     def __call__(self, x: Tensor, y: Tensor, done: int) -> tuple[Tensor, Tensor]:
         lane = self._lane
@@ -143,9 +173,15 @@ class Captured:
                 self._size = size
                 self._graphs.clear()
                 self._warm.clear()
-            if size != self._size or self._warm[lane.phase] < WARM_UP:
-                self._warm[lane.phase] += size == self._size
+            if size != self._size or lane.phase in self._eager_phases:
                 result = self._eager(x, y, noise)
+            elif self._warm[lane.phase] < WARM_UP:
+                self._warm[lane.phase] += 1
+                with capturing.Watch() as watch:
+                    result = self._eager(x, y, noise)
+                if watch.found:
+                    self._eager_phases.add(lane.phase)
+                    capturing.warn(watch.found)
             else:
                 if lane.phase not in self._graphs:
                     self._graphs[lane.phase] = self._record(x, y, noise)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from credit.measures import validity, vectors
-from credit.measures.base import Report
+from credit.measures.base import Report, fetched
 from credit.networks.base import Network, Params
 from credit.randomness import generator
 from credit.rules import Rule, State, Trace
@@ -77,13 +77,13 @@ def changes(rule: Rule, state: State, trace: Trace, seed: int) -> tuple[float, f
             carried = {**state, **rule.followed(state, shown, weights, decay)}
         credits.append(rule.credit(carried, shown))
     before, *others = credits
-    found = [max(map(_change, before, other)) for other in others]
-    return found[0], found[1], bool(crossed)
+    found = fetched([list(map(_change, before, other)) for other in others])
+    return max(found[0]), max(found[1]), bool(crossed)
 
 
-def _change(before: Tensor, after: Tensor) -> float:
+def _change(before: Tensor, after: Tensor) -> Tensor:
     size = vectors.median(vectors.norm(before)).clamp(min=torch.finfo(torch.float64).tiny)
-    return float(vectors.median(vectors.norm(after - before)) / size)
+    return vectors.median(vectors.norm(after - before)) / size
 
 
 def _kept(weight: Tensor, source: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from credit.networks.arithmetic import output_error
 from credit.randomness import generator
 from credit.rules import Shape, base, learned
 from credit.spec import RunSpec
-from credit.training import purity
+from credit.training import capturing, purity
 from credit.training.cost import state_sizes
 from credit.training.stack import Stack
 
@@ -76,10 +76,12 @@ def _check(spec: RunSpec, shape: Shape, finite: bool) -> None:
     _check_shapes(spec.rule, credits, shape)
     if finite:
         _check_finite(spec.rule, credits)
-    with _blamed(spec.rule), purity.guarded(spec.rule, group.rule):
+    with _blamed(spec.rule), purity.guarded(spec.rule, group.rule), capturing.Watch() as watch:
         group.lifted(group.rule.credit, seen)
         stack.set_phase(0, spec.epochs)
         stack.step(x, y)
+    if watch.found:
+        capturing.warn(watch.found)
 
 
 def _check_shapes(name: str, credits: Any, shape: Shape) -> None:

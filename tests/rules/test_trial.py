@@ -8,7 +8,7 @@ import torch
 from credit import rules
 from credit.rules import Shape
 from credit.spec import RunSpec
-from credit.training import checkpoint, trial
+from credit.training import capturing, checkpoint, trial
 from credit.training.stack import Stack
 from tests.commands import entry
 from tests.rules.written import run_of, written
@@ -160,6 +160,14 @@ def test_float32_alone_follows_the_precision(tmp_path, monkeypatch):
     tried(spec)
     found = {key: value.dtype for key, value in Stack([spec], SHAPE).rule_state(0).items()}
     assert found == TYPES | {"gain": torch.float64}
+
+
+def test_what_no_graph_can_record_is_named_in_one_line(capfd):
+    capturing.warn.cache_clear()
+    for _ in range(2):
+        tried(run_of("tests.exploding:Solving"))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "exploding.py, line" in line and "_linalg_solve_ex" in line
 
 
 def test_the_command_refuses_an_impure_rule_and_leaves_no_run(tmp_path):

@@ -1,74 +1,107 @@
 """A GPU can record a step, and what it replays are the step's numbers."""
 
+import contextlib
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from credit import rules
+from credit.errors import CreditError
 from credit.networks import resmlp
 from credit.randomness import generator
-from credit.sweep.sweep import resolve
-from credit.training import checkpoint
+from credit.training import capturing, checkpoint, optimizer, products
 from credit.training.lane import Lane
-from credit.training.stack import Stack
+from credit.training.stack import Stack, arrange
 from tests.training.lanes import LEARNED, MORE, RULES, SHAPE, batches, specs_of, step
 
 
-class NothingMoves(TorchDispatchMode):
-    """Raises where numbers would go from one device to another: a graph cannot record that."""
+class OnOneDevice(TorchDispatchMode):
+    """Raises where a graph could not record a call, or its tensors lie on several devices."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert not (why := capturing.refusal(func, args, kwargs or {})), f"{func} {why}"
+        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        if func is torch.ops.aten._fused_adamw_.tensor_lr or func is ADAMW:
+            return adamw_takes(*args, **(kwargs or {}))
         result = func(*args, **(kwargs or {}))
-        tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
-        copies = func._schema.name in ("aten::_to_copy", "aten::copy_")
-        devices = {t.device.type for t in tensors if copies or t.dim()}  # a number may be read
-        devices -= {"meta"}  # the form alone, which forward-mode asks for
-        assert len(devices) < 2, f"{func} moves numbers between {' and '.join(sorted(devices))}"
+        tensors = [*given, *(t for t in tree_leaves(result) if isinstance(t, torch.Tensor))]
+        devices = {t.device.type for t in tensors if t.dim()}  # a number may come from anywhere
+        devices -= {"meta"} if "cuda" in devices else set()  # forward-mode asks for the form alone
+        assert len(devices) < 2, f"{func} mixes {' and '.join(sorted(devices))}"
         return result
 
 
-def forward_only(function, has_aux: bool = False):
-    """In place of `torch.func.grad`, whose backward pass asks for a driver even of fake tensors."""
-
-    def run(first, *rest):
-        result = function(first, *rest)
-        zeros = tree_map(torch.zeros_like, first)
-        return (zeros, result[1]) if has_aux else zeros
-
-    return run
+ADAMW = torch.ops.aten._fused_adamw_.default
 
 
-@pytest.mark.parametrize(
-    "names", [RULES, *((name,) for name in dict.fromkeys(LEARNED + MORE))], ids=" ".join
-)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_step_on_a_gpu_never_waits_for_a_value(precision, names, monkeypatch):
-    """A graph can record it. Fake tensors raise where a number would have to leave the device."""
-    seeds = [1, 2]
-    changes = {"precision": precision, "estimator_layers": 2, "sigma_relative": True}
-    if precision != "fp32" and any(rules.get(name).small_differences for name in names):
-        pytest.skip("refused in bf16")
-    specs = [resolve(s.replace(**changes)) for s in specs_of(seeds, names, precision="fp32")]
-    monkeypatch.setattr(torch.func, "grad", forward_only)
-    one = resmlp.init(*SHAPE[:4], generator(0, "init"), torch.float32)
-    with FakeTensorMode():
-        params = {n: torch.empty(len(specs), *t.shape, device="cuda") for n, t in one.items()}
+def adamw_takes(params, grads, first, second, largest, steps, *, lr, **rest) -> None:
+    """In place of the kernel, of which there is none without numbers: see that it could run."""
+    device = params[0].device
+    assert largest == [] and len({len(g) for g in (params, grads, first, second, steps)}) == 1
+    for param, *others in zip(params, grads, first, second, strict=True):
+        assert {(t.shape, t.dtype, t.device) for t in others} == {
+            (param.shape, param.dtype, device)
+        }
+    assert all(step.device == device and not step.dim() for step in steps)
+    assert isinstance(lr, float) or lr.device == device
+
+
+FIXED = tuple(n for n in rules.available() if not rules.get(n).learned)
+
+
+def allowed(names, seeds, **changes) -> list:
+    """Runs of those rules that such a precision suits."""
+    found = []
+    for name in names:
+        with contextlib.suppress(CreditError):
+            found += [s for s in specs_of(seeds, [name], **changes) if s.k == 2]
+    return arrange(found)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])  # tf32 has the types of fp32
+@pytest.mark.parametrize("device", ["cuda", "meta"])
+def test_a_step_on_a_gpu_never_waits_for_a_value(device, precision, monkeypatch):
+    """A graph can record it. Fake tensors raise where a number would have to leave the device.
+
+    Rules that learn differentiate, for which torch asks a driver even of fake tensors on a GPU:
+    they are tried on `meta`, which plays another device than the CPU just as well.
+    """
+    seeds, names = [1, 2], FIXED if device == "cuda" else LEARNED
+    monkeypatch.setattr(optimizer, "recorded", lambda device: device.type != "cpu")
+    changes = {"estimator_layers": 2, "sigma_relative": True}
+    specs = allowed(names, seeds, precision=precision, **changes)
+    assert {s.rule for s in specs} == set(names) or precision == "bf16"
+    dtype = products.PRECISIONS[precision].states
+    one = resmlp.init(*SHAPE[:4], generator(0, "init"), dtype)
+    with FakeTensorMode(allow_non_fake_inputs=True):  # on meta, `torch.tensor` is none
+        params = {
+            n: torch.empty(len(specs), *t.shape, device=device, dtype=dtype) for n, t in one.items()
+        }
         moments = {n: (torch.zeros_like(p), torch.zeros_like(p)) for n, p in params.items()}
         lane = Lane(specs, SHAPE, params, moments, seeds)
-        lane.set_phase(1, 2, 0)
-        assert all(group.learns == group.rule.learned for group in lane.groups)
-        noise = lane.noise(7, 0)
-        for optimizer in [lane.optimizer, *(g._optimizer for g in lane.groups if g._optimizer)]:
-            monkeypatch.setattr(optimizer, "step", lambda: None)  # asks for the driver, too
-        x = torch.empty(2, 7, SHAPE.d_in, device="cuda")
-        y = torch.empty(2, 7, dtype=torch.int64, device="cuda")
-        with NothingMoves():
-            losses, correct = lane.step(x, y, noise)
-    assert losses.device.type == correct.device.type == "cuda"
-    assert losses.shape == correct.shape == (len(specs),)
+        x = torch.empty(2, 7, SHAPE.d_in, device=device, dtype=dtype)
+        y = torch.empty(2, 7, dtype=torch.int64, device=device)
+        for epoch in range(1 + (names is LEARNED)):  # warm-up, and what follows
+            lane.set_phase(epoch, 20, 0)
+            assert all(group.learns == group.rule.learned for group in lane.groups)
+            noise = lane.noise(7, 0)
+            with OnOneDevice():
+                losses, correct = lane.step(x, y, noise)
+    assert losses.device.type == correct.device.type == device
+    assert losses.shape == correct.shape == (len(specs),) and losses.dtype == dtype
     assert isinstance(lane.optimizer.param_groups[0]["lr"], torch.Tensor)
+
+
+def test_a_copy_between_devices_is_found():
+    with FakeTensorMode(), capturing.Watch() as watch:
+        torch.empty(3, device="cuda").cpu()
+    assert watch.found.startswith("test_captured.py, line")
+    with FakeTensorMode(), capturing.Watch() as watch:
+        torch.empty(3, device="cuda").copy_(torch.empty(3, device="cuda"))
+    assert not watch.found
 
 
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

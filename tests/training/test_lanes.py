@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 import torch
@@ -18,7 +19,17 @@ from credit.sweep.sweep import resolve
 from credit.training import products, steppers
 from credit.training.lane import runs_of
 from credit.training.stack import Stack, arrange
-from tests.training.lanes import CPU, LEARNED, MORE, RULES, SHAPE, specs_of, trained
+from tests.training.lanes import (
+    CPU,
+    LEARNED,
+    MORE,
+    RULES,
+    SHAPE,
+    batches,
+    specs_of,
+    step,
+    trained,
+)
 
 
 @given(
@@ -130,6 +141,38 @@ def test_threads_of_a_lane_leave_the_callers_alone(monkeypatch):
     trained(specs_of(), monkeypatch, 64)  # 16 each
     monkeypatch.undo()
     assert torch.get_num_threads() == before
+
+
+def test_lanes_prepare_the_next_batch_beside_the_step(monkeypatch):
+    """In order and one at a time, on the lanes' threads, also where the loop passes over some."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    stack, where, seen = Stack(specs_of(), SHAPE), [], []
+
+    def prepared():
+        for batch in batches():
+            where.append(threading.current_thread().name)
+            yield batch
+
+    for _ in range(2):  # epochs
+        for count, (x, y) in enumerate(stack.ahead(prepared())):
+            seen.append(y)
+            if count > 1:  # else they are before the checkpoint
+                step(stack, x, y)
+    assert all(map(torch.equal, seen, 2 * [y for _, y in batches()]))
+    assert len(where) == 14 and all(name.startswith("credit-lane") for name in where)
+    assert stack.optimizer_steps == 10
+
+    def failing():
+        yield next(batches())
+        raise ZeroDivisionError("no more data")
+
+    coming = stack.ahead(failing())
+    step(stack, *next(coming))
+    with pytest.raises(ZeroDivisionError, match="no more data"):
+        next(coming)
+    alone = Stack(specs_of()[:2], SHAPE)
+    given = batches()
+    assert alone.ahead(given) is given
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
