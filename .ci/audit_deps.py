@@ -2,7 +2,7 @@
 
 Fails where a fixed release exists that every requirement allows: installing it is then all there is
 to do. One that no requirement allows, or that nobody has fixed, is only reported. Where PyPI does
-not answer, the last line says "not checked", and the exit status is 0: nothing is known to be wrong.
+not answer, the last line says "not checked", and the exit status is 0.
 """
 
 import json
