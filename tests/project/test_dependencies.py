@@ -71,6 +71,8 @@ def test_without_an_answer_it_says_so_and_passes(no_network):
 def test_packages_that_pypi_does_not_know_are_not_counted_as_checked(audit, monkeypatch, capsys):
     known = answer()
     known["dependencies"][0]["vulns"] = []
+    pins = {"some-thing": SpecifierSet(), "sound": SpecifierSet()}
+    monkeypatch.setattr(audit, "needed", lambda _: ({"sound": "1.0"}, pins))
     monkeypatch.setattr(audit, "pip_audit", lambda *_: known)
     assert audit.main() == 0
     *_, counted, last = capsys.readouterr().out.splitlines()
