@@ -75,7 +75,7 @@ constraints: setup ## Write constraints.txt: the installed versions of what the 
 lowest: ## Write build/lowest.txt: the lowest version that each requirement of the core allows
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet uv
-	build/uv/bin/uv pip compile --quiet --python build/uv/bin/python --no-annotate \
+	build/uv/bin/uv pip compile --quiet --upgrade --python build/uv/bin/python --no-annotate \
 		--resolution lowest-direct --output-file build/lowest.txt pyproject.toml
 
 check: lint test audit-deps ## All that a change must pass: lint, the quick tests, dependencies
