@@ -24,7 +24,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup ladder ladder-full reproduce reproduction audit test test-slow check lint audit-deps ui notebooks notebooks-shipped import report figures screenshots docs bench clean
+.PHONY: help setup ladder ladder-full reproduce reproduction audit test test-slow check lint audit-deps constraints lowest ui notebooks notebooks-shipped import report figures screenshots docs bench clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -69,7 +69,16 @@ lint: setup ## Style, format and types
 audit-deps: setup ## Look for known vulnerabilities in what is installed, where PyPI can be asked
 	"$(PY)" .ci/audit_deps.py
 
-check: lint audit-deps test ## All that a change must pass: lint, dependencies, the quick tests
+constraints: setup ## Write constraints.txt: the installed versions of what the core needs
+	"$(PY)" .ci/constraints.py > constraints.txt
+
+lowest: ## Write build/lowest.txt: the lowest version that each requirement of the core allows
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet uv
+	build/uv/bin/uv pip compile --quiet --upgrade --python build/uv/bin/python --no-annotate \
+		--resolution lowest-direct --output-file build/lowest.txt pyproject.toml
+
+check: lint test audit-deps ## All that a change must pass: lint, the quick tests, dependencies
 
 ui: setup ## Show the tracking store in the browser: prints the link and serves it
 	"$(PY)" -m credit ui --port $(PORT)

@@ -2,7 +2,7 @@
 
 Fails where a fixed release exists that every requirement allows: installing it is then all there is
 to do. One that no requirement allows, or that nobody has fixed, is only reported. Where PyPI does
-not answer, that is said, and the check passes.
+not answer, the last line says "not checked", and the exit status is 0.
 """
 
 import json
@@ -36,33 +36,37 @@ def main() -> int:
     first, version = next(iter(installed.items()))
     answer = pip_audit({first: version}, PROBE_S)
     if answer is None or not answered(answer):
-        print("audit-deps: PyPI says nothing about vulnerabilities here: nothing was audited")
-        return 0
+        return unchecked(len(installed), "PyPI says nothing about vulnerabilities here")
     answer = pip_audit(installed, AUDIT_S)
     if answer is None:
-        print("audit-deps: PyPI has stopped answering: nothing was audited")
-        return 0
+        return unchecked(len(installed), "PyPI has stopped answering")
     mendable, others = judge(answer, pins)
     for line in [*others, *mendable]:
         print(f"audit-deps: {line}")
-    missed = len(answer["dependencies"]) - len(answered(answer))
     print(
-        f"audit-deps: {len(answered(answer))} packages audited, {missed} unknown to PyPI, "
-        f"{len(mendable)} vulnerabilities to mend, {len(others)} without a release that fits"
+        f"audit-deps: {len(answered(answer))} packages checked, {len(mendable)} vulnerabilities to "
+        f"mend, {len(others)} without a release that fits"
     )
+    if missed := len(answer["dependencies"]) - len(answered(answer)):
+        unchecked(missed, "PyPI does not know them")
     return 1 if mendable else 0
 
 
-def needed(pyproject: Path) -> tuple[dict[str, str], Pins]:
+def unchecked(count: int, why: str) -> int:
+    """Print how many packages nobody could be asked about; return the exit status of that."""
+    print(f"audit-deps: not checked: {count} packages ({why})")
+    return 0
+
+
+def needed(pyproject: Path, extras: Iterable[str] = ("dev",)) -> tuple[dict[str, str], Pins]:
     """The installed packages that a project needs, directly or not: versions and pins.
 
-    Its `dev` extra counts. A requirement that is not installed is left out.
+    With those of its extras. A requirement that is not installed is left out.
     """
     project = tomllib.loads(pyproject.read_text())["project"]
-    todo = [
-        Requirement(text)
-        for text in (*project["dependencies"], *project["optional-dependencies"]["dev"])
-    ]
+    optional = project["optional-dependencies"]
+    texts = [*project["dependencies"], *(text for extra in extras for text in optional[extra])]
+    todo = [Requirement(text) for text in texts]
     installed: dict[str, str] = {}
     pins: Pins = {}
     seen: set[str] = set()

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -84,7 +85,9 @@ for panel, names in PANELS.items():
 
 
 def main() -> NoReturn:
-    """Run the program `credit`."""
+    """Run the program `credit`; rules and networks in the current folder can be imported."""
+    if not sys.flags.safe_path:
+        sys.path.append("")  # last: what is installed goes before files of the same name
     base.run(program, "credit")
 
 

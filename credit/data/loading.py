@@ -78,8 +78,7 @@ def load(
     """
     if name in ELSEWHERE:
         raise CreditError(
-            f"dataset={name} is no set of samples to load: its runs are trained by "
-            f"python -m entrypoints.{name}"
+            f"dataset={name} is no set of samples to load: its runs are trained by credit {name}"
         )
     check_names([name], NAMES, "dataset")
     if name in _DOWNLOADED:

@@ -113,5 +113,5 @@ def missing(spec: RunSpec, runs: pd.DataFrame) -> list[str]:
     words = [f"--rules {rules} --ks 0,{spec.depth} --seeds {spec.seed}", *changed]
     return [
         f"missing for D3: {', '.join(lacking)}, of these settings and seed; they are trained by "
-        f"python -m entrypoints.ladder {' '.join(words)}"
+        f"credit ladder {' '.join(words)}"
     ]

@@ -76,19 +76,23 @@ class Store:
         """Return what to type, if anything, and where to look."""
         if is_http(self.uri):
             return self.ui_link
-        return f"credit ui, or make ui: serves {self.ui_link}"
+        short = "make ui" if in_checkout() else "credit ui"
+        return f"{short} serves {self.ui_link}"
 
 
 def project_root() -> Path:
-    """The directory that holds MLproject, searched from this package upward; else the cwd."""
-    for folder in Path(__file__).resolve().parents:
-        if (folder / "MLproject").is_file():
-            return folder
-    return Path.cwd()
+    """Return the checkout that this package is in; the current folder where it is installed."""
+    folder = Path(__file__).resolve().parents[2]
+    return folder if in_checkout() else Path.cwd()
+
+
+def in_checkout() -> bool:
+    """Return whether this package lies beside its MLproject file."""
+    return (Path(__file__).resolve().parents[2] / "MLproject").is_file()
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else `mlflow.db` in the project root, whatever the cwd is."""
+    """MLFLOW_TRACKING_URI, else `mlflow.db` in `project_root`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
 
 

@@ -100,7 +100,7 @@ DATA = [
     *cases(
         {
             "train --dataset cifar": "'cifar' ... 'cifar10'",
-            "train --dataset toy_lq": "dataset=toy_lq ... entrypoints.toy_lq",
+            "train --dataset toy_lq": "dataset=toy_lq ... credit toy_lq",
             "frozen_init --dataset toy_lq": "dataset=toy_lq",
             f"train {DIGITS} --train_samples 1438": "train_samples=1438 ... 1437",
             f"frozen_recovery {QUICK} --train_samples 5000": "train_samples=5000 ... 1437",

@@ -47,6 +47,15 @@ def test_python_agrees_with_pyproject(project, conda):
     assert version in SpecifierSet(project["requires-python"])
 
 
+def test_constraints_pin_every_dependency_to_an_allowed_version(project):
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = by_name([line for line in lines if not line.startswith("#")])
+    for name, requirement in by_name(project["dependencies"]).items():
+        (pin,) = pinned[name].specifier
+        assert pin.operator == "==" and requirement.specifier.contains(pin.version), name
+    assert all("+" not in str(requirement.specifier) for requirement in pinned.values())
+
+
 def test_no_uv_lock():
     """Mlflow's uv mode would install a uv.lock beside pyproject.toml instead of conda.yaml."""
     assert not (ROOT / "uv.lock").exists()

@@ -49,6 +49,18 @@ def adamw_takes(params, grads, first, second, largest, steps, *, lr, **rest) -> 
     assert isinstance(lr, float) or lr.device == device
 
 
+def without_driver() -> bool:
+    """Return whether fake tensors of a GPU need no driver; with torch 2.9 they do."""
+    try:
+        with FakeTensorMode():
+            return torch.empty(2, device="cuda")[:1].numel() == 1
+    except (AssertionError, RuntimeError):
+        return False
+
+
+needs_no_driver = pytest.mark.skipif(
+    not without_driver(), reason="fake tensors need a driver with this torch"
+)
 FIXED = tuple(n for n in rules.available() if not rules.get(n).learned)
 
 
@@ -62,7 +74,7 @@ def allowed(names, seeds, **changes) -> list:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])  # tf32 has the types of fp32
-@pytest.mark.parametrize("device", ["cuda", "meta"])
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=needs_no_driver), "meta"])
 def test_a_step_on_a_gpu_never_waits_for_a_value(device, precision, monkeypatch):
     """A graph can record it. Fake tensors raise where a number would have to leave the device.
 
@@ -95,6 +107,7 @@ def test_a_step_on_a_gpu_never_waits_for_a_value(device, precision, monkeypatch)
     assert isinstance(lane.optimizer.param_groups[0]["lr"], torch.Tensor)
 
 
+@needs_no_driver
 def test_a_copy_between_devices_is_found():
     with FakeTensorMode(), capturing.Watch() as watch:
         torch.empty(3, device="cuda").cpu()
