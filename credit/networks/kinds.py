@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from credit.spec import RunSpec
 
 RESMLP = "resmlp"
-_SHARED = ("arithmetic", "base", "by_hand", "forms", "kinds", "module", "probe", "size")
+_SHARED = ("arithmetic", "base", "by_hand", "forms", "kinds", "module", "plain", "probe", "size")
 _OPTIONAL = ("activation", "alpha", "terminal_norm")
 """Settings that some networks read, and that no other may claim."""
 
