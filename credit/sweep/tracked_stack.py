@@ -186,7 +186,8 @@ class TrackedStack:
     def _summary(self, records: Sequence[EpochRecord]) -> str:
         """Test accuracies by rule, of the most trained blocks, for the progress bar."""
         deep, by_rule = max(spec.k for spec in self.stack.specs), {}
-        for spec, record in zip(self.stack.specs, records, strict=True):
+        for record in records:
+            spec = self.stack.specs[record.row]
             if spec.k == deep:
                 name = spec.rule.rpartition(":")[2]
                 by_rule.setdefault(name, []).append(record.metrics["accuracy/test"])
