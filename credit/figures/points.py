@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -48,6 +49,7 @@ class Cell:
         return ": ".join(filter(None, (self.facet, self.panel.say)))
 
 
+@lru_cache(maxsize=1)  # figure and caption are of the same cells
 def cells(results: Results) -> list[Cell]:
     """Return the cells of an experiment's panels, in order; those without a number are left out."""
     found = [cell for panel in results.experiment.figure for cell in _parts(results, panel)]
@@ -110,7 +112,7 @@ def _along(results: Results, panel: Panel, runs: pd.DataFrame) -> Iterator[tuple
     depth = int(runs["depth"].max())
 
     def values(of: Quantity) -> pd.Series:  # it may compare runs with others: all are passed on
-        return of.values(results.frame.done).loc[runs.index]
+        return results.frame.values(of).loc[runs.index]
 
     if isinstance(panel.x, Quantity):
         yield float(values(panel.x).mean()), values(panel.y)

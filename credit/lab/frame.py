@@ -52,6 +52,16 @@ class Frame:
         """The finished runs; of two with the same settings the newer."""
         return finished(self.runs, self.having, [factor.name for factor in self.factors])
 
+    def values(self, quantity: Quantity) -> pd.Series:
+        """Return a quantity of every finished run; figures ask for it series by series."""
+        if quantity not in self._values:
+            self._values[quantity] = quantity.values(self.done)
+        return self._values[quantity]
+
+    @cached_property
+    def _values(self) -> dict[Quantity, pd.Series]:
+        return {}
+
     @property
     def main(self) -> str:
         """The name of the factor that a bare label stands for."""

@@ -19,7 +19,7 @@ from credit.spec import format_value
 _TITLE = {"dataset": "", "width": "d=", "depth": "L=", "train_samples": "samples ", "epochs": ""}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
     """Tables, verdicts and words of an experiment, ready to be logged, drawn and printed."""
 

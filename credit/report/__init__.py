@@ -7,6 +7,8 @@ any store that holds the runs (`python -m entrypoints.report`).
 import traceback
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from credit import experiments
 from credit.errors import CreditError
 from credit.figures import figure
@@ -47,7 +49,7 @@ def publish(store: Store, parent_id: str) -> str:
     if drawn is not None:
         log_figure(store, parent_id, drawn, "figure")
     log_json(store, parent_id, [verdict.row for verdict in found.verdicts], "verdicts.json")
-    report = _report(store, reader, parent_id, found)
+    report = _report(store, reader, parent_id, found, drawn)
     charts = show(store, parent_id, found, isinstance(report, str), experiments.KINDS)
     lines = [*text(found), ""]
     if drawn is not None:
@@ -115,19 +117,21 @@ def verdict_lines(verdicts: list[Verdict], frame: Frame) -> list[str]:
     return [f"{rule:<{who}}  {check:<{what}}  {rest}  {why}" for rule, check, rest, why in rows]
 
 
-def _report(store: Store, reader: Reader, parent_id: str, found: Results) -> str | NoReport:
+def _report(
+    store: Store, reader: Reader, parent_id: str, found: Results, drawn: Figure | None
+) -> str | NoReport:
     """Log the report; return a line on where it is, or why it could not be built."""
     try:
         from credit.report import page  # here: without jinja2 all the rest is published
 
-        log_text(store, parent_id, page.build(reader, parent_id, found), REPORT)
+        log_text(store, parent_id, page.build(reader, parent_id, found, drawn), REPORT)
     except Exception as error:  # a table that is there must not be lost to a report that is not
         at = traceback.extract_tb(error.__traceback__)[-1]
         what = " ".join(str(error).split()) or "no reason given"
         missing = NoReport(
             f"{REPORT} of run {parent_id} could not be built ({type(error).__name__}: {what}, at "
             f"{Path(at.filename).name}:{at.lineno}); everything else is logged: mend it, "
-            f"then python -m entrypoints.report --parent {parent_id}"
+            f"then credit report --parent {parent_id}"
         )
         missing.__cause__ = error
         return missing

@@ -9,8 +9,9 @@ from dataclasses import fields
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
-from credit.figures import caption, figure
+from credit.figures import caption
 from credit.lab import Results, Verdict
 from credit.lab.departure import PUBLISHED
 from credit.lab.table import html_table
@@ -27,11 +28,11 @@ MOST = 300
 _METRICS = {"accuracy/test": "test accuracy", "alignment/deep": "Γ", "rho/deep": "ρ"}
 
 
-def build(reader: Reader, parent_id: str, found: Results) -> str:
+def build(reader: Reader, parent_id: str, found: Results, drawn: Figure | None) -> str:
     """Return the report of a parent run as one HTML document."""
     runs, more = found.frame.runs, found.more
     origin = origin_of(reader, parent_id, runs["run_id"])
-    drawn, said = figure(found), caption(found)
+    said = caption(found)
     return template().render(
         title=found.title,
         answer=answer(found),
