@@ -21,9 +21,9 @@ from credit import experiments, figures, report
 from credit.errors import CreditError
 from credit.finished.loading import trained
 from credit.lab import Results
-from credit.lab.comparison import Comparison
 from credit.report import comparing, page
 from credit.report.answer import answer
+from credit.report.comparison import Comparison
 from credit.rules import Rule
 from credit.spec import check_names
 from credit.sweep.launch import launch

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from credit.figures import page, style
-from credit.lab.comparison import Comparison
+from credit.report.comparison import Comparison
 
 _PANELS = 2
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from credit.errors import CreditError
 from credit.figures.comparison import comparison as figure
-from credit.lab.comparison import Comparison, compare, labels, sides
 from credit.lab.table import markdown, terminal
 from credit.report import place, read
+from credit.report.comparison import Comparison, compare, labels, sides
 from credit.tracking import notes, views
 from credit.tracking.reader import Reader, connect
 from credit.tracking.writer import Store, finish, log_figure, log_table, log_text, open_parent
