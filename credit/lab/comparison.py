@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.lab.frame import IRRELEVANT, Frame, pick
+from credit.lab.frame import IRRELEVANT, Frame, one_configuration, pick
 from credit.lab.quantity import Quantity
 from credit.lab.results import Results
 from credit.lab.statistics import FEWEST, statistics
@@ -36,6 +36,7 @@ class Comparison:
             seeds; n, the pairs of runs of one seed.
         verdicts: checks that both have with another status: check, rule, a, b.
         settings: settings in which they differ, with all their values: setting, a, b.
+        parents: the ids of the parent runs that they are of.
     """
 
     a: str
@@ -44,6 +45,7 @@ class Comparison:
     verdicts: pd.DataFrame
     settings: pd.DataFrame
     quantities: Sequence[Quantity]
+    parents: tuple[str, ...] = ()
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -97,9 +99,11 @@ def labels(results: Results, first: str, second: str) -> tuple[Side, Side]:
     """
     frame = results.frame
     for factor in frame.factors:
-        known = {str(frame.short(label)): label for label in frame.labels(factor.name)}
+        own = frame.labels(factor.name)
+        known = {str(label): label for label in own}  # a rule's full name is one, too
+        known |= {str(frame.short(label)): label for label in own}
         if first in known and second in known:
-            found = [_only(results, factor.name, known[name], name) for name in (first, second)]
+            found = [_only(results, factor.name, known[name]) for name in (first, second)]
             return found[0], found[1]
     every = [str(frame.short(v)) for f in frame.factors for v in frame.labels(f.name)]
     lost = next((name for name in (first, second) if name not in every), f"{first} and {second}")
@@ -109,23 +113,20 @@ def labels(results: Results, first: str, second: str) -> tuple[Side, Side]:
     )
 
 
-def _only(results: Results, factor: str, label: Any, name: str) -> Side:
+def _only(results: Results, factor: str, label: Any) -> Side:
     frame = results.frame
     rest = tuple(own for own in frame.factors if own.name != factor)
     own = replace(frame, runs=pick(frame.runs, {factor: label}), factors=rest)
-    verdicts = [
-        replace(verdict, rule="")
-        for verdict in results.verdicts
-        if str(frame.short(verdict.rule)) == name
-    ]
-    return Side(name, own, verdicts)
+    verdicts = [replace(verdict, rule="") for verdict in results.verdicts if verdict.rule == label]
+    return Side(str(frame.short(label)), own, verdicts)
 
 
 def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Comparison:
     """Set two sides side by side, seed by seed.
 
     Raises:
-        CreditError: they have no finished run of one cell and seed in common.
+        CreditError: they have no finished run of one cell and seed in common, or the runs of a
+            cell differ in more than their seed.
     """
     names = [factor.name for factor in first.frame.factors]
     common = [cell for cell in _cells(first, names) if cell in _cells(second, names)]
@@ -158,6 +159,7 @@ def _cells(side: Side, names: Sequence[str]) -> list[dict[str, Any]]:
 
 def _by_seed(frame: Frame, cell: dict[str, Any], quantity: Quantity) -> dict[int, float]:
     """Return a quantity of a cell's finished runs by seed; invalid ones are left out."""
+    one_configuration(pick(frame.runs, cell))
     done = pick(frame.done, cell)
     found = dict(zip(done["seed"].astype(int), quantity.values(done), strict=True))
     return {seed: value for seed, value in found.items() if math.isfinite(value)}
