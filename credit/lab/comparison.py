@@ -36,6 +36,7 @@ class Comparison:
             seeds; n, the pairs of runs of one seed.
         verdicts: checks that both have with another status: check, rule, a, b.
         settings: settings in which they differ, with all their values: setting, a, b.
+        missing: the quantity that was to come first and has no pair of valid values, if so.
         parents: the ids of the parent runs that they are of.
     """
 
@@ -45,6 +46,7 @@ class Comparison:
     verdicts: pd.DataFrame
     settings: pd.DataFrame
     quantities: Sequence[Quantity]
+    missing: str = ""
     parents: tuple[str, ...] = ()
 
     @property
@@ -75,8 +77,9 @@ class Comparison:
         shown = self.quantities[0].text(largest["difference"], "+")
         decided = f"its 95 % interval leaves out 0 in {len(sure)} of {len(first)} cells"
         few = first["n"].max() < FEWEST
+        lost = f"{self.missing} has no pair of valid values, " if self.missing else ""
         return (
-            f"{self.b} against {self.a}: {self.quantities[0].symbol} differs most{where}, by "
+            f"{self.b} against {self.a}: {lost}{self.quantities[0].symbol} differs most{where}, by "
             f"{shown}; {f'fewer than {FEWEST} seeds give no interval' if few else decided}; "
             f"{len(self.verdicts)} verdicts and {len(self.settings)} settings differ."
         )
@@ -150,6 +153,7 @@ def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Compar
         _verdicts(first.verdicts, second.verdicts),
         _settings(first.frame, second.frame),
         [quantity for quantity in quantities if quantity.symbol in known],
+        "" if quantities[0].symbol in known else quantities[0].symbol,
     )
 
 

@@ -57,3 +57,11 @@ def test_a_rule_is_named_by_its_short_or_full_name():
     for name in (full, "SignSymmetric"):
         found = compare(*labels(both, "fa", name), [q.ACCURACY])
         assert found.b == "SignSymmetric" and found.table["difference"][0] == pytest.approx(0.1)
+
+
+def test_a_first_quantity_without_a_valid_pair_is_named():
+    gamma = {q.GAMMA.key(4): 0.1}
+    both = of(*runs("fa", {1: 0.3}), *runs("dfa", {1: 0.4}, **gamma))
+    found = compare(*labels(both, "fa", "dfa"), [q.GAMMA, q.ACCURACY])
+    assert found.missing == q.GAMMA.symbol and found.missing in found.answer
+    assert not compare(*labels(both, "fa", "dfa"), [q.ACCURACY]).missing
