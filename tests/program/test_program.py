@@ -158,6 +158,8 @@ def test_a_factory_is_diagnosed_with_its_weights(tmp_path, monkeypatch, credit):
         credit(*words, "--weights", str(weights))
     with pytest.raises(CreditError):
         credit("diagnose", "own_factory:factory", "--dataset", "toy_lq")
+    with pytest.raises(CreditError):  # a network of 64 inputs
+        credit("diagnose", "own_factory:factory", "--dataset", "teacher", "--samples", "8")
     sys.modules.pop("own_factory")
 
 
