@@ -149,18 +149,20 @@ def train(**options: Any) -> Result:
     return run("train", **options)
 
 
-def compare(first: "Result | str", second: "Result | str", parent: str = "") -> Comparison:
+def compare(first: Any, second: Any, parent: str = "") -> Comparison:
     """Set two results, or two rules of one, side by side: paired differences, verdicts, settings.
 
     Args:
-        first, second: results or their run ids; or two labels, such as rules, of one parent run.
+        first, second: results or their run ids; or two labels of one parent run, such as "dfa",
+            MyRule or k=0 as 0.
         parent: that parent run; empty for the newest ladder.
 
     Raises:
         CreditError: no such runs or labels, or they have no cell in common.
     """
     reader = connect()
-    names = [one.run_id if isinstance(one, Result) else one for one in (first, second)]
+    both = {"first": first, "second": second}
+    names = [n.run_id if isinstance(n, Result) else text_of(k, n) for k, n in both.items()]
     newest = reader.newest if not parent else lambda _: parent
     return comparing.between(reader, names[0], names[1], lambda: newest("ladder"))
 

@@ -12,6 +12,7 @@ import rich_click as click
 from credit import __version__
 from credit.commands import base
 from credit.experiments import KINDS
+from credit.values import check_names
 
 PANELS = {
     "Train and judge": ("ladder", "audit", "train", "diagnose"),
@@ -44,7 +45,11 @@ class Group(click.RichGroup):
         return [*COMMANDS, *(kind for kind in KINDS if kind not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return Lazy(cmd_name) if cmd_name in self.list_commands(ctx) else None
+        if cmd_name in (known := self.list_commands(ctx)):
+            return Lazy(cmd_name)
+        if not ctx.resilient_parsing:  # of shell completion
+            check_names([cmd_name], known, "command", "see credit --help")
+        return None
 
 
 def find(name: str) -> click.Command:

@@ -16,6 +16,8 @@ OPTIONS = (
 
 @command("diagnose", *OPTIONS, doc=__doc__)
 def COMMAND(factory: str, dataset: str, samples: str, weights: str, credit: str, seed: str) -> None:
+    import copy
+
     import torch  # here: --help needs it not
     from safetensors.torch import load_file
 
@@ -43,5 +45,14 @@ def COMMAND(factory: str, dataset: str, samples: str, weights: str, credit: str,
             raise CreditError(f"weights={weights} do not fit the network: {cause}") from error
     x, y = held_out(load(dataset), torch.float32, count)
     images = x.reshape(-1, *size.image)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            copy.deepcopy(model)(images[:2])
+    except Exception as error:  # the user's code: anything may come
+        cause = " ".join(str(error).split())[:200]
+        shape = "x".join(map(str, size.image))
+        raise CreditError(
+            f"{factory} takes no images of {shape}: {type(error).__name__}: {cause}"
+        ) from error
     chosen = None if credit == NONE else credit
     print(diagnose(model, images, y, credit=chosen, seed=own_seed))

@@ -13,7 +13,7 @@ from credit.commands.base import ADVANCED, FIRST, WHERE, Command, flag, option
 from credit.errors import CreditError
 from credit.experiments import find_module
 from credit.lab import Experiment
-from credit.spec import RunSpec, check_names, field_types
+from credit.spec import RunSpec, check_names, field_types, format_value
 from credit.sweep.options import DEFAULTS as LAUNCH_DEFAULTS
 from credit.sweep.options import HELPS as LAUNCH_HELPS
 from credit.sweep.options import Launch
@@ -72,18 +72,19 @@ def _read(context: click.Context, _: click.Parameter, file: str | None) -> None:
         raise CreditError(f"config={file} cannot be read: {why}") from error
     if not isinstance(found, Mapping):
         raise CreditError(f"config={file} has no options: write a line `name: value` for each")
-    names = [str(name) for name in found]
-    check_names(names, [own.name or "" for own in context.command.params], "option", f"of {file}")
-    context.default_map = {
-        name: _text(value) for name, value in zip(names, found.values(), strict=True)
-    }
+    names = [str(name).replace("-", "_") for name in found]
+    known = [own.name or "" for own in context.command.params if own.expose_value]
+    check_names(names, known, "option", f"see {context.command_path} --help")
+    context.default_map = {n: _text(n, v) for n, v in zip(names, found.values(), strict=True)}
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     """Return a value of a YAML file as it is typed."""
-    if isinstance(value, list):
-        return ",".join(map(_text, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, list) and not any(isinstance(one, list) for one in value):
+        return ",".join(_text(name, one) for one in value)
+    if isinstance(value, str | int | float):
+        return format_value(value)
+    raise CreditError(f"{name}={value} in a file of options: write one value, or a list of values")
 
 
 FILES = (

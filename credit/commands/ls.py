@@ -48,8 +48,10 @@ def presets(kind: str) -> pd.DataFrame:
 
 def runs(kind: str) -> pd.DataFrame:
     """Return the parent runs of the store, newest first."""
-    from credit.tracking.reader import connect  # here: it loads MLflow
+    from credit.report.comparing import KIND  # here: it loads MLflow
+    from credit.tracking.reader import connect
 
+    check_names([kind] if kind else [], [*KINDS, KIND], "kind")
     found = connect().parents(kind or None)
     columns = ["run_id", "kind", "name", "status", "started"]
     return found[columns].assign(started=found["started"].astype(str).str[:16])

@@ -6,9 +6,10 @@ from typing import Any
 from torch import nn
 
 from credit import rules
+from credit.errors import CreditError
 from credit.finished.starting import WEIGHTS, finished_network
 from credit.networks.kinds import RESMLP, plain_module
-from credit.networks.module import Parts
+from credit.networks.module import Parts, seeded
 from credit.networks.plain import PlainResMLP
 from credit.networks.size import SIZES
 from credit.tracking.reader import Reader
@@ -20,7 +21,7 @@ def trained(reader: Reader, run_id: str, trust: Collection[str] = ()) -> nn.Modu
 
     Raises:
         CreditError: the run is not finished, has no weights, or its network is code from outside
-            that is not trusted.
+            that is not trusted, or that has other parameters by now.
     """
     spec = finished_network(reader, run_id)
     rules.refuse_untrusted(spec.replace(rule="bp"), trust, f"run {run_id}")
@@ -28,7 +29,14 @@ def trained(reader: Reader, run_id: str, trust: Collection[str] = ()) -> nn.Modu
     if spec.network == RESMLP:
         return PlainResMLP(params).eval()
     size = SIZES[spec.dataset]
-    made: Any = plain_module(spec, size.image, size.classes)
+    # Buffers are not stored: they are drawn as `ModuleNetwork` draws them.
+    made: Any = seeded(lambda: plain_module(spec, size.image, size.classes), 0)
     module = Parts(made.embed, made.blocks, made.head)
-    module.load_state_dict(params, strict=False)  # buffers are not trained and not stored
+    own = {name: p.shape for name, p in module.named_parameters()}
+    if own != {name: p.shape for name, p in params.items()}:
+        raise CreditError(
+            f"run {run_id} has other parameters than {spec.network} has now: load it with the code "
+            "that it was trained with"
+        )
+    module.load_state_dict(params, strict=False)
     return module.to(next(iter(params.values())).dtype).eval()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from credit.errors import CreditError
 from credit.figures.comparison import comparison as figure
@@ -32,9 +33,11 @@ def between(reader: Reader, first: str, second: str, parent: Callable[[], str]) 
         names = [f"{reader.run(run_id).info.run_name} ({run_id[:4]})" for run_id in ids]
         pair, columns = sides(one, other, (names[0], names[1])), one.experiment.columns
     else:
-        found = read(reader, parent())
+        ids = [parent()]
+        found = read(reader, ids[0])
         pair, columns = labels(found, first, second), found.experiment.columns
-    return compare(*pair, [own for own in columns if own.over == "mean"])
+    found = compare(*pair, [own for own in columns if own.over == "mean"])
+    return replace(found, parents=tuple(ids))
 
 
 def _parent(reader: Reader, name: str) -> str:
@@ -67,7 +70,9 @@ def publish(store: Store, found: Comparison) -> str:
     Artifacts: table.csv, table.md, verdicts, settings, figure.
     """
     name = f"compare {found.a} with {found.b}"
-    parent = open_parent(store, name, KIND, {"a": found.a, "b": found.b}, name, found.answer)
+    params = {"a": found.a, "b": found.b, "parents": ",".join(found.parents)}
+    own = f"{name} of {params['parents']}"  # dfa and fa of another sweep are another comparison
+    parent = open_parent(store, name, KIND, params, own, found.answer)
     status = "FAILED"
     try:
         log_text(store, parent, found.table.to_csv(index=False), "table.csv")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.lab.frame import IRRELEVANT, Frame, pick
+from credit.lab.frame import IRRELEVANT, Frame, one_configuration, pick
 from credit.lab.quantity import Quantity
 from credit.lab.results import Results
 from credit.lab.statistics import FEWEST, statistics
@@ -36,6 +36,8 @@ class Comparison:
             seeds; n, the pairs of runs of one seed.
         verdicts: checks that both have with another status: check, rule, a, b.
         settings: settings in which they differ, with all their values: setting, a, b.
+        missing: the quantity that was to come first and has no pair of valid values, if so.
+        parents: the ids of the parent runs that they are of.
     """
 
     a: str
@@ -44,6 +46,8 @@ class Comparison:
     verdicts: pd.DataFrame
     settings: pd.DataFrame
     quantities: Sequence[Quantity]
+    missing: str = ""
+    parents: tuple[str, ...] = ()
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -73,8 +77,9 @@ class Comparison:
         shown = self.quantities[0].text(largest["difference"], "+")
         decided = f"its 95 % interval leaves out 0 in {len(sure)} of {len(first)} cells"
         few = first["n"].max() < FEWEST
+        lost = f"{self.missing} has no pair of valid values, " if self.missing else ""
         return (
-            f"{self.b} against {self.a}: {self.quantities[0].symbol} differs most{where}, by "
+            f"{self.b} against {self.a}: {lost}{self.quantities[0].symbol} differs most{where}, by "
             f"{shown}; {f'fewer than {FEWEST} seeds give no interval' if few else decided}; "
             f"{len(self.verdicts)} verdicts and {len(self.settings)} settings differ."
         )
@@ -97,9 +102,11 @@ def labels(results: Results, first: str, second: str) -> tuple[Side, Side]:
     """
     frame = results.frame
     for factor in frame.factors:
-        known = {str(frame.short(label)): label for label in frame.labels(factor.name)}
+        own = frame.labels(factor.name)
+        known = {str(label): label for label in own}  # a rule's full name is one, too
+        known |= {str(frame.short(label)): label for label in own}
         if first in known and second in known:
-            found = [_only(results, factor.name, known[name], name) for name in (first, second)]
+            found = [_only(results, factor.name, known[name]) for name in (first, second)]
             return found[0], found[1]
     every = [str(frame.short(v)) for f in frame.factors for v in frame.labels(f.name)]
     lost = next((name for name in (first, second) if name not in every), f"{first} and {second}")
@@ -109,23 +116,20 @@ def labels(results: Results, first: str, second: str) -> tuple[Side, Side]:
     )
 
 
-def _only(results: Results, factor: str, label: Any, name: str) -> Side:
+def _only(results: Results, factor: str, label: Any) -> Side:
     frame = results.frame
     rest = tuple(own for own in frame.factors if own.name != factor)
     own = replace(frame, runs=pick(frame.runs, {factor: label}), factors=rest)
-    verdicts = [
-        replace(verdict, rule="")
-        for verdict in results.verdicts
-        if str(frame.short(verdict.rule)) == name
-    ]
-    return Side(name, own, verdicts)
+    verdicts = [replace(verdict, rule="") for verdict in results.verdicts if verdict.rule == label]
+    return Side(str(frame.short(label)), own, verdicts)
 
 
 def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Comparison:
     """Set two sides side by side, seed by seed.
 
     Raises:
-        CreditError: they have no finished run of one cell and seed in common.
+        CreditError: they have no finished run of one cell and seed in common, or the runs of a
+            cell differ in more than their seed.
     """
     names = [factor.name for factor in first.frame.factors]
     common = [cell for cell in _cells(first, names) if cell in _cells(second, names)]
@@ -149,6 +153,7 @@ def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Compar
         _verdicts(first.verdicts, second.verdicts),
         _settings(first.frame, second.frame),
         [quantity for quantity in quantities if quantity.symbol in known],
+        "" if quantities[0].symbol in known else quantities[0].symbol,
     )
 
 
@@ -158,6 +163,7 @@ def _cells(side: Side, names: Sequence[str]) -> list[dict[str, Any]]:
 
 def _by_seed(frame: Frame, cell: dict[str, Any], quantity: Quantity) -> dict[int, float]:
     """Return a quantity of a cell's finished runs by seed; invalid ones are left out."""
+    one_configuration(pick(frame.runs, cell))
     done = pick(frame.done, cell)
     found = dict(zip(done["seed"].astype(int), quantity.values(done), strict=True))
     return {seed: value for seed, value in found.items() if math.isfinite(value)}

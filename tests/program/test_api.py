@@ -110,6 +110,16 @@ def test_a_comparison_is_published_on_a_run_of_its_own(store, credit):
     assert credit(*words).count(run_id) == 2  # figure and run: the same again
 
 
+def test_a_comparison_does_not_take_the_place_of_one_of_another_sweep(store, credit):
+    other = api.ladder(**{**LADDER, "ks": [2], "seeds": [42]})
+    first, second = (
+        credit("compare", "fa", "dfa", "--parent", run_id).split("run     ")[1].split()[0]
+        for run_id in (store["run_id"], other.run_id)
+    )
+    tables = [pd.read_csv(connect().artifact(run_id, "table.csv")) for run_id in (first, second)]
+    assert [len(table) for table in tables] == [2, 1]
+
+
 def test_a_loaded_network_is_the_one_that_was_tested(store):
     runs = connect().runs(parent=store["run_id"])
     x, y = held_out(load("digits"), torch.float32)
@@ -130,6 +140,46 @@ def test_a_loaded_network_can_be_diagnosed(store):
     layers = ["embed", "blocks.0", "blocks.1"]
     found = credit.diagnose(credit.load(run_id), x, y, layers=layers, credit="dfa")
     assert list(found.layers) == layers
+
+
+FACTORY = """
+import torch
+from torch import nn
+class Fixed(nn.Module):
+    def __init__(self, units):
+        super().__init__()
+        self.linear = nn.Linear(64, units)
+        self.register_buffer("mix", torch.randn(units, units))
+    def forward(self, x):
+        return self.linear(x.flatten(1)) @ self.mix
+def factory(image, classes, units=8):
+    net = nn.Module()
+    net.embed, net.head = Fixed(units), nn.Linear(units, classes)
+    net.blocks = nn.ModuleList([nn.Sequential(nn.Linear(units, units), nn.Tanh())])
+    return net
+"""
+
+
+def test_a_module_is_loaded_with_the_buffers_it_was_trained_with(
+    tmp_path, monkeypatch, tracking_store
+):
+    (tmp_path / "mixing.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = "mixing:factory"
+    run = credit.train(
+        rule="bp", k=1, network=network, epochs=3, dataset="digits", width=8, depth=1, device="cpu"
+    )
+    (row,) = run.runs.to_dict("records")
+    x, y = held_out(load("digits"), torch.float32)
+    with torch.no_grad():
+        logits = credit.load(row["run_id"], trust=[network])(x.reshape(-1, 1, 8, 8))
+    own = (logits.argmax(-1) == y).double().mean()
+    assert own == pytest.approx(row["accuracy/test"], abs=0.003)
+    import mixing  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(mixing.factory, "__defaults__", (4,))  # the code has changed since
+    with pytest.raises(CreditError):
+        credit.load(row["run_id"], trust=[network])
 
 
 @pytest.mark.parametrize("network", ["mlp", "small_cnn"])

@@ -54,8 +54,11 @@ def test_lists_are_what_the_package_has(credit):
     assert [row["preset"] for row in rows] == ["published", "quick"]
 
 
-@pytest.mark.parametrize("words", [["ls", "rule"], ["ls", "rules", "--kind", "ladder"]])
-def test_what_cannot_be_listed_is_refused(words, credit):
+BAD = ("ls rule", "ls rules --kind ladder", "ls runs --kind nix", "laddr", "ui --port abc")
+
+
+@pytest.mark.parametrize("words", [*map(str.split, BAD), ["ui", "--port", "65536"]], ids=" ".join)
+def test_words_that_mean_nothing_are_refused(words, credit, tracking_store):
     with pytest.raises(CreditError):
         credit(*words)
 
@@ -86,7 +89,18 @@ def test_options_can_be_kept_in_a_file(tmp_path):
     assert command.make_context("ladder", ["--config", str(file)]).params == found
 
 
-@pytest.mark.parametrize("text", ["rulez: bp", "- bp", "a: [", None])
+@pytest.mark.parametrize("text", ["dry-run: true", "dry_run: yes"])
+def test_a_file_names_options_as_the_command_line_does(text, tmp_path):
+    file = tmp_path / "options.yaml"
+    file.write_text(text)
+    found = commands.find("ladder").make_context("ladder", ["--config", str(file)])
+    assert found.params["dry_run"] == "true"
+
+
+REFUSED = ["rulez: bp", "- bp", "a: [", None, "rules: {a: bp}", "epochs:", "config: other.yaml"]
+
+
+@pytest.mark.parametrize("text", REFUSED)
 def test_a_file_that_holds_no_options_is_refused(text, tmp_path):
     file = tmp_path / "options.yaml"
     if text is not None:
@@ -144,6 +158,8 @@ def test_a_factory_is_diagnosed_with_its_weights(tmp_path, monkeypatch, credit):
         credit(*words, "--weights", str(weights))
     with pytest.raises(CreditError):
         credit("diagnose", "own_factory:factory", "--dataset", "toy_lq")
+    with pytest.raises(CreditError):  # a network of 64 inputs
+        credit("diagnose", "own_factory:factory", "--dataset", "teacher", "--samples", "8")
     sys.modules.pop("own_factory")
 
 

@@ -11,6 +11,17 @@ import psutil
 import pytest
 import requests
 
+from credit.commands import find
+from credit.errors import CreditError
+
+
+def test_a_port_that_is_taken_is_refused(tracking_store):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(CreditError):
+            find("ui").main(["--port", str(taken.getsockname()[1])], standalone_mode=False)
+
 
 @pytest.mark.slow
 def test_the_store_is_served_until_ctrl_c(tracking_store, tmp_path):
