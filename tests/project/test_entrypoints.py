@@ -193,7 +193,7 @@ def test_mlflow_run_passes_on_what_mlproject_does_not_declare(tracking_store):
     ("entry_point", "options", "named"),
     [
         ("ladder", ["preset=quick", "dataset=digits", "ks=0,9"], "k=9 exceeds depth"),
-        ("train", ["dataset=digits", "widht=16"], "'widht': did you mean 'width'"),
+        ("train", ["dataset=digits", "widht=16"], "--widht"),
     ],
 )
 def test_mlflow_run_leaves_no_run_of_a_refused_command(entry_point, options, named, tracking_store):

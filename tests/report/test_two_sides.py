@@ -9,7 +9,7 @@ from credit.errors import CreditError
 from credit.experiments import ladder
 from credit.lab import Results, results
 from credit.lab import quantities as q
-from credit.lab.comparison import compare, labels, sides
+from credit.report.comparison import compare, labels, sides
 from tests.lab.made import made
 
 A = "accuracy/test"
