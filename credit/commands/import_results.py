@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from credit.commands.base import command, option
+from credit.experiments import KINDS
 from credit.lab.options import items
 from credit.spec import check_names
 
@@ -27,6 +28,7 @@ OPTIONS = (
 @command("import", *OPTIONS, doc=__doc__)
 def COMMAND(folder: str, only: str) -> int:
     from credit import report  # here: --help needs no MLflow
+    from credit.tracking.marks import KIND
     from credit.tracking.portable import import_into
     from credit.tracking.store import open_store
 
@@ -45,6 +47,8 @@ def COMMAND(folder: str, only: str) -> int:
             parents += done.parents
             bar.update()
         for parent in dict.fromkeys(parents):  # of all its runs, which several exports may hold
+            if store.client.get_run(parent).data.tags.get(KIND) not in KINDS:
+                continue  # a comparison or a scoreboard, whose tables are its artifacts
             try:
                 report.publish(store, parent)
             except Exception as error:  # a file may hold anything; its runs are there

@@ -33,7 +33,8 @@ class Comparison:
         a, b: their names.
         table: a row per quantity and common cell: quantity, cell, a and b, means over the seeds
             that both have; difference, b - a; low and high, its 95 % t interval, nan below three
-            seeds; n, the pairs of runs of one seed.
+            seeds; n, the pairs of runs of one seed; unpaired, the seeds of which one side has no
+            valid number.
         verdicts: checks that both have with another status: check, rule, a, b.
         settings: settings in which they differ, with all their values: setting, a, b.
         missing: the quantity that was to come first and has no pair of valid values, if so.
@@ -62,7 +63,8 @@ class Comparison:
                 if math.isfinite(row["low"])
                 else ""
             )
-            numbers = own.text(row["a"]), own.text(row["b"]), apart, interval, str(row["n"])
+            n = str(row["n"]) + (f" ({row['unpaired']} unpaired)" if row["unpaired"] else "")
+            numbers = own.text(row["a"]), own.text(row["b"]), apart, interval, n
             rows.append((row["quantity"], row["cell"], *numbers))
         heads = ["", "cell", self.a, self.b, "difference", "95 % interval", "n"]
         return pd.DataFrame(rows, columns=heads)
@@ -75,7 +77,10 @@ class Comparison:
         largest = first.loc[first["difference"].abs().idxmax()]
         where = f" at {largest['cell']}" if largest["cell"] else ""
         shown = self.quantities[0].text(largest["difference"], "+")
-        decided = f"its 95 % interval leaves out 0 in {len(sure)} of {len(first)} cells"
+        decided = (
+            f"the 95 % interval of a cell, not corrected for {len(first)} of them, leaves out 0 in "
+            f"{len(sure)}"
+        )
         few = first["n"].max() < FEWEST
         lost = f"{self.missing} has no pair of valid values, " if self.missing else ""
         return (
@@ -140,7 +145,9 @@ def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Compar
             seeds = sorted(one.keys() & other.keys())
             if seeds:
                 pairs = [(one[seed], other[seed]) for seed in seeds]
-                rows.append(_row(quantity, first.frame.name(cell) if cell else "", pairs))
+                name = first.frame.name(cell) if cell else ""
+                unpaired = len(one.keys() ^ other.keys())
+                rows.append({**_row(quantity, name, pairs), "unpaired": unpaired})
     if not rows:
         raise CreditError(
             f"{first.name} and {second.name} have no finished runs of one cell and seed in common"

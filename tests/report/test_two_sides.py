@@ -34,6 +34,7 @@ def test_pairs_are_of_one_seed_and_an_unpaired_run_counts_on_neither_side():
     low, high = stats.t.interval(0.95, 2, sum(apart) / 3, stats.sem(apart))
     assert (row["n"], row["a"], row["b"]) == (3, pytest.approx(0.3), pytest.approx(0.36))
     assert row["difference"] == pytest.approx(0.06)
+    assert row["unpaired"] == 2 and "(2 unpaired)" in found.shown["n"][0]
     assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
 
 
