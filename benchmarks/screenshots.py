@@ -76,7 +76,7 @@ def shots(store: Store) -> dict[str, Shot]:
         "results": Shot(views.view_link(store, views.OVERVIEW), "checks/passed", 620, settle),
         "runs": Shot(views.view_link(store, key), f" s{seed}", 760, settle),
         "charts": Shot(views.view_link(store, key, charts=True), "accuracy/test", 1100, drawn),
-        "parent": Shot(views.run_link(store, parent), "From no to all blocks", 1300, show_more),
+        "parent": Shot(views.run_link(store, parent), "Does training more blocks", 1300, show_more),
         "report": Shot(views.run_link(store, parent, "report.html"), "report.html", 900, unplaced),
         "compare": Shot(views.compare_link(store, compared), "Comparing", 900, settle),
     }

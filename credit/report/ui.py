@@ -20,7 +20,7 @@ from credit.tracking.writer import join, notes, views
 MOST = 4600
 """Characters of a description: an export refuses texts above 5000, and its links may grow."""
 _MOST_COMPARED = 8
-_SHOWN = 4
+_SHOWN = 3
 """Rules whose accuracy and gain are columns of the view of all results."""
 
 

@@ -124,12 +124,13 @@ def save_runs_view(
 
 def save_overview(store: Store, metrics: Sequence[str]) -> None:
     """Save the view of all parents that have an answer, newest first, with some metrics."""
-    columns = [_column("metrics", name) for name in metrics]
-    columns += [_column("tags", ANSWER)]
-    columns += [_column("metrics", f"checks/{end}") for end in ("passed", "failed", "undefined")]
+    checks = [f"checks/{end}" for end in ("passed", "failed", "undefined")]
+    numbers = [_column("metrics", name) for name in (*metrics, *checks)]
+    columns = [*numbers, _column("tags", ANSWER)]
     shown = ("preset", "dataset", "epochs", "seeds")
     columns += [_column("params", f"{RESOLVED}{name}") for name in shown]
-    where, widths = f"tags.`{ANSWER}` LIKE '%'", {_column("tags", ANSWER): 560}
+    where = f"tags.`{ANSWER}` LIKE '%'"
+    widths = {**dict.fromkeys(numbers, 100), _column("tags", ANSWER): 560}
     title = "Results: what every experiment came to"
     _save(store, OVERVIEW, title, where, "attributes.start_time", columns, widths, {})
 

@@ -58,7 +58,7 @@ def text_of(page) -> str:
 
 def test_a_parents_page_has_the_answer_the_figure_and_the_reasons(swept, window):
     store, parent = swept
-    page = window(views.run_link(store, parent), "From no to all blocks trained")
+    page = window(views.run_link(store, parent), "Does training more blocks raise accuracy?")
     text = text_of(page)
     assert "ladder digits d32 L2" in text
     for rule in ("bp", "fa", "dfa"):
