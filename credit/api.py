@@ -163,8 +163,7 @@ def compare(first: Any, second: Any, parent: str = "") -> Comparison:
     reader = connect()
     both = {"first": first, "second": second}
     names = [n.run_id if isinstance(n, Result) else text_of(k, n) for k, n in both.items()]
-    newest = reader.newest if not parent else lambda _: parent
-    return comparing.between(reader, names[0], names[1], lambda: newest("ladder"))
+    return comparing.between(reader, names[0], names[1], lambda: parent or reader.newest("ladder"))
 
 
 def load(run_id: str, trust: Iterable[str] = ()) -> nn.Module:

@@ -21,8 +21,8 @@ PANELS = {
     "Programme": ("reproduce",),
     "Machine": ("doctor", "bench"),
 }
-FILES = {"import": "import_results", "audit": "audit"}
-"""Files of commands that are not called as the command is."""
+FILES = {"import": "import_results"}
+"""Files of commands whose names are no names of modules."""
 COMMANDS = tuple(name for names in PANELS.values() for name in names)
 
 

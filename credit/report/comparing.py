@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
+
 from credit.errors import CreditError
 from credit.figures.comparison import comparison as figure
 from credit.lab.table import markdown, terminal
@@ -52,15 +54,14 @@ def _parent(reader: Reader, name: str) -> str:
 
 def text(found: Comparison) -> str:
     """Return a comparison for the terminal: the first quantity, verdicts and settings."""
-    first = found.shown.loc[found.shown[""] == found.quantities[0].symbol]
-    parts = ["", found.answer, "", terminal(first)]
+    parts = ["", found.answer, "", terminal(found.first)]
     for own, what in ((found.verdicts, "verdicts"), (found.settings, "settings")):
         if len(own):
             parts += ["", f"{what} that differ", terminal(_named(own, found))]
     return "\n".join(parts)
 
 
-def _named(own, found: Comparison):
+def _named(own: pd.DataFrame, found: Comparison) -> pd.DataFrame:
     return own.rename(columns={"a": found.a, "b": found.b})
 
 
@@ -80,9 +81,8 @@ def publish(store: Store, found: Comparison) -> str:
         for table, what in ((found.verdicts, "verdicts"), (found.settings, "settings")):
             log_table(store, parent, _named(table, found), what)
         log_figure(store, parent, figure(found), "figure")
-        first = found.shown.loc[found.shown[""] == found.quantities[0].symbol]
         image = f"![figure]({views.file_link(parent, 'figure.svg')})"
-        note = "\n\n".join([f"**{found.answer}**", image, markdown(first)])
+        note = "\n\n".join([f"**{found.answer}**", image, markdown(found.first)])
         notes.set_page(store, parent, note, found.answer, {}, {})
         status = "FINISHED"
     finally:

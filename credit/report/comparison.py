@@ -70,6 +70,11 @@ class Comparison:
         return pd.DataFrame(rows, columns=heads)
 
     @property
+    def first(self) -> pd.DataFrame:
+        """The rows of `shown` that are of the first quantity."""
+        return self.shown.loc[self.shown[""] == self.quantities[0].symbol]
+
+    @property
     def answer(self) -> str:
         """One line: in how many cells the first quantity differs, and how many verdicts."""
         first = self.table.loc[self.table["quantity"] == self.quantities[0].symbol]
