@@ -95,7 +95,7 @@ def text(found: Results) -> list[str]:
     lines += ["", *found.sources] if found.sources else []
     if found.verdicts:
         lines += ["", *folded(found.verdicts, found.frame)]
-    said = [f"{found.experiment.title}: {found.setup}."]
+    said = [f"{found.experiment.title}: {found.setup.removesuffix(f'; {found.settings}')}."]
     if own:
         said.append(f"Other than published: {own}. Its numbers may differ from the published ones.")
     return [*lines, "", *said]
