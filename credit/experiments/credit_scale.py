@@ -103,7 +103,18 @@ def sizes(layer: str, symbol: str, end: str) -> tuple[Quantity, Quantity]:
     share = "share rms / (rms + ε) of its full length that `norm` leaves the credit"
     return (
         Quantity(f"rms{end}", "", f"rms({symbol})", size, ".2g", 1, "", "median", True, rms),
-        Quantity(f"kept{end}", "", f"kept of {symbol}", share, ".0f", 100, " %", "median", of=kept),
+        Quantity(
+            f"kept{end}",
+            "",
+            f"kept of {symbol}",
+            share,
+            ".0f",
+            100,
+            " %",
+            "median",
+            of=kept,
+            axis="%",
+        ),
     )
 
 
@@ -200,7 +211,8 @@ EXPERIMENT = Experiment(
     checks=checks,
     figure=(
         Panel(q.ACCURACY, x="eps", by=("rule", "reduction")),
-        Panel(q.HIDDEN, x="epoch", by=("eps", "reduction"), across="rule", say="size of h_L"),
+        Panel(q.HIDDEN, x="eps", by=("rule", "reduction"), say="size of the last hidden state"),
+        Panel(KEPT, x="eps", by=("rule", "reduction"), say="length that ε leaves the credit"),
     ),
     more=more,
     reported=REPORTED,

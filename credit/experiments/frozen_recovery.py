@@ -229,8 +229,8 @@ EXPERIMENT = Experiment(
     checks=checks,
     more=lambda frame, _: {"layers": layer_means(frame, (q.GAMMA, q.RHO))},
     figure=(
-        Panel(q.GAMMA, x="arm", say="mean over l ≥ 1"),
-        Panel(q.GAMMA_INNER, x="arm", say="without h_L"),
+        Panel(q.GAMMA, x="arm", say="mean over l ≥ 1", beside=(q.COPY,)),
+        Panel(q.GAMMA_INNER, x="arm", say="without h_L", beside=(q.COPY_INNER,)),
         Panel(q.RHO, x="arm"),
         Panel(q.GAMMA, x="layer", by=("arm",), across="network", beside=(q.COPY,), below=True),
     ),

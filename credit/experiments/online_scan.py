@@ -248,7 +248,7 @@ EXPERIMENT = Experiment(
     checks=checks,
     more=more,
     figure=(
-        *(Panel(lead, x="warmup", by=("arm", "weight")) for lead in (S1, S2, GAIN)),
+        *(Panel(one, x="warmup", by=("arm", "weight")) for one in (S1, q.BEYOND_COPY, GAIN)),
         Panel(
             q.GAMMA,
             x={

@@ -43,7 +43,7 @@ def figure(results: Results) -> Figure | None:
             y_axis(list(group))
     if any(cell.points["reported"].notna().any() for cell in found):
         entries.append(style.key("o", "reported"))
-    page.finish(drawing, legend(entries), footnote(results, found))
+    page.finish(drawing, legend(entries), page.one_line(notes(results, found)))
     return drawing
 
 
@@ -52,13 +52,18 @@ def caption(results: Results) -> str:
     found = cells(results)
     shown = {cell.panel.y.symbol: cell.panel.y.meaning for cell in found}
     meanings = "; ".join(f"{symbol}: {meaning}" for symbol, meaning in shown.items())
-    return f"{meanings}. {footnote(results, found)}."
+    return f"{meanings}. {'; '.join(notes(results, found))}."
 
 
-def footnote(results: Results, found: Sequence[Cell]) -> str:
-    """Return settings, n, what the bars are, and where reported values come from."""
+def notes(results: Results, found: Sequence[Cell]) -> list[str]:
+    """Return set-up, n and bars, differences from the published runs, shades, reported values.
+
+    What is needed most comes first: the figure itself says as much of it as fits one line.
+    """
     counts = {int(n) for cell in found for n in cell.points["n"] if n}
-    parts = [results.setup, bars(counts, any(map(curve, found)))]
+    setup, _, differs = results.setup.partition("; ")
+    parts = [setup, bars(counts, any(map(curve, found)))]
+    parts += differs.split(", ") if differs else []
     over = {cell.panel.y.symbol: cell.panel.y.over for cell in found}
     parts += [f"{s}: {w} over seeds" for s, w in over.items() if w in ("median", "max")]
     bands = {(cell.panel.y, cell.panel.band): None for cell in found if cell.panel.band}
@@ -73,18 +78,18 @@ def footnote(results: Results, found: Sequence[Cell]) -> str:
         for one in results.experiment.shown
         if one.quantity.name == cell.panel.y.name and cell.points["reported"].notna().any()
     ]
-    return "; ".join([*parts, *(f"hollow: {source}" for source in dict.fromkeys(sources))])
+    return [*parts, *(f"hollow: {source}" for source in dict.fromkeys(sources))]
 
 
 def bars(counts: set[int], curves: bool = False) -> str:
     """Return what error bars are, by the numbers of valid seeds that points have."""
     if max(counts, default=0) < 3:
         n = f"n = {' or '.join(map(str, sorted(counts)))} seed{'s' * (2 in counts)}"
-        return f"mean of {n}, both as dots, no error bars" if 2 in counts else f"{n}, no error bars"
+        return f"mean of {n}, both as dots" if 2 in counts else n
     low, high = min(counts), max(counts)
     n = f"n = {low} to {high}" if low < high else f"n = {high}"
     few = ", two dots where n = 2" if 2 in counts else ""
-    return f"mean ± sample sd (error bars{', shades' * curves}) over {n} seeds{few}"
+    return f"mean ± {'sd (shades)' if curves else 'sd'} over {n} seeds{few}"
 
 
 def legend(entries: Sequence[Line2D]) -> list[Line2D]:

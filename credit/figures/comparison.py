@@ -26,6 +26,6 @@ def comparison(found: Comparison) -> Figure:
         page.say(axes, quantity.meaning)
     n = sorted(set(found.table["n"]))
     counts = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
-    bars = "; bars: 95 % t interval of the paired differences" if n[-1] > _PANELS else ""
+    bars = "; bars: 95 % t interval of the paired differences" if n[-1] > 2 else ""
     page.finish(drawing, [], f"mean over n = {counts} seeds{bars}")
     return drawing

@@ -91,6 +91,16 @@ def wrapped(text: str, inches: float, size: float) -> str:
     return "\n".join(lines)
 
 
+def one_line(notes: Sequence[str]) -> str:
+    """Return the first of some notes, as many as fit one line of a footnote."""
+    shown, *rest = notes
+    for note in rest:
+        if _inches(f"{shown}; {note}; …", SMALL) > WIDTH - 2 * _EDGE:
+            return f"{shown}; …"
+        shown = f"{shown}; {note}"
+    return shown
+
+
 @functools.lru_cache(4096)
 def _inches(text: str, size: float) -> float:
     """Return the widest that a line becomes: on few pixels letters are wider than outlines."""

@@ -59,7 +59,8 @@ def draw(axes: Axes, cell: Cell, inches: float) -> list[Line2D]:
     for x in points.loc[points["marked"], "x"].unique():
         style.shade(axes.axvspan, place(x, -0.36), place(x, 0.36))
     for index, means in enumerate(cell.beside):
-        axes.plot([place(x, 0) for x in means.index], unit * means, **style.beside(index))
+        known = [x for x in cell.xs if x in means.index]
+        axes.plot([place(x, 0) for x in known], unit * means[known], **style.beside(index))
     return entries
 
 
@@ -139,7 +140,10 @@ def _references(axes: Axes, cell: Cell) -> list[Line2D]:
         style.level(axes, panel.y.scale * height, name)
     if panel.band:
         style.shade(axes.axhspan, -panel.band * panel.y.scale, panel.band * panel.y.scale)
-    found = [style.entry(one.symbol, **style.beside(i)) for i, one in enumerate(panel.beside)]
+    found = [
+        style.entry(one.symbol.removesuffix(", l < L"), **style.beside(i))
+        for i, one in enumerate(panel.beside)
+    ]
     if panel.invalid and cell.points["crossed"].notna().any():
         found.append(style.key("x", f"{panel.invalid.symbol}, not valid"))
     return found

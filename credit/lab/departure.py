@@ -41,10 +41,10 @@ class Difference(NamedTuple):
 
 
 def settings(found: Sequence[Difference]) -> str:
-    """Return PUBLISHED, "REDUCED: 10 of 100 epochs", or "CHANGED: ..." where nothing is less."""
+    """Return PUBLISHED, "reduced: 10 of 100 epochs", or "changed: ..." where nothing is less."""
     if not found:
         return PUBLISHED
-    word = "REDUCED" if any(one.less for one in found) else "CHANGED"
+    word = "reduced" if any(one.less for one in found) else "changed"
     return f"{word}: {', '.join(dict.fromkeys(one.text for one in found))}"
 
 

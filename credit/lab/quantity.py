@@ -187,6 +187,14 @@ COPY = Quantity(
 COPY_INNER = Quantity(
     "copy_inner", "copy/deep_inner", "Γ of g_L passed back, l < L", "the same without h_L"
 )
+BEYOND_COPY = Quantity(
+    "beyond_copy",
+    "",
+    "Γ above that of g_L",
+    "Γ minus that of the output's own gradient g_L passed back unchanged, both without h_L",
+    of=lambda runs: GAMMA_INNER.values(runs) - COPY_INNER.values(runs),
+    axis="l < L",
+)
 VALID_SEEDS = Quantity(
     "valid",
     VALID,

@@ -57,7 +57,7 @@ class Results:
 
     @cached_property
     def settings(self) -> str:
-        """Differences from the published preset: "published", "REDUCED: ...", "" without one."""
+        """Differences from the published preset: "published", "reduced: ...", "" without one."""
         own = self.experiment
         if "published" not in own.presets:
             return ""

@@ -145,7 +145,7 @@ def command(experiment: Experiment, params: Mapping[str, str]) -> str:
         if name in options and not (name in usual and same_value(value, usual[name])):
             between = "=" if value.startswith("-") else " "
             words.append(f"--{name}{between}{shlex.quote(value)}")
-    return " \\\n    ".join([f"python -m entrypoints.{experiment.kind}", *words])
+    return " \\\n    ".join([f"credit {experiment.kind}", *words])
 
 
 def setup(runs: pd.DataFrame) -> list[str]:

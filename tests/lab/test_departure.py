@@ -31,15 +31,15 @@ def test_published_runs_differ_in_nothing():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"epochs": 10}, "REDUCED: 10 of 100 epochs"),
-        ({"train_samples": 5000}, "REDUCED: 5000 of 50000 samples"),
-        ({"width": 128}, "REDUCED: d=128 for 256"),
-        ({"lr": 0.01}, "CHANGED: lr=0.01 for 0.001"),
-        ({"epochs": 200}, "CHANGED: 200 for 100 epochs"),
-        ({"keep": lambda row: row["seed"] == 42}, "REDUCED: 1 of 3 seeds"),
-        ({"keep": lambda row: row["rule"] != "fa"}, "REDUCED: without fa"),
-        ({"keep": lambda row: (row["rule"], row["k"]) != ("fa", 2)}, "REDUCED: without fa k=2"),
-        ({"dataset": "digits", "epochs": 6}, "REDUCED: digits for cifar10, 6 of 100 epochs"),
+        ({"epochs": 10}, "reduced: 10 of 100 epochs"),
+        ({"train_samples": 5000}, "reduced: 5000 of 50000 samples"),
+        ({"width": 128}, "reduced: d=128 for 256"),
+        ({"lr": 0.01}, "changed: lr=0.01 for 0.001"),
+        ({"epochs": 200}, "changed: 200 for 100 epochs"),
+        ({"keep": lambda row: row["seed"] == 42}, "reduced: 1 of 3 seeds"),
+        ({"keep": lambda row: row["rule"] != "fa"}, "reduced: without fa"),
+        ({"keep": lambda row: (row["rule"], row["k"]) != ("fa", 2)}, "reduced: without fa k=2"),
+        ({"dataset": "digits", "epochs": 6}, "reduced: digits for cifar10, 6 of 100 epochs"),
     ],
 )
 def test_what_differs_is_named(changes, text):
@@ -48,4 +48,4 @@ def test_what_differs_is_named(changes, text):
 
 def test_the_table_says_it_too():
     runs = made({"rule": "bp", "k": 4, ACCURACY.metric: 0.5}, epochs=10)
-    assert results(EXPERIMENT, runs, None).table["settings"].iloc[0].startswith("REDUCED: ")
+    assert results(EXPERIMENT, runs, None).table["settings"].iloc[0].startswith("reduced: ")

@@ -113,7 +113,7 @@ def test_a_report_is_whole_and_needs_nothing_else(ladder):
         assert verdict["reason"] in found.words
     for mean in pd.read_csv(reader.artifact(parent, "table.csv"))["accuracy"]:
         assert f"{mean:.3f}".removeprefix("0") in found.words
-    assert "python -m entrypoints.ladder" in found.words
+    assert "credit ladder" in found.words
 
 
 def test_what_is_shown_is_text(ladder):
