@@ -169,7 +169,7 @@ def compare(first: Any, second: Any, parent: str = "") -> Comparison:
 def load(run_id: str, trust: Iterable[str] = ()) -> nn.Module:
     """Return the trained network of a run: standardised images (N, C, H, W) to logits.
 
-    `mlflow.pyfunc.load_model(f"runs:/{run_id}/network")` is the same on raw images.
+    The run's MLflow model is the same on raw images.
 
     Args:
         run_id: of a trained run, such as `credit.train(rule="dfa").runs["run_id"][0]`.

@@ -30,6 +30,9 @@ def between(reader: Reader, first: str, second: str, parent: Callable[[], str]) 
         CreditError: no such runs or labels, or they have nothing in common.
     """
     ids = [_parent(reader, name) for name in (first, second)]
+    if bool(ids[0]) != bool(ids[1]):
+        run, other = (first, second) if ids[0] else (second, first)
+        raise CreditError(f"{run} is a run and {other} is none: pass two run ids, or two labels")
     if ids[0] and ids[1]:
         one, other = (read(reader, run_id) for run_id in ids)
         names = [f"{reader.run(run_id).info.run_name} ({run_id[:4]})" for run_id in ids]

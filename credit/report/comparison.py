@@ -118,7 +118,7 @@ def labels(results: Results, first: str, second: str) -> tuple[Side, Side]:
         if first in known and second in known:
             found = [_only(results, factor.name, known[name]) for name in (first, second)]
             return found[0], found[1]
-    every = [str(frame.short(v)) for f in frame.factors for v in frame.labels(f.name)]
+    every = [str(frame.short(v)) for f in frame.factors for v in frame.labels(f.name) if v != ""]
     lost = next((name for name in (first, second) if name not in every), f"{first} and {second}")
     raise CreditError(
         f"{lost} is no label of the {results.experiment.kind}, nor a parent run: choose two of "
@@ -135,22 +135,26 @@ def _only(results: Results, factor: str, label: Any) -> Side:
 
 
 def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Comparison:
-    """Set two sides side by side, seed by seed.
+    """Set two sides side by side, seed by seed; sides of one cell each, whatever its labels.
 
     Raises:
         CreditError: they have no finished run of one cell and seed in common, or the runs of a
             cell differ in more than their seed.
     """
     names = [factor.name for factor in first.frame.factors]
-    common = [cell for cell in _cells(first, names) if cell in _cells(second, names)]
+    own, theirs = (_cells(side, names) for side in (first, second))
+    common = [(cell, cell) for cell in own if cell in theirs]
+    if not common and len(own) == len(theirs) == 1:
+        common = [(own[0], theirs[0])]
     rows = []
     for quantity in quantities:
-        for cell in common:
-            one, other = (_by_seed(side.frame, cell, quantity) for side in (first, second))
+        for cell, rival in common:
+            one = _by_seed(first.frame, cell, quantity)
+            other = _by_seed(second.frame, rival, quantity)
             seeds = sorted(one.keys() & other.keys())
             if seeds:
                 pairs = [(one[seed], other[seed]) for seed in seeds]
-                name = first.frame.name(cell) if cell else ""
+                name = first.frame.name(cell) if cell == rival and cell else ""
                 unpaired = len(one.keys() ^ other.keys())
                 rows.append({**_row(quantity, name, pairs), "unpaired": unpaired})
     if not rows:

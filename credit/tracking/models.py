@@ -5,6 +5,7 @@ again and writes to the process-wide tracking URI; the same is said here with a 
 """
 
 import logging
+import re
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +26,6 @@ from credit.tracking.store import Store
 if TYPE_CHECKING:
     from credit.serving import Sample
 
-NAME = "network"
-"""The same for all: `runs:/<run id>/network` names the model of a run."""
 LOADER = "credit.serving"
 ACCURACY = "accuracy/test"
 NO_MODELS = "ENDPOINT_NOT_FOUND"
@@ -58,15 +57,15 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
     if model is None:
         model = client.create_logged_model(
             run.info.experiment_id,
-            NAME,
+            name_of(spec),
             source_run_id=run_id,
             tags={SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash},
             params=spec.to_params(),
             model_type="classifier",
         )
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder) / NAME, model, spec, weights, sample)
-        client.log_model_artifacts(model.model_id, f"{folder}/{NAME}")
+        _write(Path(folder) / "model", model, spec, weights, sample)
+        client.log_model_artifacts(model.model_id, f"{folder}/model")
     if values := client.get_metric_history(run_id, ACCURACY):
         last = max(values, key=lambda value: value.step)
         data = {"dataset_name": sample.name, "dataset_digest": sample.digest}
@@ -77,6 +76,11 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
     linked = run.outputs.model_outputs if run.outputs else []
     if model.model_id not in {output.model_id for output in linked}:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, spec.epochs)])
+
+
+def name_of(spec: RunSpec) -> str:
+    """Return the name of a run's model: the run's, without what MLflow refuses in one."""
+    return re.sub(r"[/:.%\"']", "_", spec.name)
 
 
 def has_network(store: Store, run_id: str) -> bool:
@@ -92,7 +96,7 @@ def has_network(store: Store, run_id: str) -> bool:
 
 def _found(store: Store, run: Run) -> LoggedModel | None:
     """The model of a run, whether or not it is whole."""
-    of_run = f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'"
+    of_run = f"source_run_id = '{run.info.run_id}'"
     found = store.client.search_logged_models([run.info.experiment_id], of_run, max_results=1)
     return found[0] if found else None
 

@@ -130,7 +130,8 @@ def test_a_loaded_network_is_the_one_that_was_tested(store):
             own = (network(x).argmax(-1) == y).double().mean()
         assert own == pytest.approx(accuracy)
         images = load("digits").test_images.numpy()
-        known = mlflow.pyfunc.load_model(f"runs:/{run_id}/network").predict(images)["class"]
+        (logged,) = mlflow.get_run(run_id).outputs.model_outputs
+        known = mlflow.pyfunc.load_model(f"models:/{logged.model_id}").predict(images)["class"]
         assert (known == network(x).argmax(-1).numpy()).all()
 
 

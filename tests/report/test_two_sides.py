@@ -66,3 +66,10 @@ def test_a_first_quantity_without_a_valid_pair_is_named():
     found = compare(*labels(both, "fa", "dfa"), [q.GAMMA, q.ACCURACY])
     assert found.missing == q.GAMMA.symbol and found.missing in found.answer
     assert not compare(*labels(both, "fa", "dfa"), [q.ACCURACY]).missing
+
+
+def test_two_sweeps_of_one_cell_each_are_compared_whatever_their_labels():
+    both = (of(*runs(rule, {1: a, 2: a})) for rule, a in (("fa", 0.3), ("dfa", 0.4)))
+    found = compare(*sides(*both, ("a", "b")), [q.ACCURACY])
+    assert (len(found.table), found.table["cell"][0], found.table["n"][0]) == (1, "", 2)
+    assert {"setting": "rule", "a": "fa", "b": "dfa"} in found.settings.to_dict("records")

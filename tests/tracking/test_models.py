@@ -51,7 +51,8 @@ from credit.data import load
 
 found = {}
 for run_id in sys.argv[2:]:
-    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/network")
+    (logged,) = mlflow.get_run(run_id).outputs.model_outputs
+    model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     data = load(sys.argv[1])
     predicted = model.predict(data.test_images.numpy())
     found[run_id] = float((predicted["class"] == data.test_labels.numpy()).mean())
@@ -82,10 +83,15 @@ def assert_one_whole_model_each(outcome: sweep.Outcome) -> None:
         assert files == MODEL_FILES
 
 
+def uri(run_id: str) -> str:
+    (logged,) = MlflowClient().get_run(run_id).outputs.model_outputs
+    return f"models:/{logged.model_id}"
+
+
 def folder_of(run_id: str, target: Path) -> Path:
     """A model's own folder, copied."""
     target.mkdir()
-    return Path(download_artifacts(f"runs:/{run_id}/network", dst_path=target))
+    return Path(download_artifacts(uri(run_id), dst_path=target))
 
 
 def in_fresh_process(dataset: str, run_ids: list[str], cwd: Path) -> dict[str, float]:
@@ -107,6 +113,7 @@ def test_a_fresh_process_elsewhere_finds_the_logged_accuracy_exactly(tmp_path):
         (metric,) = model.metrics
         assert (metric.key, metric.value) == ("accuracy/test", logged[model.source_run_id])
         assert metric.dataset_name == "digits" and metric.step == 2
+        assert model.name == connect().run(model.source_run_id).info.run_name.replace(".", "_")
         assert model.params == connect().run(model.source_run_id).data.params
     history = connect().history(logged)
     assert not history.duplicated(["run_id", "key", "step"]).any()
