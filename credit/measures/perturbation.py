@@ -105,7 +105,7 @@ def correlations(pairs: Tensor, dtype: torch.dtype) -> dict:
 
 def _statistics(pairs: Tensor) -> dict[str, Tensor | list[Tensor]]:
     *predicted, measured = pairs
-    return {"rhos": _pearson(predicted, measured), "finite": pairs.isfinite().all()}
+    return {"rhos": pearson(predicted, measured), "finite": pairs.isfinite().all()}
 
 
 def _columns(found: dict[str, Any], dtype: torch.dtype) -> dict:
@@ -125,14 +125,8 @@ def _columns(found: dict[str, Any], dtype: torch.dtype) -> dict:
     }
 
 
-def pearson(a: Tensor, b: Tensor) -> float | None:
-    """Pearson correlation of two vectors (n,); None where either spread is 0 or not finite."""
-    (value,) = _pearson([a], b)
-    return number(value)
-
-
-def _pearson(vectors_a: list[Tensor], b: Tensor) -> list[Tensor]:
-    """Return the correlation of each a (n,) with b (n,); nan where there is none."""
+def pearson(vectors_a: list[Tensor], b: Tensor) -> list[Tensor]:
+    """Return the correlation of each a (n,) with b (n,); nan where a spread is 0 or not finite."""
     unit, flat = vectors.unit(b - b.mean()), b.min() == b.max()
     return [
         torch.where(
