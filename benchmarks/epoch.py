@@ -30,6 +30,7 @@ from credit.training.stack import Stack, arrange
 PLAIN = Path(__file__).with_name("plain_loop.py")
 RULES = ("bp", "fa", "dfa")
 WARM_UP = 6
+"""Steps before the clock starts; a GPU records its step in the fourth."""
 
 
 def plain(steps: int, threads: int, device: str) -> float:

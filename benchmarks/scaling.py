@@ -28,6 +28,7 @@ import psutil
 import torch
 
 from benchmarks.common import hardware, seconds_of
+from benchmarks.epoch import WARM_UP
 from credit.data import load
 from credit.data.batches import held_out, train_batches
 from credit.errors import CreditError
@@ -52,8 +53,6 @@ QUICK = {
     "depth": (2, 4, 8),
     "directions": (8, 32),
 }
-WARM_UP = 3
-"""Steps before the clock starts."""
 EVALUATED = 2 * EVALUATION_BATCH
 """Test images timed."""
 

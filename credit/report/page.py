@@ -35,7 +35,7 @@ def build(reader: Reader, parent_id: str, found: Results, drawn: Figure | None) 
     said = caption(found)
     return template().render(
         title=found.title,
-        answer=answer(found),
+        answer=answer(found, settings=False),  # which the title says
         question=found.experiment.question,
         origin=origin,
         run=origin.run.info,
