@@ -44,13 +44,7 @@ class Writer:
     def __init__(self, store: Store, journal_dir: Path | str, interval_s: float = 5.0) -> None:
         self._store = store
         self._folder = Path(journal_dir)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CreditError(
-                f"cannot create the journal folder {self._folder} ({error.strerror}): make it "
-                "writable, or set CREDIT_STATE to another folder"
-            ) from error
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._interval = self._pause = interval_s
         self._journals: dict[str, Journal] = {}
         self._actions: dict[str, list[Callable[[], object]]] = {}
@@ -78,7 +72,7 @@ class Writer:
     def known_steps(self, run_id: str) -> set[int]:
         """Steps already logged for this run; from the server where there is no whole journal.
 
-        Asking sends nothing: the run may be another process's.
+        To be asked before a run goes on. Asking sends nothing: the run may be another process's.
         """
         with self._changed:
             journal = self._journals.get(run_id) or Journal(self._folder, run_id)
@@ -219,10 +213,8 @@ class Writer:
     def _serve(self, run_id: str, journal: Journal) -> None:
         """Send all of one run's values, then its actions."""
         try:
-            if journal.pending and not journal.complete:
-                journal.add_known(self._server_steps(run_id))
             while entries := journal.unsent(BATCH):
-                self._send(run_id, [e for e in entries if not journal.is_duplicate(e)])
+                self._send(run_id, entries)
                 journal.mark_sent(entries)
             while actions := self._actions.get(run_id):
                 actions[0]()
