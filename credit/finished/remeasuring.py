@@ -15,8 +15,7 @@ from credit.rules.shared import source
 from credit.serving import sample_of
 from credit.spec import RunSpec, check_names, field_types
 from credit.sweep.networks import labels_seed, shape_of
-from credit.tracking.layers import TABLE
-from credit.tracking.reader import Reader
+from credit.tracking.reader import LAYERS, Reader
 from credit.tracking.writer import Store, has_network, log_network, log_table
 from credit.training import checkpoint
 from credit.training.cost import costs
@@ -71,7 +70,7 @@ def remeasure(
             if pd.isna(row.get(n)) or (n == VALID and row[n] != v)
         }
         if "agreement/min" in fresh and not names:
-            log_table(store, row["run_id"], pd.DataFrame(report.layers), TABLE)
+            log_table(store, row["run_id"], pd.DataFrame(report.layers), LAYERS)
         for name, value in costs(spec, stack.shape).items():
             if known.get(name) != value:
                 fresh[name] = (value, 1)

@@ -11,11 +11,10 @@ from credit.lab.frame import IRRELEVANT, finished
 from credit.lab.looks import RULES, fitted, style_of
 from credit.lab.verdict import PASS
 from credit.report.answer import answer, counts, tally
-from credit.spec import RunSpec, field_types, format_value
+from credit.spec import RunSpec, field_types
 from credit.tracking.artifacts import harmless, markdown
-from credit.tracking.marks import RESOLVED, settings
 from credit.tracking.store import AWAY, Store, repeated_if_taken, shown
-from credit.tracking.writer import join, notes, views
+from credit.tracking.writer import notes, views
 
 MOST = 4600
 """Characters of a description: an export refuses texts above 5000, and its links may grow."""
@@ -48,13 +47,12 @@ def show(store: Store, parent_id: str, found: Results, with_report: bool, order:
 def _show(
     store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]
 ) -> str:
-    runs, links, charts, known = found.frame.runs, [], "", {}
+    runs, links, charts = found.frame.runs, [], ""
     metrics = {"runs/finished": float((runs["status"] == "FINISHED").sum())}
     if with_report:
         links.append(f"[Report]({views.run_link(store, parent_id, 'report.html')})")
     if not found.experiment.measured:  # else the parent is the only run: no curves, no rivals
         parent = store.client.get_run(parent_id)
-        join(store, parent_id, runs["run_id"])  # those of older stores and exports do not say so
         key, chosen = views.view_key(parent_id), one_per_rule(runs)
         charts = views.view_link(store, key, charts=True)
         links += [f"[Curves of all {len(runs)} runs]({charts})"]
@@ -68,10 +66,9 @@ def _show(
         metrics |= counts(found.verdicts)
         metrics |= {f"accuracy/{r}": value for r, value in accuracies(runs, chosen).items()}
         metrics |= rungs(runs, found.frame.depth)
-        known = resolved(parent.data.params, runs)
     links.append(f"[Other experiments]({views.view_link(store, views.OVERVIEW)})")
     text = page(found, views.file_link(parent_id, "figure.svg"), links)
-    notes.set_page(store, parent_id, text, harmless(answer(found)), metrics, known)
+    notes.set_page(store, parent_id, text, harmless(answer(found)), metrics)
     _describe(store, parent_id, order)
     return f"charts  {store.ui_link.partition('#')[0]}{charts}" if charts else ""
 
@@ -123,29 +120,11 @@ def page(found: Results, figure: str, links: Sequence[str]) -> str:
         for v in found.verdicts
         if v.status != PASS
     ]
-    numbers = shortened(["**Numbers**", "", *lines[:2]], lines[2:], room * 6 // 10)
+    more = "… {} more in the report"
+    numbers = notes.shortened(["**Numbers**", "", *lines[:2]], lines[2:], room * 6 // 10, more)
     count = ["**Checks**", "", f"- {tally(found.verdicts)}"]
-    reasons = shortened(count, checks, room - len(numbers))
+    reasons = notes.shortened(count, checks, room - len(numbers), more)
     return "\n\n".join([*top, numbers, *([reasons] if found.verdicts else []), *last])
-
-
-def shortened(head: Sequence[str], rows: Sequence[str], room: int) -> str:
-    """Return as many rows below a head as there is room for, and how many more there are."""
-    for left in range(len(rows) + 1):
-        tail = [f"\n… {left} more in the report"] if left else []
-        text = "\n".join([*head, *rows[: len(rows) - left], *tail])
-        if len(text) <= room:
-            break
-    return text
-
-
-def resolved(params: Mapping[str, str], runs: pd.DataFrame) -> dict[str, str]:
-    """Return the parameters that a parent of an older version lacks: what all its runs have."""
-    known = settings(params)
-    for name in field_types():
-        if name in params and name not in known and runs[name].nunique() == 1:
-            known[name] = format_value(runs[name].tolist()[0])
-    return {f"{RESOLVED}{n}": v for n, v in known.items() if f"{RESOLVED}{n}" not in params}
 
 
 def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.tracking.store import AWAY, shown
 from credit.tracking.writer import (
-    FoundRun,
+    Row,
     Store,
     Writer,
     delete_files,
@@ -33,9 +33,7 @@ Saved = dict[str, tuple[checkpoint.Header, int]]
 """Header of a checkpoint and row of the run in it, by spec hash."""
 
 
-def find(
-    specs: Iterable[RunSpec], found: Mapping[str, FoundRun], writer: Writer, state: Path
-) -> Saved:
+def find(specs: Iterable[RunSpec], found: Mapping[str, Row], writer: Writer, state: Path) -> Saved:
     """Return the checkpoints from which runs can go on without a gap in their metrics.
 
     Args:
@@ -76,7 +74,7 @@ def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
         print(f"credit: a checkpoint is not in the store ({cause})", file=sys.stderr)
 
 
-def fetch(store: Store, found: Mapping[str, FoundRun], state: Path) -> None:
+def fetch(store: Store, found: Mapping[str, Row], state: Path) -> None:
     """Download the uploaded checkpoints of these runs into the state folder.
 
     A checkpoint lies below one run of its stack, which may have ended before the others.

@@ -1,7 +1,6 @@
 """Networks on data, as a sweep trains them: their stacks, their shapes and their memory."""
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -94,10 +93,7 @@ class Networks:
             done: epochs, and steps of the next, by spec hash.
             began: the stacks in which runs began, by spec hash.
         """
-        stacks, note = planning.plan(pending, self.shape, done, self.free, began)
-        if note:
-            print(note, file=sys.stderr)
-        return stacks
+        return planning.plan(pending, self.shape, done, self.free, began)
 
     def source(self, spec: RunSpec) -> dict[str, str]:
         """Return what the tracking store calls a run's data."""

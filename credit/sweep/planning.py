@@ -5,6 +5,7 @@ Shape legend: R runs, N batch, n held-out samples, d width, C classes, D input u
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,13 +37,6 @@ OVERHEAD = 32 * 2**20
 ShapeOf = Callable[[RunSpec], Shape]
 
 
-class Plan(NamedTuple):
-    """Stacks in the order in which they train."""
-
-    stacks: list[list[RunSpec]]
-    note: str  # one line that says which stacks memory has split; empty if none
-
-
 class Footprint(NamedTuple):
     """Bytes that a stack takes, by what they are for. The data set is not part of it."""
 
@@ -64,13 +58,13 @@ def plan(
     done: Mapping[str, tuple[int, int]],
     free: int,
     began: Mapping[str, str] | None = None,
-) -> Plan:
+) -> list[list[RunSpec]]:
     """Split runs into stacks: of one shape, at one step, at most MAX_RUNS each, that fit.
 
     On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
-    one seed's results are complete before the next begins. Elsewhere all seeds go together. Runs
-    that may share a stack but do not fit together are split, in the order of `arrange`, into the
-    fewest parts of equal size (give or take one run) of which each fits.
+    one seed's results are complete before the next begins. Runs that do not fit together are split,
+    in the order of `arrange`, into the fewest parts of equal size (give or take one run) that fit.
+    stderr says where memory has split a stack.
 
     Args:
         specs: resolved runs.
@@ -91,15 +85,20 @@ def plan(
         seed = spec.seed if spec.device == "cpu" and shape.d_in > shape.width else None
         key = (spec.stack_key, done.get(spec.spec_hash), seed, began.get(spec.spec_hash))
         together.setdefault(key, []).append(spec)
-    stacks, split = [], []
+    stacks, split = [], 0
     for runs in together.values():
         shape = shape_of(runs[0])
         limit = free if runs[0].spec_hash in began else SHARE * free
         parts = _fewest(arrange(runs), shape, limit)
         stacks += map(arrange, parts)
-        if len(parts) > math.ceil(len(runs) / MAX_RUNS):
-            split.append((runs, parts, memory_needed(runs, shape)))
-    return Plan(stacks, _note(split, free))
+        split += len(parts) > math.ceil(len(runs) / MAX_RUNS)
+    if split:
+        print(
+            f"{len(specs)} runs in {len(stacks)} stacks: together they need more than {SHARE:.0%} "
+            f"of the {_gb(free)} that are free",
+            file=sys.stderr,
+        )
+    return stacks
 
 
 def check(specs: Sequence[RunSpec], shape_of: ShapeOf, free: int) -> None:
@@ -161,20 +160,6 @@ def _parts(runs: Sequence[RunSpec], count: int) -> list[Sequence[RunSpec]]:
     size, longer = divmod(len(runs), count)
     edges = [i * size + min(i, longer) for i in range(count + 1)]
     return [runs[a:b] for a, b in itertools.pairwise(edges)]
-
-
-def _note(split: Sequence[tuple[list[RunSpec], list[Sequence[RunSpec]], int]], free: int) -> str:
-    if not split:
-        return ""
-    sizes = [len(part) for _, parts, _ in split for part in parts]
-    *others, last = map(str, sorted(set(sizes), reverse=True))
-    different = f"{', '.join(others)} and {last}" if others else last
-    runs, _, need = max(split, key=lambda entry: entry[2])
-    who = "together they need" if len(split) == 1 else f"{len(runs)} of them together need"
-    return (
-        f"{sum(sizes)} runs in {len(sizes)} stacks of {different}: {who} {_gb(need)}, "
-        f"{_gb(free)} are free ({SHARE:.0%} of that is used)"
-    )
 
 
 def _gb(size: int) -> str:

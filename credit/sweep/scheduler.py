@@ -23,7 +23,7 @@ from credit.sweep.running import refuse_elsewhere
 from credit.sweep.state import read_plan, write_plan
 from credit.sweep.tracked_stack import hash_of
 from credit.sweep.worker import SETTLED, Task, label, patiently, reason_of
-from credit.tracking.writer import FoundRun, Store, Writer, find_children, join
+from credit.tracking.writer import Row, Store, Writer, find_children, join
 
 RETRIES = 2
 """How often a stack is handed out again whose worker was lost."""
@@ -82,7 +82,7 @@ class Scheduler:
         self._plan.unlink(missing_ok=True)
 
     def _tasks(
-        self, specs: Sequence[RunSpec], found: dict[str, FoundRun], bar: tqdm
+        self, specs: Sequence[RunSpec], found: dict[str, Row], bar: tqdm
     ) -> tuple[list[Task], dict[str, int]]:
         """Return the stacks of these runs, and the epochs they have done by spec hash.
 
@@ -128,10 +128,10 @@ class Scheduler:
         print(f"credit: a worker was lost ({lost}): its stack is trained on", file=sys.stderr)
         waiting.append(task)
 
-    def _found(self, hashes: Iterable[str]) -> dict[str, FoundRun]:
+    def _found(self, hashes: Iterable[str]) -> dict[str, Row]:
         return patiently(self._store, lambda: find_children(self._store, hashes))
 
-    def _settle(self, found: dict[str, FoundRun]) -> None:
+    def _settle(self, found: dict[str, Row]) -> None:
         """Take what is there already."""
         there = {key: run for key, run in found.items() if run.status in SETTLED}
         self.run_ids = {key: run.run_id for key, run in there.items()}

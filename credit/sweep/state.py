@@ -15,7 +15,7 @@ from mlflow.entities import ViewType
 from credit.errors import CreditError
 from credit.spec import SCHEMA
 from credit.tracking.marks import SCHEMA_TAG, SPEC
-from credit.tracking.store import AWAY, project_root, sqlite_path
+from credit.tracking.store import AWAY, sqlite_path
 from credit.tracking.writer import Store, find_children
 from credit.training import checkpoint
 
@@ -36,9 +36,6 @@ def state_folder(store: Store, given: str = "") -> Path:
         given = os.environ.get("CREDIT_STATE", "")
     if given:
         return Path(given).expanduser().resolve() / key
-    before = project_root() / ".credit" / key  # where earlier versions kept all of it
-    if before.is_dir():
-        return before
     users = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return (path.parent / ".credit" if path else users / "credit") / key
 
@@ -88,9 +85,9 @@ def write_plan(path: Path, plan: Mapping[str, str]) -> None:
 def drop_leftovers(store: Store, state: Path) -> None:
     """Remove checkpoints, and weights to upload, of runs that are finished, failed or deleted.
 
-    A file goes only if the store has just answered so of every run in it: one that the store does
-    not know may be of another store, which had this address before. One that cannot be read stays,
-    for its owner to judge; so do journals, which are small and hold what may be nowhere else.
+    A file goes only if the store has just answered so of every run in it: one that it does not know
+    may be of another store, which had this address before. One that cannot be read stays, and so do
+    journals, which may hold what is nowhere else.
     """
     for path in state.glob("stacks/.*.partial"):  # of a process that was killed while it wrote
         with contextlib.suppress(OSError):
@@ -104,17 +101,12 @@ def drop_leftovers(store: Store, state: Path) -> None:
     try:
         found = find_children(store, hashes) if hashes else {}
         settled = {key for key, run in found.items() if run.status in ("FINISHED", "FAILED")}
-        done = [
-            header
-            for header in headers
-            if all(
-                key in settled or (key not in found and _is_deleted(store, key))
-                for key in (spec.spec_hash for spec in header.specs)
-            )
-        ]
+        gone = {key for key in hashes - found.keys() if _is_deleted(store, key)}
     except AWAY:
         return
-    for header in done:
+    for header in headers:
+        if not {spec.spec_hash for spec in header.specs} <= settled | gone:
+            continue
         if header.path.is_relative_to(state / "final"):
             shutil.rmtree(header.path.parent.parent, ignore_errors=True)
         else:

@@ -21,8 +21,7 @@ from credit.rules.shared.names import parent_name
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.sweep import dry_run, planning
 from credit.sweep.launchers import launcher
-from credit.sweep.launchers.base import Detached, environment
-from credit.sweep.launchers.inside import Inside
+from credit.sweep.launchers.base import Detached, Inside, environment
 from credit.sweep.networks import Networks, check_staleness, shape_of
 from credit.sweep.options import HELPS, Launch
 from credit.sweep.progress import Progress, progress
@@ -30,10 +29,10 @@ from credit.sweep.running import Claim, Place
 from credit.sweep.scheduler import Scheduler
 from credit.sweep.state import drop_leftovers, make_writable, state_folder
 from credit.sweep.tracked_stack import PATIENCE, hash_of, stop_on_signals
-from credit.sweep.worker import SETTLED, Task, patiently, sent
+from credit.sweep.worker import Task, patiently, sent, unsettled
 from credit.tracking.marks import context_tags
 from credit.tracking.store import AWAY, quick_http
-from credit.tracking.writer import Store, Writer, find_children, finish, log_children, open_parent
+from credit.tracking.writer import Store, Writer, finish, log_children, open_parent
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Sweep:
     params: Mapping[str, str] = field(default_factory=dict)  # of the parent
     description: str = ""
     then: Callable[["Outcome", Store], Sequence[RunSpec]] | None = None
-    """Further runs of the same parent, named when the results of `specs` are in the store."""
+    """Further runs of the same parent, which follow from the results of `specs`."""
 
 
 @dataclass(frozen=True)
@@ -203,9 +202,7 @@ def run(
 
 def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) -> None:
     """Wait until no other command trains any of the runs that are open."""
-    found = patiently(store, lambda: find_children(store, [spec.spec_hash for spec in specs]))
-    settled = {key for key, run in found.items() if run.status in SETTLED}
-    left = [spec for spec in specs if spec.spec_hash not in settled]
+    left = patiently(store, lambda: unsettled(store, specs))
     with progress() if launch.follow else contextlib.nullcontext() as bar:
         if bar is not None:
             bar.total = sum(spec.epochs for spec in left) + 1e-6
@@ -242,19 +239,14 @@ def _distinct(specs: Sequence[RunSpec], launch: Launch) -> list[RunSpec]:
 
 
 def _prepared(
-    specs: Sequence[RunSpec],
-    store: Store,
-    training: type[Networks],
-    memory: int | None,
+    specs: Sequence[RunSpec], store: Store, training: type[Networks], memory: int | None
 ) -> Networks:
     """Return what trains the runs, or, where workers do, what plans them.
 
     Raises:
         CreditError: they cannot be trained.
     """
-    found = find_children(store, [spec.spec_hash for spec in specs])
-    settled = {key for key, old in found.items() if old.status in SETTLED}
-    pending = [spec for spec in specs if spec.spec_hash not in settled]
+    pending = unsettled(store, specs)
     work = training(specs, pending, store, memory)
     work.check(pending)
     return work

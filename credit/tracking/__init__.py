@@ -8,7 +8,6 @@
 - artifacts: files, tables, figures, text, datasets
 - writer: what the sweep imports, all of the above
 - rows, history: runs and values, in SQL from a file, through the client from a server
-- layers: tables of layers, of one run and of all
 - reader: typed DataFrames for analysis and notebooks; exported: the same from an exported folder
 - portable: runs as files that can be imported into another store; foreign: checks them first
 """

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.tracking import foreign, layers
-from credit.tracking.marks import CHILDREN_FILE, KIND, PARENT, SPEC
+from credit.tracking import foreign
+from credit.tracking.marks import KIND, PARENT, SPEC
 from credit.tracking.rows import Row, table
 
 
@@ -38,9 +38,7 @@ class Export:
         return [r["run_id"] for r in sorted(own, key=lambda r: r["start"] or 0, reverse=True)]
 
     def children(self, parent: str) -> list[str]:
-        named = json.loads(self.artifact(parent, CHILDREN_FILE).read_text())["runs"]
-        nested = [r["run_id"] for r in self._records.values() if r["parent_id"] == parent]
-        return [i for i in dict.fromkeys([*map(str, named), *nested]) if i in self._records]
+        return [r["run_id"] for r in self._records.values() if parent in r["sweeps"]]
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -59,10 +57,10 @@ class Export:
         return own.sort_values(["run_id", "key", "step", "timestamp"], ignore_index=True)
 
     def layers(self, run_id: str) -> pd.DataFrame:
-        """Return a run's table of layers: of `layers.parquet`, or of a file of its own."""
-        if run_id in self._layers:
-            return self._layers[run_id]
-        return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
+        """Return a run's table of layers."""
+        if run_id not in self._layers:
+            raise CreditError(f"run {run_id} has no table of layers in {self._home[run_id]}")
+        return self._layers[run_id]
 
     def artifact(self, run_id: str, path: str) -> Path:
         folder = self._home.get(run_id, self.folders[0])

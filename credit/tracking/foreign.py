@@ -75,7 +75,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 def _check(record: dict[str, Any], path: Path) -> None:
     run_id, params, tags = record["run_id"], record["params"], record["tags"]
     parent_id, dataset = record["parent_id"], record["dataset"]
-    ids = [run_id, *([] if parent_id is None else [parent_id]), *record.get("sweeps", ())]
+    ids = [run_id, *([] if parent_id is None else [parent_id]), *record["sweeps"]]
     data = [] if dataset is None else [dataset[key] for key in ("name", "digest", "source")]
     shown = [record["name"], *params.values(), *data]
     names = [(record["name"], _LONGEST_NAME), *((name, _LONGEST_DATASET) for name in data[:1])]
@@ -129,7 +129,7 @@ def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]
 
     There is nothing in it but numbers and short words.
     """
-    if not path.exists() and not path.is_symlink():  # exports of older versions have none
+    if not path.exists() and not path.is_symlink():  # no run of the export has any
         return {}
     frame = _parquet(path)
     if not {"run_id", "layer"} <= {*frame.columns}:

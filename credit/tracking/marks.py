@@ -74,9 +74,8 @@ def member_tag(parent_id: str) -> dict[str, str]:
 
 
 def sweeps_of(tags: Mapping[str, str]) -> set[str]:
-    """Ids of the parents that use the run with these tags; old runs name only their first one."""
-    named = {key.removeprefix(MEMBER) for key in tags if key.startswith(MEMBER)}
-    return named | {tags[PARENT]} if PARENT in tags else named
+    """Ids of the parents that use the run with these tags."""
+    return {key.removeprefix(MEMBER) for key in tags if key.startswith(MEMBER)}
 
 
 @functools.cache

@@ -4,7 +4,6 @@ MLflow's own `log_model` asks for the history of every metric of the run, logs a
 again and writes to the process-wide tracking URI; the same is said here with a client's few calls.
 """
 
-import logging
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 import mlflow.pyfunc
 import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -29,12 +27,8 @@ NAME = "network"
 """The same for all: `runs:/<run id>/network` names the model of a run."""
 LOADER = "credit.serving"
 ACCURACY = "accuracy/test"
-NO_MODELS = "ENDPOINT_NOT_FOUND"
-"""The answer of a tracking server that is older than MLflow 3."""
-
 _NEEDED = ("mlflow", "numpy", "safetensors", "torch")
 """By the loader, beside this package, which is on no index; local builds count as released."""
-_log = logging.getLogger(__name__)
 
 
 def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample: "Sample") -> None:
@@ -48,13 +42,7 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
     """
     client = store.client
     run = client.get_run(run_id)
-    try:
-        model = _found(store, run)
-    except MlflowException as error:
-        if error.error_code != NO_MODELS:
-            raise
-        _log.warning("run %s gets no model: its tracking server is older than MLflow 3", run_id)
-        return
+    model = _found(store, run)
     if model is None:
         model = client.create_logged_model(
             run.info.experiment_id,
@@ -80,13 +68,8 @@ def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample:
 
 
 def has_network(store: Store, run_id: str) -> bool:
-    """Return whether the run has its model, and all of it; also where its server can hold none."""
-    try:
-        model = _found(store, store.client.get_run(run_id))
-    except MlflowException as error:
-        if error.error_code != NO_MODELS:
-            raise
-        return True
+    """Return whether the run has its model, and all of it."""
+    model = _found(store, store.client.get_run(run_id))
     return model is not None and model.status == LoggedModelStatus.READY
 
 

@@ -6,7 +6,6 @@ One parent per invocation of an experiment, one child per RunSpec, known by the 
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from mlflow import MlflowClient
@@ -34,39 +33,11 @@ from credit.tracking.marks import (
     settings,
 )
 from credit.tracking.notes import note_tags
-from credit.tracking.rows import select
+from credit.tracking.rows import Row, select
 from credit.tracking.store import Store
 
 LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
 """Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
-
-
-@dataclass(frozen=True)
-class FoundRun:
-    """A child run that the store already has.
-
-    Attributes:
-        status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
-        owner: the place whose commands trained it last, "" if none is noted.
-        epoch: the last one that it has recorded, 0 if none.
-        start_time, end_time: milliseconds.
-        reason: why it failed or was stopped, if noted.
-    """
-
-    run_id: str
-    spec_hash: str
-    parent_id: str | None
-    status: str
-    owner: str
-    epoch: int
-    start_time: int
-    end_time: int | None
-    reason: str | None
-
-    @property
-    def finished(self) -> bool:
-        """Nothing is left to do."""
-        return self.status == "FINISHED"
 
 
 def open_parent(
@@ -126,36 +97,22 @@ def open_parent(
     return run_id
 
 
-def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
+def find_children(store: Store, hashes: Iterable[str]) -> dict[str, Row]:
     """Runs of this experiment by spec hash, for those of `hashes` that it has.
 
     Of several runs with one hash a finished one is taken, else the most recent.
     """
-    found: dict[str, FoundRun] = {}
-    tags = {SCHEMA_TAG: SCHEMA, SPEC: set(hashes)}
-    for row in select(store.uri, store.client, [store.experiment_id], tags):
-        candidate = FoundRun(
-            run_id=row.run_id,
-            spec_hash=row.tags[SPEC],
-            parent_id=row.tags.get(PARENT),
-            status=row.status,
-            owner=row.tags.get(OWNER, ""),
-            epoch=row.latest.get("loss/train", (0.0, 0))[1],
-            start_time=row.start or 0,
-            end_time=row.end,
-            reason=row.tags.get(REASON),
-        )
-        best = found.setdefault(candidate.spec_hash, candidate)
-        if (candidate.finished, candidate.start_time) > (best.finished, best.start_time):
-            found[candidate.spec_hash] = candidate
-    return found
+    tags = {SCHEMA_TAG: SCHEMA}
+    rows = select(store.uri, store.client, [store.experiment_id], tags, set(hashes))
+    best = sorted(rows, key=lambda row: not row.finished)
+    return {row.tags[SPEC]: row for row in reversed(best)}
 
 
 def open_child(
     store: Store,
     parent_id: str,
     spec: RunSpec,
-    found: FoundRun | None = None,
+    found: Row | None = None,
     dataset_info: Mapping[str, str] | None = None,
     later: Callable[[str, Callable[[], None]], None] | None = None,
     name: str | None = None,

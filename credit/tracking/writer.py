@@ -18,8 +18,8 @@ from credit.tracking.artifacts import (
     markdown,
 )
 from credit.tracking.models import has_network, log_network
+from credit.tracking.rows import Row
 from credit.tracking.runs import (
-    FoundRun,
     find_children,
     finish,
     join,

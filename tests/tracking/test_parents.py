@@ -111,7 +111,7 @@ def test_child_is_reopened_in_place(opened):
     child = open_child(opened, parent, SPEC, None, DATASET)
     finish(opened, child, "KILLED", "stopped")
     found = found_of(opened)
-    assert (found.status, found.reason) == ("KILLED", "stopped")
+    assert (found.status, found.tags["credit.reason"]) == ("KILLED", "stopped")
     new_parent = parent_of(opened, "wider")
     assert open_child(opened, new_parent, SPEC, found, DATASET) == child
     run = opened.client.get_run(child)
