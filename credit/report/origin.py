@@ -86,11 +86,7 @@ class Origin:
 
 
 def origin_of(reader: Reader, parent_id: str, run_ids: Iterable[str]) -> Origin:
-    """Return the parent run and its child runs as the store knows them.
-
-    Raises:
-        CreditError: it does not have the parent.
-    """
+    """Return the parent run and its child runs as the store knows them."""
     parent, wanted = reader.run(parent_id), set(run_ids)
     rows = [row for row in reader.used(parent=parent_id) if row.run_id in wanted]
     path, root = sqlite_path(reader.uri), project_root()

@@ -26,14 +26,10 @@ _SHOWN = 3
 def show(store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]):
     """Describe a parent run by its results, and prepare the views of its runs.
 
-    Args:
-        with_report: whether its report is there, to be linked.
-        order: kinds of experiments, in the order of the experiment's own description.
-
-    Returns:
-        a line on where the charts are; empty where there are none, or where the store takes no
-        descriptions, which stderr then says: results that are logged are not lost to what the UI
-        makes of them.
+    `with_report` says whether its report is there, to be linked; `order` is of kinds of
+    experiments. Returns a line on where the charts are; empty where there are none, or where the
+    store takes no descriptions, which stderr then says: results that are logged are not lost to
+    that.
     """
     try:
         return _show(store, parent_id, found, with_report, order)
@@ -100,12 +96,8 @@ def _describe(store: Store, parent_id: str, order: Sequence[str]) -> None:
 def page(found: Results, figure: str, links: Sequence[str]) -> str:
     """Return the description of a parent run in Markdown, of at most MOST characters.
 
-    The answer, the question, the figure and the caveats are always whole; table and checks are
-    shortened by rows, and say so.
-
-    Args:
-        figure: address of the figure.
-        links: Markdown, shown side by side.
+    Answer, question, `figure` (its address), `links` and caveats are always whole; table and checks
+    are shortened by rows, and say so.
     """
     top = [f"**{harmless(answer(found))}**", harmless(found.experiment.question), " · ".join(links)]
     top += [f"![figure]({figure})"] if found.experiment.figure else []
@@ -141,8 +133,7 @@ def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float
 def rungs(runs: pd.DataFrame, depth: int) -> dict[str, float]:
     """Return accuracy with no block and with all blocks trained, and their difference, by rule.
 
-    Of rules of which both were run, each as one configuration: MLflow's comparison of two parents
-    shows what differs.
+    Of rules of which both were run, each as one configuration.
     """
     done, known = finished(runs), {}
     settings = [n for n in field_types() if n not in IRRELEVANT | {"seed", "k"}]
@@ -157,8 +148,7 @@ def rungs(runs: pd.DataFrame, depth: int) -> dict[str, float]:
 def one_per_rule(runs: pd.DataFrame) -> dict[str, str]:
     """Return a finished run of every rule with all blocks trained, by rule.
 
-    Of several the one whose settings differ least from the defaults, of the first seed: controls
-    and ablations change one thing of it.
+    Of several the one whose settings differ least from the defaults, of the first seed.
     """
     done = finished(runs)
     done = done.loc[(done["k"] == done["depth"]) | (done["start"] != "none")]

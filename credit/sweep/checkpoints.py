@@ -1,7 +1,7 @@
 """Checkpoints that runs go on from: those in the state folder, and those in the tracking store.
 
-A worker on another host may not see the first worker's state folder. With `checkpoints=store` every
-stack uploads its checkpoint to its first run, below `resume/`, and whoever goes on fetches it.
+With `checkpoints=store` every stack uploads its checkpoint to its first run, below `resume/`, and
+whoever goes on fetches it: a worker on another host may not see the first one's state folder.
 """
 
 import contextlib
@@ -20,7 +20,6 @@ from credit.tracking.writer import (
     Writer,
     delete_files,
     fetch_files,
-    log_artifact_file,
 )
 from credit.training import checkpoint
 
@@ -36,11 +35,8 @@ Saved = dict[str, tuple[checkpoint.Header, int]]
 def find(specs: Iterable[RunSpec], found: Mapping[str, Row], writer: Writer, state: Path) -> Saved:
     """Return the checkpoints from which runs can go on without a gap in their metrics.
 
-    Args:
-        found: what the store has of the runs; a checkpoint of a run that it lacks is not used.
-
-    Raises:
-        CreditError: a run's only checkpoint is not readable.
+    `found` is what the store has of the runs; a checkpoint of a run that it lacks is not used.
+    Raises CreditError where a run's only checkpoint is not readable.
     """
     known = {spec.spec_hash for spec in specs} & found.keys()
     files, unreadable = checkpoint.find(state / "stacks", known)
@@ -56,10 +52,7 @@ def find(specs: Iterable[RunSpec], found: Mapping[str, Row], writer: Writer, sta
 
 
 def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
-    """Upload a stack's checkpoint if all values up to it are accepted; else leave it for later.
-
-    The one before goes when the new one is whole.
-    """
+    """Upload a stack's checkpoint, once all values up to it are accepted, for the one before."""
     if writer.flush(FLUSH_SECONDS):
         return
     header = checkpoint.read_header(path)
@@ -67,7 +60,7 @@ def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             shutil.copy(path, Path(folder) / name)
-            log_artifact_file(store, run_id, Path(folder) / name, FOLDER)
+            store.client.log_artifact(run_id, f"{folder}/{name}", FOLDER)
         delete_files(store, run_id, FOLDER, keep=name)
     except AWAY as error:
         cause = shown(" ".join(str(error).split()))[:200]

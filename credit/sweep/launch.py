@@ -57,12 +57,8 @@ class Done:
 def launch(experiment: Experiment, given: Options, place: Launch | None = None) -> Done:
     """Train what is missing, and publish the result on the parent run.
 
-    Args:
-        given: options; those left out are the preset's.
-        place: where stacks train; None is this process.
-
-    Raises:
-        CreditError: an option, the data or the store is not as it must be.
+    Options that are left out of `given` are the preset's. Raises CreditError where an option, the
+    data or the store is not as it must be.
     """
     place = place or Launch()
     if (device := given.get("device", PRESET)) != PRESET:

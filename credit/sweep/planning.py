@@ -57,28 +57,25 @@ def plan(
     shape_of: ShapeOf,
     done: Mapping[str, tuple[int, int]],
     free: int,
-    began: Mapping[str, str] | None = None,
+    began: Mapping[str, str] = {},
 ) -> list[list[RunSpec]]:
     """Split runs into stacks: of one shape, at one step, at most MAX_RUNS each, that fit.
 
     On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
     one seed's results are complete before the next begins. Runs that do not fit together are split,
-    in the order of `arrange`, into the fewest parts of equal size (give or take one run) that fit.
-    stderr says where memory has split a stack.
+    in the order of `arrange`, into the fewest parts of equal size (give or take one run); stderr
+    says so.
 
     Args:
-        specs: resolved runs.
-        done: epochs, and steps of the next, by spec hash; a run that is not in it starts from
-            scratch.
+        done: epochs, and steps of the next, by spec hash; none is from scratch.
         free: bytes of memory free for stacks; SHARE of it is used.
-        began: names of the stacks in which runs began, by spec hash. Those stay together, so that
-            they go on bit for bit, if all of `free` is enough for them.
+        began: the checkpoints from which runs go on, by spec hash. Those of one stay together, so
+            that they go on bit for bit, if all of `free` is enough for them.
 
     Raises:
         CreditError: a single run does not fit.
     """
     check(specs, shape_of, free)
-    began = began or {}
     together: dict[tuple, list[RunSpec]] = {}
     for spec in specs:
         shape = shape_of(spec)
@@ -102,11 +99,7 @@ def plan(
 
 
 def check(specs: Sequence[RunSpec], shape_of: ShapeOf, free: int) -> None:
-    """See that every run fits into `free` bytes of memory by itself.
-
-    Raises:
-        CreditError: one does not.
-    """
+    """Refuse a run that does not fit into `free` bytes of memory by itself."""
     for spec in specs:
         if (need := memory_needed([spec], shape_of(spec))) <= SHARE * free:
             continue
@@ -126,11 +119,7 @@ SIZES = (
 
 
 def refuse_above(free: int, need: int, what: str, device: str) -> None:
-    """See that `need` bytes fit into the SHARE of `free` bytes.
-
-    Raises:
-        CreditError: they do not; the message begins with `what`.
-    """
+    """Refuse `what` if its `need` does not fit into the SHARE of `free` bytes."""
     if need > SHARE * free:
         raise CreditError(
             f"{what} needs {_gb(need)}, {_gb(free)} are free on {device} ({SHARE:.0%} of that is "
@@ -252,11 +241,7 @@ def state_numbers(spec: RunSpec, shape: Shape) -> int:
 
 
 def memory_free(device: str) -> int:
-    """Bytes that a stack could take on `device` now.
-
-    A GPU's free memory and what this process has reserved there but does not use. Elsewhere the
-    available memory of the machine, or of the process's control group if that is less.
-    """
+    """Bytes that a stack could take on `device` now; what this process holds idle counts."""
     if torch.device(device).type == "cuda":
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + idle
@@ -264,10 +249,7 @@ def memory_free(device: str) -> int:
 
 
 def memory_of_data(data: Dataset, specs: Sequence[RunSpec]) -> int:
-    """Bytes that training makes of a loaded dataset, once for all stacks.
-
-    The padded training images, unless they are there, and the normalised test set.
-    """
+    """Bytes of the padded training images, unless they are there, and the normalised test set."""
     item = _item(specs[0])
     size = len(data.test_labels) * data.d_in * item
     if specs[0].augment and "crops" not in vars(data):

@@ -76,13 +76,7 @@ class Step:
 
 
 def steps(only: Sequence[str] = ()) -> list[Step]:
-    """Return the steps of the programme, or those of some kinds of experiments.
-
-    An experiment that shows values of another's file alone is none of them.
-
-    Raises:
-        CreditError: no number was reported of a kind.
-    """
+    """Return the steps of the programme, or of some kinds that have numbers of their own."""
     known, found = set(), []
     every = [experiments.find(kind) for kind in experiments.KINDS]
     for one in sorted(every, key=lambda one: -len(authors(one))):
@@ -191,13 +185,9 @@ class State:
 
 
 def run_all(found: Sequence[Step], device: str, now: Callable[[], State]) -> dict[str, str]:
-    """Run the steps, the fewest hours first; one that fails does not stop the others.
+    """Run the steps, the fewest hours first; return why steps failed, by name.
 
-    Args:
-        now: reads the state of the store, to say before every step how long the rest takes.
-
-    Returns:
-        why steps failed, by name.
+    `now` reads the store before every step, to say how long the rest takes.
     """
     failures, todo = {}, list(found)
     while todo:

@@ -16,11 +16,7 @@ LOOK_SECONDS = 30.0
 
 
 class Progress:
-    """Moves a bar by the epochs that runs have recorded.
-
-    Args:
-        done: epochs that were done before, by spec hash; they do not count.
-    """
+    """Moves a bar by the epochs that runs have recorded, but for those `done` before."""
 
     def __init__(
         self, store: Store, specs: Sequence[RunSpec], bar: tqdm, done: Mapping[str, int]

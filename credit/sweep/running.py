@@ -27,11 +27,7 @@ POLL_SECONDS = 2.0
 
 
 class Place:
-    """The folder of locks that all commands share which may meet on a run.
-
-    Attributes:
-        name: of the place, made with the folder; the tag `credit.owner` of its runs.
-    """
+    """The folder of locks of all commands that may meet on a run; `name` is the tag of its runs."""
 
     def __init__(self, store: Store, state: Path) -> None:
         database = sqlite_path(store.uri)
@@ -50,13 +46,9 @@ class Place:
 
 
 def refuse_elsewhere(found: Mapping[str, Row], place: str) -> None:
-    """Refuse runs that commands of another place are training.
+    """Refuse runs that are RUNNING for commands of another place: nobody knows if these live.
 
-    Args:
-        place: the name of this one, or "" to take such runs over.
-
-    Raises:
-        CreditError: a run is RUNNING for another place; whether its process lives cannot be known.
+    `place` is the name of this one, or "" to take such runs over.
     """
     for run in found.values():
         if place and run.status == "RUNNING" and run.owner not in ("", place):
@@ -77,9 +69,7 @@ class Claim:
     def take(self, hashes: Collection[str], waiting: Callable[[], None] = lambda: None) -> None:
         """Wait until no other process runs this sweep or one with any of these runs; hold them.
 
-        Args:
-            hashes: spec hashes; they replace those held before.
-            waiting: called again and again while it waits.
+        `hashes` replace those held before. While it waits, `waiting` is called again and again.
         """
         known = None
         while (other := self._try(hashes)) is not None:

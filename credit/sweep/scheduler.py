@@ -20,8 +20,6 @@ from credit.sweep.launchers.base import Ended, Launcher
 from credit.sweep.networks import Networks
 from credit.sweep.progress import Progress
 from credit.sweep.running import refuse_elsewhere
-from credit.sweep.state import read_plan, write_plan
-from credit.sweep.tracked_stack import hash_of
 from credit.sweep.worker import SETTLED, Task, label, patiently, reason_of
 from credit.tracking.writer import Row, Store, Writer, find_children, join
 
@@ -30,15 +28,7 @@ RETRIES = 2
 
 
 class Scheduler:
-    """Hands out the stacks of a sweep and collects its runs.
-
-    Args:
-        template: what all tasks share.
-
-    Attributes:
-        run_ids: of settled runs, by spec hash.
-        failures: reasons, by `label`.
-    """
+    """Hands out the stacks of a sweep; has `run_ids` by spec hash and `failures` by `label`."""
 
     def __init__(
         self,
@@ -53,15 +43,13 @@ class Scheduler:
         self._specs = {spec.spec_hash: spec for spec in specs}
         self._work, self._store, self._writer = work, store, writer
         self._template = replace(template, names=shortest(spec.rule for spec in specs))
-        digest = hash_of(f"plan/{specs[0].place}", specs)
-        self._plan = template.state / "plans" / f"{digest}.json"
 
     def train(self, launcher: Launcher, bar: tqdm) -> None:
         """Train every run that is open.
 
         Raises:
-            CreditError: a checkpoint is not readable and is the only one, a worker was lost more
-                than RETRIES times, or the store is away for long.
+            CreditError: the only checkpoint of a run is not readable, a worker was lost more than
+                RETRIES times, or the store is away for long.
             Stopped: by a signal.
         """
         found = self._found(self._specs)
@@ -79,27 +67,18 @@ class Scheduler:
             with contextlib.closing(stacks):  # an error or a signal stops the workers
                 for ended in stacks:
                     self._note(ended, waiting, tries)
-        self._plan.unlink(missing_ok=True)
 
     def _tasks(
         self, specs: Sequence[RunSpec], found: dict[str, Row], bar: tqdm
     ) -> tuple[list[Task], dict[str, int]]:
-        """Return the stacks of these runs, and the epochs they have done by spec hash.
-
-        Runs that began together stay together.
-        """
+        """Return the stacks of these runs, and the epochs they have done by spec hash."""
         state = self._template.state
         if self._template.uploads:
             patiently(self._store, lambda: checkpoints.fetch(self._store, found, state))
         saved = patiently(self._store, lambda: checkpoints.find(specs, found, self._writer, state))
         done = {key: header.done for key, (header, _) in saved.items()}
-        began = read_plan(self._plan)
+        began = {key: header.path.stem for key, (header, _) in saved.items()}
         stacks = self._work.plan(specs, done, began)
-        names = {}
-        for stack in stacks:
-            names |= dict.fromkeys((spec.spec_hash for spec in stack), hash_of("stack", stack))
-        if names.keys() - began.keys():
-            write_plan(self._plan, names | began)
         epochs = {key: whole for key, (whole, _) in done.items()}
         left = sum(spec.epochs - epochs.get(spec.spec_hash, 0) for spec in specs)
         bar.total = bar.n + left + 1e-6  # steps are fractions: room for rounding

@@ -64,11 +64,8 @@ class Planned(Exception):
 def resolve(spec: RunSpec, here: bool = True) -> RunSpec:
     """Replace what stands for something else by what it stands for: device, reduction.
 
-    Args:
-        here: the run trains on this machine, whose devices can be looked at.
-
-    Raises:
-        CreditError: the rule does not exist or refuses the run, or the device is not there.
+    `here` is for runs of this machine, whose devices can be looked at. Raises CreditError where the
+    rule does not exist or refuses the run, or the device is not there.
     """
     rule = rules.get(spec.rule)
     kinds.check(spec)
@@ -115,8 +112,8 @@ def run(
         gpus: those of this machine, where each has a worker.
 
     Raises:
-        CreditError: bad specs, data or store, before any run is created; or values that could not
-            be sent within `FLUSH_SECONDS` of the end.
+        CreditError: bad specs, data or store, before any run is created; or values were not sent
+            within `FLUSH_SECONDS` of the end.
         Stopped: by one of `SIGNALS`; all runs are then KILLED and can be continued.
         Detached: workers elsewhere train, and the command does not wait.
     """
@@ -211,11 +208,7 @@ def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) 
 
 
 def check(specs: Sequence[RunSpec]) -> None:
-    """Refuse runs that cannot be trained, before the first stage of their sweep begins.
-
-    Raises:
-        CreditError: there are not as many samples, or steps, or a run does not fit into memory.
-    """
+    """Refuse runs that cannot be trained, before the first stage of their sweep begins."""
     first = specs[0]
     data = load(first.dataset, train_samples=first.train_samples)
     for spec in specs:
@@ -241,11 +234,7 @@ def _distinct(specs: Sequence[RunSpec], launch: Launch) -> list[RunSpec]:
 def _prepared(
     specs: Sequence[RunSpec], store: Store, training: type[Networks], memory: int | None
 ) -> Networks:
-    """Return what trains the runs, or, where workers do, what plans them.
-
-    Raises:
-        CreditError: they cannot be trained.
-    """
+    """Return what trains the runs, or, where workers do, what plans them; refuse bad ones."""
     pending = unsettled(store, specs)
     work = training(specs, pending, store, memory)
     work.check(pending)

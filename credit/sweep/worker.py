@@ -77,7 +77,7 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
     """Train a stack, from its last checkpoint if there is one, and end its runs.
 
     Raises:
-        CreditError: a checkpoint is not readable and is the only one, or the store is away for
+        CreditError: the only checkpoint is not readable, or the store is away for
             `PATIENCE_SECONDS`.
         Stopped: by a signal.
     """
@@ -122,11 +122,7 @@ def reason_of(run: Row) -> str:
 
 
 def run(task: Task) -> Settled:
-    """Train a stack in a process that does nothing else; return when the store has all of it.
-
-    Raises:
-        CreditError, Stopped: as `train`, or values could not be sent.
-    """
+    """Train a stack in a process that does nothing else; return when the store has all of it."""
     os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.update(task.environment)
     path = task.environment.get("PYTHONPATH", "").split(os.pathsep)
@@ -143,11 +139,7 @@ def run(task: Task) -> Settled:
 
 
 def sent(writer: Writer, store: Store, state: Path, seconds: float = 0.0) -> None:
-    """See that every value has reached the store.
-
-    Raises:
-        CreditError: one has not.
-    """
+    """Refuse to end while a value has not reached the store."""
     unsent = writer.flush(seconds or FLUSH_SECONDS)
     for run_id, reason in writer.refused.items():
         raise CreditError(f"run {run_id} takes no more values: {reason}")
@@ -221,11 +213,7 @@ def label(spec: RunSpec) -> str:
 
 
 def patiently(store: Store | None, action: Callable[[], T]) -> T:
-    """Return what `action` gives, repeated while the store is away.
-
-    Raises:
-        CreditError: it is away for PATIENCE_SECONDS, or refuses what no repetition changes.
-    """
+    """Return what `action` gives, repeated while the store is away, up to PATIENCE_SECONDS."""
     who = shown(store.uri) if store else "the tracking store"
     try:
         for attempt in tenacity.Retrying(

@@ -43,8 +43,7 @@ def _unwritable(path: Path, cause: object) -> CreditError:
 def first_writer(path: Path, fill: Callable[[str], object]) -> Iterator[None]:
     """Hold the database's lock file: several processes that create its tables at once die.
 
-    Args:
-        fill: makes the tables of a new database, by its URI.
+    `fill` makes the tables of a new database, by its URI.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

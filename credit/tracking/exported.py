@@ -15,10 +15,7 @@ from credit.tracking.rows import Row, table
 
 
 class Export:
-    """Queries over the runs of exported folders, as `Reader` answers them.
-
-    A run that several of them hold is one run.
-    """
+    """Queries over the runs of exported folders, as `Reader` answers them; each run counts once."""
 
     def __init__(self, *folders: Path | str) -> None:
         self.folders = [Path(folder) for folder in folders]

@@ -125,10 +125,7 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
 
 
 def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
-    """Run id -> its table of layers, from an export's `layers.parquet`; {} without this file.
-
-    There is nothing in it but numbers and short words.
-    """
+    """Run id -> its table of layers, of numbers and short words; {} without this file."""
     if not path.exists() and not path.is_symlink():  # no run of the export has any
         return {}
     frame = _parquet(path)
@@ -146,10 +143,7 @@ def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]
 
 
 def _parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """A Parquet file's columns, without what pandas noted about its own types.
-
-    That is not needed, and anyone can write it.
-    """
+    """A Parquet file's columns, without pandas' own notes on types, which anyone can write."""
     try:
         require_file(path)
         file = pq.ParquetFile(path)

@@ -1,7 +1,7 @@
 """Every logged value of some runs, by the fastest way that the store offers.
 
-A local SQLite file answers one read-only query; a server has a bulk endpoint, one metric of up to
-100 runs and 25,000 points a call; any other store is asked run by run. The result is the same.
+A local SQLite file answers one query; a server has a bulk endpoint, one metric of up to 100 runs
+and 25,000 points a call; any other store is asked run by run.
 """
 
 import contextlib

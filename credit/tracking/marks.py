@@ -58,10 +58,7 @@ def search(
 
 
 def settings(params: Mapping[str, str]) -> dict[str, str]:
-    """Return a parent's options as its runs have them, by the options' own names.
-
-    An option that an older parent only knows as left to the preset is left out.
-    """
+    """Return a parent's options as its runs have them, by the options' own names."""
     plain = {k: v for k, v in params.items() if not k.startswith(RESOLVED) and v != LEFT}
     return plain | {
         k.removeprefix(RESOLVED): v for k, v in params.items() if k.startswith(RESOLVED)

@@ -32,14 +32,7 @@ _NEEDED = ("mlflow", "numpy", "safetensors", "torch")
 
 
 def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample: "Sample") -> None:
-    """Log the network in `weights` as the model of a run. Repeating this leaves one model.
-
-    Args:
-        weights: the run's `weights.safetensors`, which the model holds a copy of.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
+    """Log the network in `weights.safetensors` as the run's model, which stays one if repeated."""
     client = store.client
     run = client.get_run(run_id)
     model = _found(store, run)

@@ -65,10 +65,7 @@ def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:
 
 
 def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]]) -> None:
-    """Say on the experiment's page what it is, what came out and how it is read.
-
-    There stand as many of the `answered` as there is room for, and how many more there are.
-    """
+    """Say on the experiment's page what came out, as far as there is room, and how it is read."""
     overview = view_link(store, OVERVIEW)
     rows = [
         f"| [{plain(name[:_LONGEST_NAME])}]({run_link(store, run_id)}), {runs} runs "
@@ -102,7 +99,7 @@ def with_answer(store: Store) -> list[Run]:
 
 
 def answered(parents: Iterable[Run], order: Sequence[str]) -> dict[str, tuple[str, int, str]]:
-    """Name, number of finished runs and answer of parents, of `with_answer`, that have any.
+    """Name, number of finished runs and answer of the parents, of `with_answer`, that have any.
 
     By kind in the given order, of a kind the newest first; none that another parent continued.
     """

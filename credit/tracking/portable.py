@@ -1,9 +1,8 @@
 """Runs as files: exported from one tracking store, imported into any other.
 
 A folder with `runs.json` (names, parameters, tags, times, status, dataset), `metrics.parquet`
-(every value with its step and timestamp), `layers.parquet` (the tables of layers of all runs) and
-`artifacts/<run id>/` (other small text files: the tables and verdicts of parents). What is read is
-checked by `foreign` first.
+(every value with its step and timestamp), `layers.parquet` (the tables of layers) and
+`artifacts/<run id>/` (other small text files). What is read is checked by `foreign` first.
 """
 
 import contextlib
@@ -213,10 +212,7 @@ def _small_texts(reader: Reader, run_id: str, folder: str | None = None) -> Iter
 
 
 def _is_partial(run: Run) -> bool:
-    """Return whether an import of this run was interrupted: ending it is the last step.
-
-    A sweep that goes on with an imported run marks it with its owner.
-    """
+    """Return whether an import of this run was interrupted, and no sweep goes on with it."""
     tags = run.data.tags
     return run.info.status == "RUNNING" and marks.IMPORTED_FROM in tags and marks.OWNER not in tags
 
@@ -242,4 +238,4 @@ def _fill(
         artifacts.log_table(store, run_id, table, TABLE)
     files = folder / ARTIFACTS / record["run_id"]
     if files.is_dir():
-        artifacts.log_artifact_file(store, run_id, files)
+        client.log_artifacts(run_id, str(files))

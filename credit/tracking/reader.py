@@ -34,10 +34,8 @@ LAYERS = "diagnostics/layers"
 def connect(uri: str | None = None, experiment: str | None = None) -> "Reader":
     """A Reader of the store at `uri`, by default the one that `open_store` writes to.
 
-    Args:
-        experiment: read only this one; default MLFLOW_EXPERIMENT_NAME, else all of them. A name is
-            no default under `mlflow run` (MLFLOW_RUN_ID) and beside MLFLOW_EXPERIMENT_ID, which
-            `open_store` lets go before it.
+    It reads one `experiment`; by default MLFLOW_EXPERIMENT_NAME, else all of them. Under `mlflow
+    run` (MLFLOW_RUN_ID) and beside MLFLOW_EXPERIMENT_ID a name is no default.
     """
     uri = uri or tracking_uri()
     path = sqlite_path(uri)
@@ -74,10 +72,10 @@ class Reader:
 
         Returns:
             Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, started and
-            ended (UTC), each RunSpec field as its own type, and the last value of each metric: nan
-            where the last measurement had no valid value, although an earlier one may have had. A
-            field that did not exist when a run was made has its default, which is what was done
-            then. A run with other values in its fields, which another program logged, is left out.
+                ended (UTC), each RunSpec field as its own type (its default where the run is
+                older), and the last value of each metric: nan where the last measurement had no
+                valid value. A run with other values in its fields, which another program logged, is
+                left out.
         """
         used = self.used(kind, parent, filter)
         # without a rule it is just being created
@@ -87,7 +85,7 @@ class Reader:
         """One row per parent run, newest first.
 
         Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
-        dictionary of strings: the options as the runs have them.
+        dictionary: the options as the runs have them.
         """
         kept = self._parents(kind)
         return pd.DataFrame(
@@ -129,11 +127,7 @@ class Reader:
         return read_layers(self.artifact(run_id, f"{LAYERS}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:
-        """A local path to an artifact (file or folder), downloaded if it is on a server.
-
-        Raises:
-            CreditError: the run or the artifact does not exist.
-        """
+        """A local path to an artifact (file or folder), downloaded if it is on a server."""
         here = local_path(self.run(run_id).info.artifact_uri or "", path)
         if here and here.exists():  # on this machine: no copy
             return here
@@ -176,11 +170,7 @@ class Reader:
 
 
 def read_layers(path: Path) -> pd.DataFrame:
-    """Return a run's table of layers.
-
-    Raises:
-        CreditError: it is no such table.
-    """
+    """Return a run's table of layers; refuse what is none."""
     try:
         table = pd.read_csv(path)
     except (ValueError, OSError) as error:  # pandas' own are ValueErrors

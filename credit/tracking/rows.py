@@ -1,8 +1,7 @@
 """Runs with all they carry, as plain rows, by the fastest way that the store offers.
 
-MLflow builds an object for every parameter, tag and metric, which takes milliseconds a run. A local
-SQLite file therefore answers read-only queries; any other store is asked through the client. The
-result is the same.
+MLflow takes milliseconds for a run's objects: a local SQLite file answers queries instead, and any
+other store is asked through the client. The result is the same.
 """
 
 import contextlib
@@ -121,8 +120,8 @@ def info(rows: Sequence[Row]) -> dict[str, Any]:
 def _current(row: Row) -> dict[str, float]:
     """A run's last values, without those that an epoch before its last measurement left behind.
 
-    MLflow keeps the last value that was logged. A measurement that is no longer valid logs none, so
-    that "last" would be a number from when it still was; `valid/reference` is in every measurement.
+    A measurement that is no longer valid logs none, and MLflow keeps the number from when it still
+    was. `valid/reference` is in every measurement.
     """
     _, measured = row.latest.get("valid/reference", (1.0, 0))
     return {key: value for key, (value, step) in row.latest.items() if step >= measured}

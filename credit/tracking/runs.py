@@ -52,11 +52,9 @@ def open_parent(
 ) -> str:
     """The parent run of this invocation, as a run id: RUNNING, named, with its parameters.
 
-    `params` are logged twice, by their names and with `RESOLVED` before them.
-
-    Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, which then continues
-    older parents of the same sweep hash. Otherwise the newest such parent goes on, or a new one
-    begins.
+    `params` are logged twice, by their names and with `RESOLVED` before them. Under `mlflow run`
+    (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, which then continues older parents of
+    the same sweep hash. Otherwise the newest such parent goes on, or a new one begins.
 
     Args:
         owner: the place whose commands train the sweep.
@@ -124,8 +122,8 @@ def open_child(
     Args:
         dataset_info: `name`, `digest` and `source` of the training data, logged as a dataset input.
         later: takes the run and what logs its parameters and data, to be called in the background
-            (`Writer.then`), so that training starts sooner; None logs them now. A run that a killed
-            process left without them gets them when it is opened again.
+            (`Writer.then`); None logs them now. What a killed process left open is logged on
+            reopening.
         name: of a new run; None is `spec.name`.
         owner: the place whose commands train it.
 

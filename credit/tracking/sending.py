@@ -33,7 +33,6 @@ class Writer:
     """Sends the metric values of many runs in the background; use it as a context manager.
 
     Args:
-        store: where to send.
         journal_dir: where the journals lie; the same folder on every resume.
         interval_s: seconds between two rounds of sending, more when a round takes long.
 
@@ -86,10 +85,9 @@ class Writer:
         return journal.steps
 
     def log(self, run_id: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Record values at a step and return at once.
+        """Record a step's values and return at once; a step that was logged before is left alone.
 
-        Values that are not finite are dropped: what is not valid is absent. What was already
-        logged at this step, in this process or an earlier one, is not logged again.
+        Values that are not finite are dropped: what is not valid is absent.
         """
         valid = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
         journal = self.watch(run_id)
@@ -102,8 +100,7 @@ class Writer:
     def then(self, run_id: str, action: Callable[[], object]) -> None:
         """Call `action` in the background as soon as the run's values are accepted, in order.
 
-        It is repeated while the server is away. It is lost if the process dies before: what must
-        survive that belongs in a checkpoint.
+        It is repeated while the server is away, and lost if the process dies before.
         """
         self.watch(run_id)
         with self._changed:
@@ -112,10 +109,7 @@ class Writer:
             self._changed.notify_all()
 
     def finish(self, run_id: str, status: str = "FINISHED", reason: str | None = None) -> None:
-        """End a run once all that was logged for it is accepted, so never with values missing.
-
-        Its first end counts, further ones do nothing.
-        """
+        """End a run once all that was logged for it is accepted; only its first end counts."""
         ended = time.time_ns() // 1_000_000
 
         def end() -> None:

@@ -99,8 +99,8 @@ def tracking_uri() -> str:
 def open_store(experiment: str = EXPERIMENT) -> Store:
     """Check that the store answers, create what is missing, and choose the experiment.
 
-    Under `mlflow run` (MLFLOW_RUN_ID) the experiment is that of its run; otherwise
-    MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `experiment`.
+    Under `mlflow run` (MLFLOW_RUN_ID) that of its run; otherwise MLFLOW_EXPERIMENT_ID and
+    MLFLOW_EXPERIMENT_NAME go before `experiment`.
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
@@ -116,11 +116,7 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
 
 
 def reach(uri: str) -> MlflowClient:
-    """A client whose store has just answered; gives up after seconds, not minutes.
-
-    Raises:
-        CreditError: it did not answer.
-    """
+    """A client whose store has just answered; gives up after seconds, not minutes."""
     _refuse_unencoded(uri)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)

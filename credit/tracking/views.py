@@ -1,9 +1,8 @@
 """Prepared views of the runs table and charts in the MLflow UI, and links to its pages.
 
-A saved view is an experiment tag, `mlflow.sharedViewState.<key>`, that the UI lists in its menu of
-views and opens by `viewStateShareKey=<key>`. The format is the UI's own, documented in its source
-only (of 3.16: `savedViewEnvelope.ts`, `ExperimentPageUIState.tsx`, `runs-charts.types.ts`). Of a
-view that it does not understand the UI opens the plain page; tests/tracking/test_ui.py opens them.
+A saved view is an experiment tag, `mlflow.sharedViewState.<key>`, which `viewStateShareKey=<key>`
+opens. The format is the UI's own, documented in its source only (of 3.16: `savedViewEnvelope.ts`,
+`ExperimentPageUIState.tsx`, `runs-charts.types.ts`); tests/tracking/test_ui.py opens them.
 """
 
 import base64

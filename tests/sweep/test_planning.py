@@ -263,4 +263,3 @@ def test_a_resumed_sweep_keeps_its_stacks_whatever_memory_is_free(later, monkeyp
     monkeypatch.setattr(planning, "memory_free", lambda device: room[later] + spare)
     assert_equal_weights(run(), expected)
     assert trained == whole
-    assert not list(sweep.state_folder(open_store()).glob("plans/*"))
