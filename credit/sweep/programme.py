@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,6 @@ from credit.lab.scoreboard import (
     of_specs,
     scores,
 )
-from credit.lab.source import Source
 from credit.networks.kinds import shape_of as network
 from credit.networks.size import SIZES
 from credit.rules import Shape
@@ -34,23 +32,13 @@ from credit.spec import RunSpec, check_names
 from credit.sweep.launch import LINEAR, launch
 from credit.sweep.sweep import resolve
 from credit.toy_lq import system
+from credit.tracking.exported import Exports
 from credit.tracking.marks import settings
+from credit.tracking.reader import Reader
 from credit.training.cost import costs
 
 SAMPLES = {"cifar10": 50_000}
 """Training samples by dataset, where a run takes all of them."""
-
-
-class Runs(Source, Protocol):
-    """Reads the runs of all experiments: `Reader`, or `Exports`."""
-
-    def runs(self) -> pd.DataFrame:
-        """Return one row per child run."""
-        ...
-
-    def parents(self, kind: str) -> pd.DataFrame:
-        """Return one row per parent run of a kind, newest first, with run_id and params."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -112,7 +100,7 @@ def shape_of(spec: RunSpec) -> Shape:
 class State:
     """What a store holds of the programme."""
 
-    source: Runs
+    source: Reader | Exports
     steps: Sequence[Step]
 
     @cached_property

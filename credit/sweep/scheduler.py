@@ -112,10 +112,10 @@ class Scheduler:
 
     def _settle(self, found: dict[str, Row]) -> None:
         """Take what is there already."""
-        there = {key: run for key, run in found.items() if run.status in SETTLED}
-        self.run_ids = {key: run.run_id for key, run in there.items()}
-        for key, run in there.items():
-            if not run.finished:
-                self.failures[label(self._specs[key])] = reason_of(run)
+        for key, run in found.items():
+            if run.status in SETTLED:
+                self.run_ids[key] = run.run_id
+                if not run.finished:
+                    self.failures[label(self._specs[key])] = reason_of(run)
         ids = list(self.run_ids.values())
         patiently(self._store, lambda: join(self._store, self._template.parent_id, ids))

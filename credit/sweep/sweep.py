@@ -23,7 +23,7 @@ from credit.sweep import dry_run, planning
 from credit.sweep.launchers import launcher
 from credit.sweep.launchers.base import Detached, Inside, environment
 from credit.sweep.networks import Networks, check_staleness, shape_of
-from credit.sweep.options import HELPS, Launch
+from credit.sweep.options import Launch
 from credit.sweep.progress import Progress, progress
 from credit.sweep.running import Claim, Place
 from credit.sweep.scheduler import Scheduler
@@ -121,8 +121,7 @@ def run(
     specs = _distinct(sweep.specs, launch)
     if not specs:
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
-    state = state_folder(store, launch.checkpoints)
-    make_writable(state)
+    make_writable(state := state_folder(store, launch.checkpoints))
     memory = launch.memory(specs[0].device, len(gpus)) if launch.hands_out(gpus) else None
     work = _prepared(specs, store, training, memory)
     if launch.dry_run:
@@ -148,7 +147,6 @@ def run(
                     sweep_hash,
                     sweep.description,
                     place.name,
-                    HELPS,  # on none of which a run depends
                 )
             drop_leftovers(store, state)
             with Writer(store, state / "journal") as writer:

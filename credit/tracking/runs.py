@@ -5,13 +5,12 @@ One parent per invocation of an experiment, one child per RunSpec, known by the 
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
-from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec, one_place, same_value
 from credit.tracking.artifacts import harmless, log_dataset, log_json
 from credit.tracking.marks import (
@@ -36,9 +35,6 @@ from credit.tracking.notes import note_tags
 from credit.tracking.rows import Row, select
 from credit.tracking.store import Store
 
-LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
-"""Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
-
 
 def open_parent(
     store: Store,
@@ -48,35 +44,23 @@ def open_parent(
     sweep_hash: str,
     description: str = "",
     owner: str = "",
-    besides: Collection[str] = (),
 ) -> str:
     """The parent run of this invocation, as a run id: RUNNING, named, with its parameters.
 
-    `params` are logged twice, by their names and with `RESOLVED` before them. Under `mlflow run`
-    (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, which then continues older parents of
-    the same sweep hash. Otherwise the newest such parent goes on, or a new one begins.
-
-    Args:
-        owner: the place whose commands train the sweep.
-        besides: parameters that `mlflow run` may have logged although no run depends on them.
-
-    Raises:
-        CreditError: a parameter was logged with another value or is not one of `params`.
+    `params` are logged twice, by their names and with `RESOLVED` before them; `mlflow run` has
+    logged what was typed by their names before. Under it (MLFLOW_RUN_ID) the parent is the run that
+    it opened, which then continues older parents of the same sweep hash. Otherwise the newest such
+    parent with these parameters goes on, or a new one begins. `owner` is the place whose commands
+    train the sweep.
     """
     client = store.client
     older = list(search(client, [store.experiment_id], {SWEEP: sweep_hash, SCHEMA_TAG: SCHEMA}))
     given = os.environ.get("MLFLOW_RUN_ID")
-    tags = {
-        SCHEMA_TAG: SCHEMA,
-        KIND: experiment_kind,
-        SWEEP: sweep_hash,
-        OWNER: owner,
-    }
+    tags = {SCHEMA_TAG: SCHEMA, KIND: experiment_kind, SWEEP: sweep_hash, OWNER: owner}
     if given:
         run = client.get_run(given)
-        _agree(run, params, "mlflow run logged", besides)
     else:
-        run = next((r for r in older if not _differences(r, params)), None)
+        run = next((r for r in older if _has(r, params)), None)
         if run is None:
             created = {**context_tags(), **tags}
             run = client.create_run(store.experiment_id, tags=created, run_name=name)
@@ -126,9 +110,6 @@ def open_child(
             reopening.
         name: of a new run; None is `spec.name`.
         owner: the place whose commands train it.
-
-    Raises:
-        CreditError: `found` was logged with other parameters.
     """
     client, params = store.client, spec.to_params()
     tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, OWNER: owner}
@@ -144,7 +125,6 @@ def open_child(
         )
     else:
         run = client.get_run(found.run_id)
-        _agree(run, params, f"run {found.run_id} has")
         client.update_run(found.run_id, status="RUNNING")
         _note_move(run.data.tags.get(DEVICE), (context or {}).get(DEVICE))
         if PARENT in run.data.tags:  # it stays a run of the parent that it was nested under
@@ -224,28 +204,10 @@ def _log(
     client.log_batch(run.info.run_id, params=missing, tags=run_tags)
 
 
-def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
+def _has(run: Run, params: Mapping[str, str]) -> bool:
+    """Return whether a parent's runs have these parameters; `cuda:0` is `cuda`."""
     logged = settings(run.data.params)
-
-    def agrees(name: str, value: str) -> bool:
-        if name not in logged or logged[name] == LEFT_OPEN.get(name):
-            return True
-        if name == "device" and one_place(value) == "cuda":
-            return "," in logged[name] or one_place(logged[name]) == "cuda"
-        return same_value(logged[name], value)
-
-    return [name for name, value in params.items() if not agrees(name, value)]
-
-
-def _agree(
-    run: Run, params: Mapping[str, str], who: str, besides: Collection[str] | None = None
-) -> None:
-    logged = settings(run.data.params)
-    for key in _differences(run, params):
-        raise CreditError(
-            f"{key}={params[key]!r}, but {who} {key}={logged[key]!r}: pass {key} on unchanged"
-        )
-    for key in logged.keys() - params.keys() - set(besides) if besides is not None else ():
-        raise CreditError(
-            f"{who} {key}={logged[key]!r}, which this experiment does not use: remove it"
-        )
+    return all(
+        same_value(one_place(logged.get(name, value)), one_place(value))
+        for name, value in params.items()
+    )
