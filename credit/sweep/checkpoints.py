@@ -11,16 +11,12 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
 from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.tracking.store import AWAY, shown
-from credit.tracking.writer import (
-    Row,
-    Store,
-    Writer,
-    delete_files,
-    fetch_files,
-)
+from credit.tracking.writer import Row, Store, Writer
 from credit.training import checkpoint
 
 FOLDER = "resume"
@@ -61,19 +57,34 @@ def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             shutil.copy(path, Path(folder) / name)
             store.client.log_artifact(run_id, f"{folder}/{name}", FOLDER)
-        delete_files(store, run_id, FOLDER, keep=name)
+        _delete(store, run_id, keep=name)
     except AWAY as error:
         cause = shown(" ".join(str(error).split()))[:200]
         print(f"credit: a checkpoint is not in the store ({cause})", file=sys.stderr)
 
 
 def fetch(store: Store, found: Mapping[str, Row], state: Path) -> None:
-    """Download the uploaded checkpoints of these runs into the state folder.
+    """Download the uploaded checkpoints of these runs, each whole or not at all.
 
     A checkpoint lies below one run of its stack, which may have ended before the others.
     """
+    target = state / "stacks"
+    target.mkdir(parents=True, exist_ok=True)
     for run in found.values():
-        fetch_files(store, run.run_id, FOLDER, state / "stacks")
+        for file in store.client.list_artifacts(run.run_id, FOLDER):
+            with tempfile.TemporaryDirectory(dir=target) as folder:
+                got = Path(store.client.download_artifacts(run.run_id, file.path, folder))
+                got.replace(target / got.name)
+
+
+def _delete(store: Store, run_id: str, keep: str = "") -> None:
+    """Delete the uploaded checkpoints of a run, but for the one named `keep`."""
+    files = [file.path for file in store.client.list_artifacts(run_id, FOLDER)]
+    if wrong := [path for path in files if Path(path).name != keep]:
+        uri = store.client.get_run(run_id).info.artifact_uri or ""
+        place = get_artifact_repository(uri, store.uri)
+        for path in wrong:
+            place.delete_artifacts(path)
 
 
 def drop(path: Path) -> None:
@@ -86,4 +97,4 @@ def drop_uploads(store: Store, run_ids: Iterable[str]) -> None:
     """Remove the checkpoints in the store of runs that are finished."""
     with contextlib.suppress(*AWAY):  # left over, they are of no use and no harm
         for run_id in run_ids:
-            delete_files(store, run_id, FOLDER)
+            _delete(store, run_id)

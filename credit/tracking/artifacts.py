@@ -8,33 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from credit.figures.page import save
 from credit.tracking.store import Store, repeated_if_taken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def fetch_files(store: Store, run_id: str, folder: str, target: Path) -> None:
-    """Download the files in a run's `folder` into `target`, each whole or not at all."""
-    target.mkdir(parents=True, exist_ok=True)
-    for file in store.client.list_artifacts(run_id, folder):
-        with TemporaryDirectory(dir=target) as place:
-            got = Path(store.client.download_artifacts(run_id, file.path, place))
-            got.replace(target / got.name)
-
-
-def delete_files(store: Store, run_id: str, folder: str, keep: str = "") -> None:
-    """Delete the files in a run's `folder`, but for the one named `keep`."""
-    files = [f.path for f in store.client.list_artifacts(run_id, folder)]
-    wrong = [path for path in files if Path(path).name != keep]
-    if wrong:
-        uri = store.client.get_run(run_id).info.artifact_uri or ""
-        place = get_artifact_repository(uri, store.uri)
-        for path in wrong:
-            place.delete_artifacts(path)
 
 
 def log_text(store: Store, run_id: str, text: str, name: str) -> None:

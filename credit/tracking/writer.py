@@ -3,8 +3,6 @@
 
 from credit.tracking import notes, views
 from credit.tracking.artifacts import (
-    delete_files,
-    fetch_files,
     log_dataset,
     log_figure,
     log_json,
