@@ -36,13 +36,13 @@ import pandas as pd
 
 from benchmarks.tracking import KEYS, serve
 from credit.spec import RunSpec
-from credit.tracking.marks import CHILDREN_FILE, NOTE, PARENT, SPEC, SWEEP
+from credit.tracking.marks import NOTE, PARENT, SPEC, SWEEP, member_tag
 from credit.tracking.reader import connect
 from credit.tracking.writer import Writer, finish, open_child, open_parent, open_store
 
 LADDER, EPOCHS = 72, 100
 BORROWED = 6
-"""Children that a ladder names in its `runs.json`, but that are nested under the one before it."""
+"""Children that a ladder uses, but that are nested under the one before it."""
 STARTED = 1_700_000_000_000  # milliseconds
 DATASET = {"name": "cifar10", "digest": "0" * 36, "source": "synthetic"}
 OWNERS = {
@@ -88,7 +88,7 @@ class Pattern:
 
 
 def build(folder: Path, runs: int, parents: int) -> None:
-    """Make the store `folder`/mlflow.db and the parents' `runs.json`."""
+    """Make the store `folder`/mlflow.db."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     parent_id, child_id = _written(folder)
     with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
@@ -111,9 +111,9 @@ def build(folder: Path, runs: int, parents: int) -> None:
                 values = {PARENT: above, SPEC: spec.spec_hash, NOTE: spec.name}
                 values |= spec.to_params()
                 own.append(child.copy(database, spec.name, STARTED + index, values))
-            named = folder / "mlartifacts" / above / "artifacts" / CHILDREN_FILE
-            named.parent.mkdir(parents=True)
-            named.write_text(json.dumps({"runs": borrowed + own}))
+            for run_id in borrowed + own:
+                for key, value in member_tag(above).items():
+                    _insert(database, "tags", {"key": key, "value": value, "run_uuid": run_id})
         for run_id in borrowed + own:
             _fill(database, run_id)
         database.commit()

@@ -1,8 +1,7 @@
 """The network of a finished run as a classifier of raw images. Nothing here imports MLflow.
 
-`mlflow.pyfunc.load_model` imports this module, because the model names it, and hands the model's
-only file of data, the run's `weights.safetensors`, to `_load_pyfunc`. Nothing is unpickled, and no
-code travels with a model: this package must be installed where it is loaded.
+The model names this module, and `mlflow.pyfunc.load_model` hands its only file of data, the run's
+`weights.safetensors`, to `_load_pyfunc`. Nothing is unpickled; no code travels with a model.
 
 Shape legend: N images, C channels, H x W pixels, D = C*H*W input units.
 """
@@ -29,10 +28,7 @@ SAMPLES = 2
 
 
 class Sample(NamedTuple):
-    """What a model's signature, its input example and its test accuracy need to know of a dataset.
-
-    On the CPU and without torch, so that another thread may use it while training goes on.
-    """
+    """What a model needs to know of its dataset, without torch: another thread uses it."""
 
     images: np.ndarray  # uint8 (SAMPLES, C, H, W), raw
     classes: int
@@ -73,9 +69,8 @@ class Classifier:
     def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Classify raw images, uint8 (N, C, H, W), as the dataset has them; vectors (N, 1, 1, D).
 
-        Returns:
-            `class`, int64 (N,), where the logits are largest; `probabilities`, float32
-            (N, classes), their softmax.
+        Returns `class`, int64 (N,), where the logits are largest, and `probabilities`, float32 (N,
+        classes), their softmax.
         """
         images = np.ascontiguousarray(images)
         if images.dtype != np.uint8 or images.shape[1:2] != (self._channels,) or images.ndim != 4:

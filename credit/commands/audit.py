@@ -15,11 +15,7 @@ OWN = (
 
 
 def run(run_id: str, trust_rules: str, **given: Any) -> int:
-    """Audit a rule, or a run.
-
-    Raises:
-        CreditError: an option does not go with the other.
-    """
+    """Audit a rule, or a run; refuse an option that does not go with the other."""
     if run_id == NONE:
         if trust_rules != NONE:
             raise CreditError("trust_rules is of a run that is audited: pass --run_id, too")

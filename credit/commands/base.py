@@ -74,10 +74,8 @@ def option(
 ) -> click.Option:
     """Return an option whose value stays text: the program checks it, and says what is wrong.
 
-    Args:
-        default: what holds where it is not given.
-        kind: of the value, for the help; a bool that is given without a value is true.
-        more: `shown`, the default as people read it, and what click takes.
+    `kind` is for the help; a bool that is given without a value is true. `more` is `shown`, the
+    default as people read it, and what click takes.
     """
     if kind is bool:
         more |= {"is_flag": False, "flag_value": "true"}

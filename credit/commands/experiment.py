@@ -115,11 +115,7 @@ def run(experiment: Experiment, given: dict[str, Any]) -> int:
 
 
 def save(experiment: Experiment, given: Mapping[str, str], file: str) -> None:
-    """Write the options that were given.
-
-    Raises:
-        CreditError: the file cannot be written.
-    """
+    """Write the options that were given, or refuse the file."""
     default = {**experiment.defaults(), **LAUNCH_DEFAULTS}
     chosen = {name: value for name, value in given.items() if value != default.get(name, value)}
     try:

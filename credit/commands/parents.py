@@ -17,10 +17,6 @@ PARENT = (
 
 
 def parent_of(reader: "Reader", parent: str, kind: str) -> str:
-    """Return the parent run that the options name.
-
-    Raises:
-        CreditError: there is none.
-    """
+    """Return the parent run that the options name."""
     check_names([kind], KINDS, "kind")
     return reader.newest(kind) if parent == LATEST else parent

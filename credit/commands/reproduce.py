@@ -44,9 +44,7 @@ def COMMAND(only: str, dry_run: str, device: str, document: str, folder: str) ->
     if dry_run == "true":
         print(f"\n{reproduction.headline(state.scores)}")
         return 0
-    failures = reproduction.reproduce(
-        only, steps, device, __doc__ or "", [own.name or "" for own in OPTIONS]
-    )
+    failures = reproduction.reproduce(only, steps, device, __doc__ or "")
     for name, reason in failures.items():
         print(f"credit: {name} failed: {reason}", file=sys.stderr)
     return 1 if failures else 0

@@ -27,9 +27,6 @@ def credit_of(credit: Any, model: nn.Module, passes: Passes, n: int, seed: int) 
         passes: through the network that is the reference.
         n: samples in all.
         seed: of what a rule draws.
-
-    Raises:
-        CreditError: `credit` is nothing of the kind, or has another number of tensors or samples.
     """
     if credit is None:
         return None
@@ -75,11 +72,7 @@ def _backward(model: nn.Module, passes: Passes) -> CreditOf:
 
 
 def _checked(credits: Any, seen: Seen, layers: Sequence[Layer]) -> list[Tensor]:
-    """Return credits without their graph.
-
-    Raises:
-        CreditError: they are not one finite tensor per hidden state, in its shape.
-    """
+    """Return credits without graph: one finite tensor per hidden state, in its shape."""
     names = [name for name, _ in layers]
     if not isinstance(credits, list | tuple) or len(credits) != len(names):
         count = len(credits) if isinstance(credits, list | tuple) else type(credits).__name__

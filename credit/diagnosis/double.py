@@ -14,11 +14,8 @@ from credit.measures import agreement
 class Double:
     """A copy of a model in float64, made at the first micro-batch that asks.
 
-    It takes 8 bytes a parameter, and a pass forward and back of each micro-batch in float64. A
-    model whose states are float64 is its own copy, at no cost.
-
-    Attributes:
-        missing: why there is no copy; "" where there is one, or none was needed.
+    It costs 8 bytes a parameter, and a pass of each micro-batch; nothing where states are float64.
+    `missing` says why there is no copy.
     """
 
     def __init__(self, passes: Passes) -> None:
@@ -27,10 +24,7 @@ class Double:
         self.missing = ""
 
     def cosines(self, x: Any, y: Any, grads: Sequence[Tensor]) -> list[Tensor] | None:
-        """Return the cosine of each sample's gradients with those found in float64, (n,) each.
-
-        None where there is no copy, or it does not run.
-        """
+        """Return each sample's cosine of its gradients with float64's, (n,) each, or None."""
         if all(g.dtype == torch.float64 for g in grads):
             exact: Sequence[Tensor | None] = grads
         else:

@@ -28,11 +28,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def chosen(model: nn.Module, layers: Sequence[str | nn.Module] | None) -> list[Layer]:
-    """Return the layers that are given, by name or as modules; None are those that are found.
-
-    Raises:
-        CreditError: the model has no such layer, or none is found.
-    """
+    """Return layers given by name or as modules; None are those that are found. Refuses others."""
     if layers is None:
         return [(name, unwrapped(module)) for name, module in _found(model)]
     if isinstance(layers, nn.ModuleList | nn.Sequential):
@@ -53,11 +49,7 @@ def chosen(model: nn.Module, layers: Sequence[str | nn.Module] | None) -> list[L
 
 
 def counterparts(model: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
-    """Return the layers of the same names in another model, or in a module of it.
-
-    Raises:
-        CreditError: no module has them all.
-    """
+    """Return the layers of the same names in another model, or in a module of it."""
     for prefix, module in model.named_modules():
         own = dict(module.named_modules())
         if all(name in own for name, _ in layers):

@@ -36,14 +36,10 @@ class Measuring:
         self.directions = [generator(seed, "directions", layer) for layer in count]
 
     def take(self, x: Any, y: Any, where: slice, perturb: bool) -> None:
-        """Measure one micro-batch.
+        """Measure one micro-batch, which stands at `where` among all samples.
 
-        Args:
-            where: it stands among all samples.
-            perturb: whether ρ and nudge are measured, too.
-
-        Raises:
-            CreditError: a layer has no part in the loss, or the credit is not what it must be.
+        `perturb` says whether ρ and nudge are measured, too. Raises CreditError where a layer has
+        no part in the loss, or the credit is not what it must be.
         """
         seen = self.passes.see(x, y)
         grads: list[Tensor] = []

@@ -35,11 +35,7 @@ class Seen:
     losses: Tensor  # (N,)
 
     def grads(self, keep: bool) -> list[Tensor | None]:
-        """Return the gradient of each sample's own loss by every hidden state.
-
-        Args:
-            keep: whether the graph is needed again.
-        """
+        """Return the gradient of each sample's loss by every hidden state; may `keep` the graph."""
         loss = self.losses.sum()
         if not loss.requires_grad:
             return [None] * len(self.hiddens)
@@ -61,9 +57,8 @@ class Passes:
     def see(self, x: Any, y: Any) -> Seen:
         """Run the model; return what its layers, its output and its losses are.
 
-        Raises:
-            CreditError: a layer is not called once, in the order of the list, or gives no hidden
-                state; output or losses are not what they must be.
+        Raises CreditError where a layer is not called once, in the order of the list, or gives no
+        hidden state, or output or losses are not what they must be.
         """
         n, calls = samples(x), []
         hiddens: dict[int, Tensor] = {}
@@ -96,8 +91,7 @@ class Passes:
     def losses_from(self, seen: Seen, layer: int, h: Tensor) -> Tensor:
         """Return each sample's loss where the hidden state of a layer is h (N, ...), float64 (N,).
 
-        Layers up to that one are not computed again, unless the model is in training mode, where
-        they take their share of random numbers.
+        In training mode the layers below are computed again, for their share of random numbers.
         """
 
         def put(index: int, output: Any) -> Any:
@@ -171,11 +165,7 @@ def _skipped(layers: Sequence[Layer], outputs: Sequence[Any]) -> Iterator[None]:
 
 
 def _hidden(output: Any, name: str, n: int) -> Tensor:
-    """Return the first tensor of a layer's output.
-
-    Raises:
-        CreditError: there is none, or it is no hidden state of n samples.
-    """
+    """Return the first tensor of a layer's output; refuse what is no hidden state of n samples."""
     h = next(tensors(output), None)
     if h is None:
         raise CreditError(f"layer {name} returns {type(output).__name__} without a tensor")

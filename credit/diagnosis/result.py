@@ -1,7 +1,6 @@
 """A finished diagnosis: its table, verdicts and metrics, as text, page, figure and tracked run."""
 
 import html
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,28 +11,25 @@ from credit.errors import CreditError
 from credit.lab.quantity import Quantity
 from credit.lab.verdict import Verdict
 
+_COSINE, _NUMBER, _PLAIN = (Quantity("", "", "", "", form) for form in (".3f", ".2e", ".3g"))
 _SHOWN = {
-    "name": "layer",
-    "shape": "shape",
-    "hidden_norm": "‖h‖",
-    "growth": "growth",
-    "grad_norm": "‖g‖",
-    "credit_norm": "‖a‖",
-    "sensitivity": "‖h‖·‖g‖",
-    "agreement": "agreement",
-    "alignment_mean": "Γ",
-    "copy": "Γ copy",
-    "rho": "ρ",
-    "rho_g": "ρ of g",
-    "nudge": "nudge",
-    "nudge_g": "nudge of g",
-    "status": "status",
+    "name": ("layer", _NUMBER),
+    "shape": ("shape", _NUMBER),
+    "hidden_norm": ("‖h‖", _PLAIN),
+    "growth": ("growth", _PLAIN),
+    "grad_norm": ("‖g‖", _NUMBER),
+    "credit_norm": ("‖a‖", _NUMBER),
+    "sensitivity": ("‖h‖·‖g‖", _NUMBER),
+    "agreement": ("agreement", _COSINE),
+    "alignment_mean": ("Γ", _COSINE),
+    "copy": ("Γ copy", _COSINE),
+    "rho": ("ρ", _COSINE),
+    "rho_g": ("ρ of g", _COSINE),
+    "nudge": ("nudge", _NUMBER),
+    "nudge_g": ("nudge of g", _NUMBER),
+    "status": ("status", _NUMBER),
 }
-"""Columns that people see, by their names in the frame."""
-_COSINES = ("agreement", "alignment_mean", "copy", "rho", "rho_g")
-_COSINE = Quantity("", "", "", "", ".3f")
-_NUMBER = Quantity("", "", "", "", ".2e")
-_PLAIN = Quantity("", "", "", "", ".3g")
+"""Columns that people see and the form of their numbers, by their names in the frame."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,7 @@ class Diagnosis:
         raise CreditError(f"no check {check!r}: there are {known}")
 
     def log(self, step: int = 0) -> None:
-        """Log the metrics to the active MLflow run at a step, and which layers they are of.
-
-        Raises:
-            CreditError: no run is active.
-        """
+        """Log metrics, layers and verdicts to the active MLflow run, if there is one, at a step."""
         import mlflow  # here: it takes seconds, and not everybody tracks
 
         run = mlflow.active_run()
@@ -99,33 +91,21 @@ class Diagnosis:
         return "\n".join([table, *lines, self._footnote])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{v.check}</td><td>{v.status}</td><td>{html.escape(v.reason)}</td></tr>"
-            for v in self.verdicts
-        )
-        note = html.escape(self._footnote)
-        return f"{self._shown.to_html(index=False)}<table>{rows}</table><p>{note}</p>"
+        verdicts = pd.DataFrame([(v.check, v.status, v.reason) for v in self.verdicts])
+        checks = verdicts.to_html(index=False, header=False)
+        return f"{self._shown.to_html(index=False)}{checks}<p>{html.escape(self._footnote)}</p>"
 
     @property
     def _shown(self) -> pd.DataFrame:
-        table = pd.DataFrame([_texts(row) for row in self.rows])
-        return table.loc[:, (table != "").any()].rename(columns=_SHOWN)
+        def text(value: Any, form: Quantity) -> str:
+            return value if isinstance(value, str) else form.text(value)
+
+        table = pd.DataFrame(
+            [{n: text(row.get(n), form) for n, (_, form) in _SHOWN.items()} for row in self.rows]
+        )
+        labels = {name: label for name, (label, _) in _SHOWN.items()}
+        return table.loc[:, (table != "").any()].rename(columns=labels)
 
     @property
     def _footnote(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.settings.items())
-
-
-def _texts(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return a row as people read it; no number is an empty text."""
-    found = {}
-    for name in _SHOWN:
-        value = row.get(name)
-        if name in _COSINES:
-            value = _COSINE.text(value)
-        elif name in ("growth", "hidden_norm"):
-            value = _PLAIN.text(value)
-        elif not isinstance(value, str):
-            value = _NUMBER.text(value)
-        found[name] = value
-    return found

@@ -34,11 +34,7 @@ class RuleCredit:
                 )
 
     def __call__(self, seen: Seen, grads: list[Tensor]) -> list[Tensor]:
-        """Return a_0 … a_L, each (N, ...), of a micro-batch.
-
-        Raises:
-            CreditError: the network is no classifier, has one layer, or does not suit the rule.
-        """
+        """Return a_0 … a_L, each (N, ...), of a micro-batch; refuse networks that do not suit."""
         logits, y = seen.output.detach(), seen.y
         if logits.dim() != 2 or not isinstance(y, Tensor) or y.shape != logits.shape[:1]:
             raise CreditError(

@@ -17,9 +17,7 @@ def untouched(*models: nn.Module, training: bool) -> Iterator[None]:
 
     Afterwards every module's attributes, hooks, mode and buffers, every parameter's `grad` and
     `requires_grad`, and the global generators of torch, CUDA, numpy and python are as before.
-
-    Args:
-        training: the mode of every submodule meanwhile.
+    `training` is the mode of every submodule meanwhile.
     """
     modules = list(dict.fromkeys(module for model in models for module in model.modules()))
     parameters = list(dict.fromkeys(p for module in modules for p in module.parameters(False)))

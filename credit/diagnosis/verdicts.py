@@ -15,12 +15,9 @@ from credit.measures import validity
 def judged(
     rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, float], missing: str = ""
 ) -> list[Verdict]:
-    """Return D1, D2 and direction from the rows of layers and their metrics.
+    """Return D1, D2 and direction, with the protocol's bounds, from rows and metrics; n = 1.
 
-    They have the bounds of the protocol; the network is a single one, n = 1.
-
-    Args:
-        missing: why there is no agreement with float64, so that D2 decides what is a reference.
+    `missing` says why there is no agreement with float64, so that D2 decides what is a reference.
     """
     last, middle = rows[-1], rows[(len(rows) - 1) // 2]
     one = "there is one layer only" if len(rows) == 1 else "no growth is a finite number"

@@ -19,9 +19,8 @@ from credit.training import checkpoint
 def trained(reader: Reader, run_id: str, trust: Collection[str] = ()) -> nn.Module:
     """Return a run's network with its weights, in evaluation mode.
 
-    Raises:
-        CreditError: the run is not finished, has no weights, or its network is code from outside
-            that is not trusted, or that has other parameters by now.
+    Raises CreditError where the run is not finished or has no weights, or its network is code that
+    is not trusted, or has other parameters by now.
     """
     spec = finished_network(reader, run_id)
     rules.refuse_untrusted(spec.replace(rule="bp"), trust, f"run {run_id}")

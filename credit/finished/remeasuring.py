@@ -15,8 +15,7 @@ from credit.rules.shared import source
 from credit.serving import sample_of
 from credit.spec import RunSpec, check_names, field_types
 from credit.sweep.networks import labels_seed, shape_of
-from credit.tracking.layers import TABLE
-from credit.tracking.reader import Reader
+from credit.tracking.reader import LAYERS, Reader
 from credit.tracking.writer import Store, has_network, log_network, log_table
 from credit.training import checkpoint
 from credit.training.cost import costs
@@ -42,11 +41,9 @@ def remeasure(
 ) -> Iterator[str]:
     """Measure a parent's finished runs on the CPU and log what they lack: metrics, the model.
 
-    What a run logged before its last measurement counts as lacking. Where another reference is
-    valid by now, that is logged too, with the table of layers if all was measured.
-
-    Yields one line per run. What kept runs from being measured is raised after all others. `names`
-    are measurements, of `chosen`; code of `trusted` rules may be imported.
+    What a run logged before its last measurement counts as lacking; another valid reference is
+    logged with the table of layers. Yields one line per run. What kept runs from being measured is
+    raised after all others. Code of `trusted` rules may be imported.
     """
     runs = reader.runs(parent=parent_id)
     if runs.empty:
@@ -71,7 +68,7 @@ def remeasure(
             if pd.isna(row.get(n)) or (n == VALID and row[n] != v)
         }
         if "agreement/min" in fresh and not names:
-            log_table(store, row["run_id"], pd.DataFrame(report.layers), TABLE)
+            log_table(store, row["run_id"], pd.DataFrame(report.layers), LAYERS)
         for name, value in costs(spec, stack.shape).items():
             if known.get(name) != value:
                 fresh[name] = (value, 1)
@@ -92,10 +89,8 @@ def restored(
 ) -> tuple[Stack, checkpoint.Header]:
     """A finished run as it was after its last step, from its checkpoint.
 
-    Its rule's code is imported: see to it that it is trusted (`rules.refuse_untrusted`).
-
-    Raises:
-        CreditError: it has no whole one, or its rule's code is another by now.
+    Its rule's code is imported (`rules.refuse_untrusted`). Raises CreditError where there is no
+    whole checkpoint, or the code is another by now.
     """
     rules.get(spec.rule)
     code = {spec.rule: spec.rule_code, spec.network: spec.network_code}

@@ -35,9 +35,7 @@ class NoReport(CreditError):
 def publish(store: Store, parent_id: str) -> str:
     """Rebuild what belongs to a parent run, from the tracking store alone; return its text.
 
-    Raises:
-        CreditError: no such run, not a parent run, without children, or of an unknown kind.
-        NoReport: the report cannot be built; everything else is logged.
+    Raises NoReport where the report cannot be built; everything else is logged then.
     """
     reader = reading.connect(store.uri)
     found = read(reader, parent_id)
@@ -63,11 +61,7 @@ def publish(store: Store, parent_id: str) -> str:
 
 
 def read(reader: Reader, parent_id: str) -> Results:
-    """Return the results of a parent run.
-
-    Raises:
-        CreditError: no such run, not a parent run, without children, or of an unknown kind.
-    """
+    """Return the results of a parent run, or refuse a run that is none."""
     parent = reader.run(parent_id)
     kind = parent.data.tags.get("credit.kind", "")
     if kind not in experiments.KINDS:

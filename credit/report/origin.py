@@ -15,10 +15,10 @@ from mlflow.entities import Run
 from credit import rules
 from credit.lab import Experiment
 from credit.lab.looks import RULES
-from credit.spec import LEARNED_FIELDS, SCHEMA, RunSpec, format_value, same_value
-from credit.tracking.marks import COMMIT, DIRTY, IMPORTED_FROM, KIND, SCHEMA_TAG, settings
+from credit.spec import LEARNED_FIELDS, RunSpec, format_value, same_value
+from credit.tracking.marks import COMMIT, DIRTY, IMPORTED_FROM, KIND, settings
 from credit.tracking.reader import Reader
-from credit.tracking.rows import Row, select
+from credit.tracking.rows import Row
 from credit.tracking.store import is_http, project_root, shown, sqlite_path
 
 _PACKAGES = ("credit", "mlflow", "pandas", "numpy", "matplotlib", "jinja2", "torch")
@@ -86,13 +86,9 @@ class Origin:
 
 
 def origin_of(reader: Reader, parent_id: str, run_ids: Iterable[str]) -> Origin:
-    """Return the parent run and its child runs as the store knows them.
-
-    Raises:
-        CreditError: it does not have the parent.
-    """
-    parent, marked = reader.run(parent_id), {SCHEMA_TAG: SCHEMA}
-    rows = select(reader.uri, reader.client, reader.experiments, marked, set(run_ids))
+    """Return the parent run and its child runs as the store knows them."""
+    parent, wanted = reader.run(parent_id), set(run_ids)
+    rows = [row for row in reader.used(parent=parent_id) if row.run_id in wanted]
     path, root = sqlite_path(reader.uri), project_root()
     inside = path and path.is_relative_to(root)
     uri = f"sqlite:///{path.relative_to(root)}" if path and inside else shown(reader.uri)

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -141,8 +141,9 @@ def provenance(exports: Exports) -> pd.DataFrame:
     """Return one row per export: runs, commits, whether code had changed, days and machine."""
     rows = []
     for part in map(Export, exports.folders):
-        every = [own for own in part.records if marks.KIND not in own["tags"]]
-        own = every or part.records  # a parent without runs has measured its networks itself
+        every = [*part.records.values()]
+        runs = [own for own in every if marks.KIND not in own["tags"]]
+        own = runs or every  # a parent without runs has measured its networks itself
 
         def told(key: str, records: list[dict[str, Any]] = own) -> str:
             values = dict.fromkeys(record["tags"].get(key, UNKNOWN)[:40] for record in records)
@@ -165,17 +166,11 @@ def provenance(exports: Exports) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reproduce(
-    only: str, steps: Sequence[Step], device: str, about: str, options: Collection[str]
-) -> dict[str, str]:
+def reproduce(only: str, steps: Sequence[Step], device: str, about: str) -> dict[str, str]:
     """Run what the store lacks of the programme, and publish the scoreboard on a parent run.
 
-    Args:
-        only: the option as it was given: it names the parent run, which `about` describes.
-        options: names of the command's options, which `mlflow run` may have logged before.
-
-    Returns:
-        Why experiments failed, by their commands.
+    `only`, as it was given, names that run, and `about` describes it. Returns why experiments
+    failed, by their commands.
     """
     store = open_store()
 
@@ -183,7 +178,7 @@ def reproduce(
         return State(connect(store.uri), list(steps))
 
     name = f"reproduce {only}"
-    parent = open_parent(store, name, KIND, {"only": only}, name, about, besides=options)
+    parent = open_parent(store, name, KIND, {"only": only}, name, about)
     given, status = os.environ.pop("MLFLOW_RUN_ID", None), "KILLED"  # experiments make their own
     os.environ["MLFLOW_EXPERIMENT_ID"] = store.experiment_id
     try:
@@ -223,7 +218,7 @@ def publish(store: Store, parent_id: str, state: State) -> str:
     metrics = {f"reported/{k.replace(' ', '_')}": float(n) for k, n in totals(state.scores).items()}
     note = f"**{said}**\n\n{RULE}\n\n{markdown(summary(state))}"
     used = {run_id for score in state.scores for run_id in score.run_ids}
-    notes.set_page(store, parent_id, note, said, {**metrics, notes.FINISHED: float(len(used))}, {})
+    notes.set_page(store, parent_id, note, said, {**metrics, notes.FINISHED: float(len(used))})
     order = [*experiments.KINDS, KIND]
     notes.describe_experiment(store, notes.answered(notes.with_answer(store), order))
     return f"{terminal(summary(state))}\n\n{said}"

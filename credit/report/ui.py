@@ -11,11 +11,10 @@ from credit.lab.frame import IRRELEVANT, finished
 from credit.lab.looks import RULES, fitted, style_of
 from credit.lab.verdict import PASS
 from credit.report.answer import answer, counts, tally
-from credit.spec import RunSpec, field_types, format_value
+from credit.spec import RunSpec, field_types
 from credit.tracking.artifacts import harmless, markdown
-from credit.tracking.marks import RESOLVED, settings
 from credit.tracking.store import AWAY, Store, repeated_if_taken, shown
-from credit.tracking.writer import join, notes, views
+from credit.tracking.writer import notes, views
 
 MOST = 4600
 """Characters of a description: an export refuses texts above 5000, and its links may grow."""
@@ -27,14 +26,10 @@ _SHOWN = 3
 def show(store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]):
     """Describe a parent run by its results, and prepare the views of its runs.
 
-    Args:
-        with_report: whether its report is there, to be linked.
-        order: kinds of experiments, in the order of the experiment's own description.
-
-    Returns:
-        a line on where the charts are; empty where there are none, or where the store takes no
-        descriptions, which stderr then says: results that are logged are not lost to what the UI
-        makes of them.
+    `with_report` says whether its report is there, to be linked; `order` is of kinds of
+    experiments. Returns a line on where the charts are; empty where there are none, or where the
+    store takes no descriptions, which stderr then says: results that are logged are not lost to
+    that.
     """
     try:
         return _show(store, parent_id, found, with_report, order)
@@ -48,13 +43,12 @@ def show(store: Store, parent_id: str, found: Results, with_report: bool, order:
 def _show(
     store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]
 ) -> str:
-    runs, links, charts, known = found.frame.runs, [], "", {}
+    runs, links, charts = found.frame.runs, [], ""
     metrics = {"runs/finished": float((runs["status"] == "FINISHED").sum())}
     if with_report:
         links.append(f"[Report]({views.run_link(store, parent_id, 'report.html')})")
     if not found.experiment.measured:  # else the parent is the only run: no curves, no rivals
         parent = store.client.get_run(parent_id)
-        join(store, parent_id, runs["run_id"])  # those of older stores and exports do not say so
         key, chosen = views.view_key(parent_id), one_per_rule(runs)
         charts = views.view_link(store, key, charts=True)
         links += [f"[Curves of all {len(runs)} runs]({charts})"]
@@ -68,10 +62,9 @@ def _show(
         metrics |= counts(found.verdicts)
         metrics |= {f"accuracy/{r}": value for r, value in accuracies(runs, chosen).items()}
         metrics |= rungs(runs, found.frame.depth)
-        known = resolved(parent.data.params, runs)
     links.append(f"[Other experiments]({views.view_link(store, views.OVERVIEW)})")
     text = page(found, views.file_link(parent_id, "figure.svg"), links)
-    notes.set_page(store, parent_id, text, harmless(answer(found)), metrics, known)
+    notes.set_page(store, parent_id, text, harmless(answer(found)), metrics)
     _describe(store, parent_id, order)
     return f"charts  {store.ui_link.partition('#')[0]}{charts}" if charts else ""
 
@@ -103,12 +96,8 @@ def _describe(store: Store, parent_id: str, order: Sequence[str]) -> None:
 def page(found: Results, figure: str, links: Sequence[str]) -> str:
     """Return the description of a parent run in Markdown, of at most MOST characters.
 
-    The answer, the question, the figure and the caveats are always whole; table and checks are
-    shortened by rows, and say so.
-
-    Args:
-        figure: address of the figure.
-        links: Markdown, shown side by side.
+    Answer, question, `figure` (its address), `links` and caveats are always whole; table and checks
+    are shortened by rows, and say so.
     """
     top = [f"**{harmless(answer(found))}**", harmless(found.experiment.question), " · ".join(links)]
     top += [f"![figure]({figure})"] if found.experiment.figure else []
@@ -123,29 +112,11 @@ def page(found: Results, figure: str, links: Sequence[str]) -> str:
         for v in found.verdicts
         if v.status != PASS
     ]
-    numbers = shortened(["**Numbers**", "", *lines[:2]], lines[2:], room * 6 // 10)
+    more = "… {} more in the report"
+    numbers = notes.shortened(["**Numbers**", "", *lines[:2]], lines[2:], room * 6 // 10, more)
     count = ["**Checks**", "", f"- {tally(found.verdicts)}"]
-    reasons = shortened(count, checks, room - len(numbers))
+    reasons = notes.shortened(count, checks, room - len(numbers), more)
     return "\n\n".join([*top, numbers, *([reasons] if found.verdicts else []), *last])
-
-
-def shortened(head: Sequence[str], rows: Sequence[str], room: int) -> str:
-    """Return as many rows below a head as there is room for, and how many more there are."""
-    for left in range(len(rows) + 1):
-        tail = [f"\n… {left} more in the report"] if left else []
-        text = "\n".join([*head, *rows[: len(rows) - left], *tail])
-        if len(text) <= room:
-            break
-    return text
-
-
-def resolved(params: Mapping[str, str], runs: pd.DataFrame) -> dict[str, str]:
-    """Return the parameters that a parent of an older version lacks: what all its runs have."""
-    known = settings(params)
-    for name in field_types():
-        if name in params and name not in known and runs[name].nunique() == 1:
-            known[name] = format_value(runs[name].tolist()[0])
-    return {f"{RESOLVED}{n}": v for n, v in known.items() if f"{RESOLVED}{n}" not in params}
 
 
 def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float]:
@@ -162,8 +133,7 @@ def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float
 def rungs(runs: pd.DataFrame, depth: int) -> dict[str, float]:
     """Return accuracy with no block and with all blocks trained, and their difference, by rule.
 
-    Of rules of which both were run, each as one configuration: MLflow's comparison of two parents
-    shows what differs.
+    Of rules of which both were run, each as one configuration.
     """
     done, known = finished(runs), {}
     settings = [n for n in field_types() if n not in IRRELEVANT | {"seed", "k"}]
@@ -178,8 +148,7 @@ def rungs(runs: pd.DataFrame, depth: int) -> dict[str, float]:
 def one_per_rule(runs: pd.DataFrame) -> dict[str, str]:
     """Return a finished run of every rule with all blocks trained, by rule.
 
-    Of several the one whose settings differ least from the defaults, of the first seed: controls
-    and ablations change one thing of it.
+    Of several the one whose settings differ least from the defaults, of the first seed.
     """
     done = finished(runs)
     done = done.loc[(done["k"] == done["depth"]) | (done["start"] != "none")]

@@ -1,7 +1,7 @@
 """Checkpoints that runs go on from: those in the state folder, and those in the tracking store.
 
-A worker on another host may not see the first worker's state folder. With `checkpoints=store` every
-stack uploads its checkpoint to its first run, below `resume/`, and whoever goes on fetches it.
+With `checkpoints=store` every stack uploads its checkpoint to its first run, below `resume/`, and
+whoever goes on fetches it: a worker on another host may not see the first one's state folder.
 """
 
 import contextlib
@@ -11,17 +11,12 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
 from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.tracking.store import AWAY, shown
-from credit.tracking.writer import (
-    FoundRun,
-    Store,
-    Writer,
-    delete_files,
-    fetch_files,
-    log_artifact_file,
-)
+from credit.tracking.writer import Row, Store, Writer
 from credit.training import checkpoint
 
 FOLDER = "resume"
@@ -33,16 +28,11 @@ Saved = dict[str, tuple[checkpoint.Header, int]]
 """Header of a checkpoint and row of the run in it, by spec hash."""
 
 
-def find(
-    specs: Iterable[RunSpec], found: Mapping[str, FoundRun], writer: Writer, state: Path
-) -> Saved:
+def find(specs: Iterable[RunSpec], found: Mapping[str, Row], writer: Writer, state: Path) -> Saved:
     """Return the checkpoints from which runs can go on without a gap in their metrics.
 
-    Args:
-        found: what the store has of the runs; a checkpoint of a run that it lacks is not used.
-
-    Raises:
-        CreditError: a run's only checkpoint is not readable.
+    `found` is what the store has of the runs; a checkpoint of a run that it lacks is not used.
+    Raises CreditError where a run's only checkpoint is not readable.
     """
     known = {spec.spec_hash for spec in specs} & found.keys()
     files, unreadable = checkpoint.find(state / "stacks", known)
@@ -58,10 +48,7 @@ def find(
 
 
 def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
-    """Upload a stack's checkpoint if all values up to it are accepted; else leave it for later.
-
-    The one before goes when the new one is whole.
-    """
+    """Upload a stack's checkpoint, once all values up to it are accepted, for the one before."""
     if writer.flush(FLUSH_SECONDS):
         return
     header = checkpoint.read_header(path)
@@ -69,20 +56,35 @@ def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             shutil.copy(path, Path(folder) / name)
-            log_artifact_file(store, run_id, Path(folder) / name, FOLDER)
-        delete_files(store, run_id, FOLDER, keep=name)
+            store.client.log_artifact(run_id, f"{folder}/{name}", FOLDER)
+        _delete(store, run_id, keep=name)
     except AWAY as error:
         cause = shown(" ".join(str(error).split()))[:200]
         print(f"credit: a checkpoint is not in the store ({cause})", file=sys.stderr)
 
 
-def fetch(store: Store, found: Mapping[str, FoundRun], state: Path) -> None:
-    """Download the uploaded checkpoints of these runs into the state folder.
+def fetch(store: Store, found: Mapping[str, Row], state: Path) -> None:
+    """Download the uploaded checkpoints of these runs, each whole or not at all.
 
     A checkpoint lies below one run of its stack, which may have ended before the others.
     """
+    target = state / "stacks"
+    target.mkdir(parents=True, exist_ok=True)
     for run in found.values():
-        fetch_files(store, run.run_id, FOLDER, state / "stacks")
+        for file in store.client.list_artifacts(run.run_id, FOLDER):
+            with tempfile.TemporaryDirectory(dir=target) as folder:
+                got = Path(store.client.download_artifacts(run.run_id, file.path, folder))
+                got.replace(target / got.name)
+
+
+def _delete(store: Store, run_id: str, keep: str = "") -> None:
+    """Delete the uploaded checkpoints of a run, but for the one named `keep`."""
+    files = [file.path for file in store.client.list_artifacts(run_id, FOLDER)]
+    if wrong := [path for path in files if Path(path).name != keep]:
+        uri = store.client.get_run(run_id).info.artifact_uri or ""
+        place = get_artifact_repository(uri, store.uri)
+        for path in wrong:
+            place.delete_artifacts(path)
 
 
 def drop(path: Path) -> None:
@@ -95,4 +97,4 @@ def drop_uploads(store: Store, run_ids: Iterable[str]) -> None:
     """Remove the checkpoints in the store of runs that are finished."""
     with contextlib.suppress(*AWAY):  # left over, they are of no use and no harm
         for run_id in run_ids:
-            delete_files(store, run_id, FOLDER)
+            _delete(store, run_id)

@@ -11,8 +11,8 @@ from credit.spec import RunSpec
 from credit.sweep import planning
 from credit.sweep.networks import Networks
 from credit.sweep.options import Launch
-from credit.sweep.worker import SETTLED
-from credit.tracking.writer import Store, find_children
+from credit.sweep.worker import unsettled
+from credit.tracking.writer import Store
 from credit.training.stack import Stack
 
 STEPS = 4
@@ -26,9 +26,7 @@ def report(
 
     Hours are those of training alone, at the speed at which a few steps ran here.
     """
-    found = find_children(store, [spec.spec_hash for spec in specs])
-    settled = {key for key, run in found.items() if run.status in SETTLED}
-    left = [spec for spec in specs if spec.spec_hash not in settled]
+    left = unsettled(store, specs)
     stacks = work.plan(left, {}, {}) if left else []
     speeds: dict[tuple, float] = {}
     lines, hours = [], []

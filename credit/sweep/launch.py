@@ -57,30 +57,26 @@ class Done:
 def launch(experiment: Experiment, given: Options, place: Launch | None = None) -> Done:
     """Train what is missing, and publish the result on the parent run.
 
-    Args:
-        given: options; those left out are the preset's.
-        place: where stacks train; None is this process.
-
-    Raises:
-        CreditError: an option, the data or the store is not as it must be.
+    Options that are left out of `given` are the preset's. Raises CreditError where an option, the
+    data or the store is not as it must be.
     """
-    place = place or Launch()
-    if (device := given.get("device", PRESET)) != PRESET:
-        device, gpus = place.devices(device)
+    place, asked = place or Launch(), given.get("device", PRESET)
+    device, gpus = place.devices(RunSpec.device if asked == PRESET else asked)
+    if asked != PRESET:
         given = {**given, "device": device}
-    else:
-        gpus = place.devices(RunSpec.device)[1]
     chosen = experiment.settled(experiment.adapt(given) if experiment.adapt else given)
     specs = [resolve(spec, place.here) for spec in experiment.grid(chosen)]
     if LINEAR in {spec.dataset for spec in specs} and experiment.kind != LINEAR:
         raise CreditError(f"dataset={LINEAR} has no network: credit {LINEAR}")
-    complete = experiment.complete
-    whole = [resolve(spec, place.here) for spec in complete(chosen)] if complete else specs
+    whole = specs
+    if experiment.complete:
+        whole = [resolve(spec, place.here) for spec in experiment.complete(chosen)]
+    training, constants = _training(specs)
     plan = Sweep(
         kind=experiment.kind,
         name=name_of(experiment, specs),
         specs=specs,
-        params=experiment.params(chosen, whole) | _constants(specs),
+        params=experiment.params(chosen, whole) | constants,
         description=f"{experiment.title}: {experiment.question}",
         then=_second_stage(experiment, chosen, whole, place),
     )
@@ -92,7 +88,7 @@ def launch(experiment: Experiment, given: Options, place: Launch | None = None) 
         outcome = _measured(experiment, plan, store)
     else:
         try:
-            outcome = sweep.run(plan, store, _training(specs), place, gpus)
+            outcome = sweep.run(plan, store, training, place, gpus)
         except (sweep.Planned, Detached) as said:
             return Done(str(said))
     if measured:
@@ -118,18 +114,14 @@ def name_of(experiment: Experiment, specs: Sequence[RunSpec]) -> str:
     return " ".join([*words, f"d{deep.width} L{deep.depth}", *precision])
 
 
-def _constants(specs: Sequence[RunSpec]) -> dict[str, str]:
-    """Return what a linear system has beside its settings, for the parent's parameters."""
+def _training(specs: Sequence[RunSpec]) -> tuple[type[sweep.Networks], dict[str, str]]:
+    """Return what trains the runs, and constants for the parent: a linear system has no network."""
+    if specs[0].dataset != LINEAR:
+        return sweep.Networks, {}
     from credit.toy_lq import system  # here: most sweeps need none of it
+    from credit.toy_lq.tracked import Trajectories
 
-    return system.constants() if specs[0].dataset == LINEAR else {}
-
-
-def _training(specs: Sequence[RunSpec]) -> type[sweep.Networks]:
-    """Return what trains the runs: a linear system has no network."""
-    from credit.toy_lq.tracked import Trajectories  # here: most sweeps need none of it
-
-    return Trajectories if specs[0].dataset == LINEAR else sweep.Networks
+    return Trajectories, system.constants()
 
 
 def _second_stage(

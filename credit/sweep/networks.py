@@ -1,7 +1,6 @@
 """Networks on data, as a sweep trains them: their stacks, their shapes and their memory."""
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,17 +21,13 @@ from credit.training.stack import Stack
 class Networks:
     """The networks of a sweep and their data.
 
-    Another kind of training subclasses this and says how its runs share a stack, what a stack is
-    and how it is tracked (`credit.toy_lq.tracked`).
+    Another kind of training subclasses this (`credit.toy_lq.tracked`).
 
     Args:
-        specs: all runs of the sweep.
+        specs: all runs of the sweep; bad ones are a CreditError.
         pending: those of them that are still to be trained.
-        memory: bytes that a worker has, where stacks train in other processes; the runs are then
-            only planned here, on the CPU. None is what is free on their device.
-
-    Raises:
-        CreditError: bad specs or data.
+        memory: bytes that a worker has, where stacks train in other processes and are only planned
+            here, on the CPU. None is what is free on their device.
     """
 
     def __init__(
@@ -88,16 +83,8 @@ class Networks:
         done: Mapping[str, tuple[int, int]],
         began: Mapping[str, str],
     ) -> list[list[RunSpec]]:
-        """Return the runs of each stack.
-
-        Args:
-            done: epochs, and steps of the next, by spec hash.
-            began: the stacks in which runs began, by spec hash.
-        """
-        stacks, note = planning.plan(pending, self.shape, done, self.free, began)
-        if note:
-            print(note, file=sys.stderr)
-        return stacks
+        """Return the runs of each stack; arguments as `planning.plan` has them."""
+        return planning.plan(pending, self.shape, done, self.free, began)
 
     def source(self, spec: RunSpec) -> dict[str, str]:
         """Return what the tracking store calls a run's data."""
@@ -121,11 +108,7 @@ def labels_seed(spec: RunSpec) -> int | None:
 
 
 def check_staleness(spec: RunSpec, data: Dataset) -> None:
-    """See that `stale_steps` lies within an epoch, where a run measures it.
-
-    Raises:
-        CreditError: it does not.
-    """
+    """Refuse a `stale_steps` above the steps of an epoch, where a run measures it."""
     steps = math.ceil(data.n_train / spec.batch_size)
     if rules.get(spec.rule).learned and spec.stale_steps > steps:
         raise CreditError(

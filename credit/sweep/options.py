@@ -39,11 +39,7 @@ class Launch:
 
     @classmethod
     def from_options(cls, given: Mapping[str, str]) -> "Launch":
-        """Return the launch that options ask for.
-
-        Raises:
-            CreditError: a value is of another type, out of bounds or unknown.
-        """
+        """Return the launch that options ask for; refuse bad values."""
         kinds = {f.name: type(f.default) for f in dataclasses.fields(cls)}
         values: dict[str, Any] = {k: parse_value(k, kinds[k], v) for k, v in given.items() if v}
         launch = cls(**values)
@@ -73,11 +69,9 @@ class Launch:
         return self.launcher == "local"
 
     def memory(self, device: str, gpus: int) -> int:
-        """Return the bytes that a worker has.
+        """Return the bytes that a worker has, for runs on a device.
 
-        Args:
-            device: of the runs.
-            gpus: of this machine, each of which has workers; 0 where they share it all.
+        `gpus` of this machine have workers each; 0 where these share it all.
         """
         if self.worker_memory_gb:
             return int(self.worker_memory_gb * 1e9)
@@ -105,10 +99,8 @@ class Launch:
     def devices(self, device: str) -> tuple[str, list[str]]:
         """Return the device of the runs, and the GPUs of this machine that train them.
 
-        A worker sees one GPU only, its `cuda`. No GPU is named where one process trains.
-
-        Args:
-            device: as given, `cuda` or `auto` for all, or several as `cuda:0,cuda:1`.
+        A worker sees one GPU only, its `cuda`; none is named where one process trains. `device` is
+        as given: `cuda` or `auto` for all, or several as `cuda:0,cuda:1`.
         """
         names = [name.strip() for name in device.split(",")]
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")

@@ -5,6 +5,7 @@ Shape legend: R runs, N batch, n held-out samples, d width, C classes, D input u
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,13 +37,6 @@ OVERHEAD = 32 * 2**20
 ShapeOf = Callable[[RunSpec], Shape]
 
 
-class Plan(NamedTuple):
-    """Stacks in the order in which they train."""
-
-    stacks: list[list[RunSpec]]
-    note: str  # one line that says which stacks memory has split; empty if none
-
-
 class Footprint(NamedTuple):
     """Bytes that a stack takes, by what they are for. The data set is not part of it."""
 
@@ -63,51 +57,49 @@ def plan(
     shape_of: ShapeOf,
     done: Mapping[str, tuple[int, int]],
     free: int,
-    began: Mapping[str, str] | None = None,
-) -> Plan:
+    began: Mapping[str, str] = {},
+) -> list[list[RunSpec]]:
     """Split runs into stacks: of one shape, at one step, at most MAX_RUNS each, that fit.
 
     On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
-    one seed's results are complete before the next begins. Elsewhere all seeds go together. Runs
-    that may share a stack but do not fit together are split, in the order of `arrange`, into the
-    fewest parts of equal size (give or take one run) of which each fits.
+    one seed's results are complete before the next begins. Runs that do not fit together are split,
+    in the order of `arrange`, into the fewest parts of equal size (give or take one run); stderr
+    says so.
 
     Args:
-        specs: resolved runs.
-        done: epochs, and steps of the next, by spec hash; a run that is not in it starts from
-            scratch.
+        done: epochs, and steps of the next, by spec hash; none is from scratch.
         free: bytes of memory free for stacks; SHARE of it is used.
-        began: names of the stacks in which runs began, by spec hash. Those stay together, so that
-            they go on bit for bit, if all of `free` is enough for them.
+        began: the checkpoints from which runs go on, by spec hash. Those of one stay together, so
+            that they go on bit for bit, if all of `free` is enough for them.
 
     Raises:
         CreditError: a single run does not fit.
     """
     check(specs, shape_of, free)
-    began = began or {}
     together: dict[tuple, list[RunSpec]] = {}
     for spec in specs:
         shape = shape_of(spec)
         seed = spec.seed if spec.device == "cpu" and shape.d_in > shape.width else None
         key = (spec.stack_key, done.get(spec.spec_hash), seed, began.get(spec.spec_hash))
         together.setdefault(key, []).append(spec)
-    stacks, split = [], []
+    stacks, split = [], 0
     for runs in together.values():
         shape = shape_of(runs[0])
         limit = free if runs[0].spec_hash in began else SHARE * free
         parts = _fewest(arrange(runs), shape, limit)
         stacks += map(arrange, parts)
-        if len(parts) > math.ceil(len(runs) / MAX_RUNS):
-            split.append((runs, parts, memory_needed(runs, shape)))
-    return Plan(stacks, _note(split, free))
+        split += len(parts) > math.ceil(len(runs) / MAX_RUNS)
+    if split:
+        print(
+            f"{len(specs)} runs in {len(stacks)} stacks: together they need more than {SHARE:.0%} "
+            f"of the {_gb(free)} that are free",
+            file=sys.stderr,
+        )
+    return stacks
 
 
 def check(specs: Sequence[RunSpec], shape_of: ShapeOf, free: int) -> None:
-    """See that every run fits into `free` bytes of memory by itself.
-
-    Raises:
-        CreditError: one does not.
-    """
+    """Refuse a run that does not fit into `free` bytes of memory by itself."""
     for spec in specs:
         if (need := memory_needed([spec], shape_of(spec))) <= SHARE * free:
             continue
@@ -127,11 +119,7 @@ SIZES = (
 
 
 def refuse_above(free: int, need: int, what: str, device: str) -> None:
-    """See that `need` bytes fit into the SHARE of `free` bytes.
-
-    Raises:
-        CreditError: they do not; the message begins with `what`.
-    """
+    """Refuse `what` if its `need` does not fit into the SHARE of `free` bytes."""
     if need > SHARE * free:
         raise CreditError(
             f"{what} needs {_gb(need)}, {_gb(free)} are free on {device} ({SHARE:.0%} of that is "
@@ -161,20 +149,6 @@ def _parts(runs: Sequence[RunSpec], count: int) -> list[Sequence[RunSpec]]:
     size, longer = divmod(len(runs), count)
     edges = [i * size + min(i, longer) for i in range(count + 1)]
     return [runs[a:b] for a, b in itertools.pairwise(edges)]
-
-
-def _note(split: Sequence[tuple[list[RunSpec], list[Sequence[RunSpec]], int]], free: int) -> str:
-    if not split:
-        return ""
-    sizes = [len(part) for _, parts, _ in split for part in parts]
-    *others, last = map(str, sorted(set(sizes), reverse=True))
-    different = f"{', '.join(others)} and {last}" if others else last
-    runs, _, need = max(split, key=lambda entry: entry[2])
-    who = "together they need" if len(split) == 1 else f"{len(runs)} of them together need"
-    return (
-        f"{sum(sizes)} runs in {len(sizes)} stacks of {different}: {who} {_gb(need)}, "
-        f"{_gb(free)} are free ({SHARE:.0%} of that is used)"
-    )
 
 
 def _gb(size: int) -> str:
@@ -267,11 +241,7 @@ def state_numbers(spec: RunSpec, shape: Shape) -> int:
 
 
 def memory_free(device: str) -> int:
-    """Bytes that a stack could take on `device` now.
-
-    A GPU's free memory and what this process has reserved there but does not use. Elsewhere the
-    available memory of the machine, or of the process's control group if that is less.
-    """
+    """Bytes that a stack could take on `device` now; what this process holds idle counts."""
     if torch.device(device).type == "cuda":
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + idle
@@ -279,10 +249,7 @@ def memory_free(device: str) -> int:
 
 
 def memory_of_data(data: Dataset, specs: Sequence[RunSpec]) -> int:
-    """Bytes that training makes of a loaded dataset, once for all stacks.
-
-    The padded training images, unless they are there, and the normalised test set.
-    """
+    """Bytes of the padded training images, unless they are there, and the normalised test set."""
     item = _item(specs[0])
     size = len(data.test_labels) * data.d_in * item
     if specs[0].augment and "crops" not in vars(data):

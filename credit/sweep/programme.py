@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,6 @@ from credit.lab.scoreboard import (
     of_specs,
     scores,
 )
-from credit.lab.source import Source
 from credit.networks.kinds import shape_of as network
 from credit.networks.size import SIZES
 from credit.rules import Shape
@@ -34,23 +32,13 @@ from credit.spec import RunSpec, check_names
 from credit.sweep.launch import LINEAR, launch
 from credit.sweep.sweep import resolve
 from credit.toy_lq import system
+from credit.tracking.exported import Exports
 from credit.tracking.marks import settings
+from credit.tracking.reader import Reader
 from credit.training.cost import costs
 
 SAMPLES = {"cifar10": 50_000}
 """Training samples by dataset, where a run takes all of them."""
-
-
-class Runs(Source, Protocol):
-    """Reads the runs of all experiments: `Reader`, or `Exports`."""
-
-    def runs(self) -> pd.DataFrame:
-        """Return one row per child run."""
-        ...
-
-    def parents(self, kind: str) -> pd.DataFrame:
-        """Return one row per parent run of a kind, newest first, with run_id and params."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -76,13 +64,7 @@ class Step:
 
 
 def steps(only: Sequence[str] = ()) -> list[Step]:
-    """Return the steps of the programme, or those of some kinds of experiments.
-
-    An experiment that shows values of another's file alone is none of them.
-
-    Raises:
-        CreditError: no number was reported of a kind.
-    """
+    """Return the steps of the programme, or of some kinds that have numbers of their own."""
     known, found = set(), []
     every = [experiments.find(kind) for kind in experiments.KINDS]
     for one in sorted(every, key=lambda one: -len(authors(one))):
@@ -118,7 +100,7 @@ def shape_of(spec: RunSpec) -> Shape:
 class State:
     """What a store holds of the programme."""
 
-    source: Runs
+    source: Reader | Exports
     steps: Sequence[Step]
 
     @cached_property
@@ -191,13 +173,9 @@ class State:
 
 
 def run_all(found: Sequence[Step], device: str, now: Callable[[], State]) -> dict[str, str]:
-    """Run the steps, the fewest hours first; one that fails does not stop the others.
+    """Run the steps, the fewest hours first; return why steps failed, by name.
 
-    Args:
-        now: reads the state of the store, to say before every step how long the rest takes.
-
-    Returns:
-        why steps failed, by name.
+    `now` reads the store before every step, to say how long the rest takes.
     """
     failures, todo = {}, list(found)
     while todo:

@@ -16,17 +16,13 @@ LOOK_SECONDS = 30.0
 
 
 class Progress:
-    """Moves a bar by the epochs that runs have recorded.
-
-    Args:
-        done: epochs that were done before, by spec hash; they do not count.
-    """
+    """Moves a bar by the epochs that runs have recorded, but for those `done` before."""
 
     def __init__(
         self, store: Store, specs: Sequence[RunSpec], bar: tqdm, done: Mapping[str, int]
     ) -> None:
         self._store, self._bar, self._done = store, bar, done
-        self._epochs = {spec.spec_hash: spec.epochs for spec in specs}
+        self._hashes = [spec.spec_hash for spec in specs]
         self._shown = 0
         self._looked = time.monotonic()
 
@@ -35,19 +31,14 @@ class Progress:
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         with contextlib.suppress(*AWAY):
-            recorded = self._recorded()
+            recorded = sum(
+                max(0, run.epoch - self._done.get(key, 0))
+                for key, run in find_children(self._store, self._hashes).items()
+                if run.status in ("RUNNING", "FINISHED")
+            )
             self._bar.update(max(0, recorded - self._shown))
             self._shown = max(self._shown, recorded)
         self._looked = time.monotonic()
-
-    def _recorded(self) -> int:
-        """Return the new run-epochs that the store has."""
-        new = 0
-        for key, run in find_children(self._store, self._epochs).items():
-            epochs = self._epochs[key] if run.finished else 0
-            epochs = run.epoch if run.status == "RUNNING" else epochs
-            new += max(0, epochs - self._done.get(key, 0))
-        return new
 
 
 def progress() -> tqdm:

@@ -8,31 +8,26 @@ that folder is the place whose commands know of each other, and has a name that 
 import contextlib
 import json
 import os
-import re
 import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from credit.errors import CreditError
 from credit.tracking.store import Store, sqlite_path
-from credit.tracking.writer import FoundRun
+from credit.tracking.writer import Row
 
 POLL_SECONDS = 2.0
 """Between two looks at a sweep that another process runs."""
 
 
 class Place:
-    """The folder of locks that all commands share which may meet on a run.
-
-    Attributes:
-        name: of the place, made with the folder; the tag `credit.owner` of its runs.
-    """
+    """The folder of locks of all commands that may meet on a run; `name` is the tag of its runs."""
 
     def __init__(self, store: Store, state: Path) -> None:
         database = sqlite_path(store.uri)
@@ -45,28 +40,18 @@ class Place:
                 file.write_text(uuid.uuid4().hex)
             self.name = file.read_text()
 
-    @contextlib.contextmanager
-    def sweep(self, name: str, sweep_hash: str) -> Iterator["Claim"]:
-        """Hold the lock of a sweep; `Claim.take` acquires it."""
-        claim = Claim(self._folder, self._entry, name, sweep_hash)
-        try:
-            yield claim
-        finally:
-            claim.free()
+    def sweep(self, name: str, sweep_hash: str) -> "Claim":
+        """Return the claim to a sweep, for a `with`; `Claim.take` acquires it."""
+        return Claim(self._folder, self._entry, name, sweep_hash)
 
 
-def refuse_elsewhere(found: Mapping[str, FoundRun], place: str) -> None:
-    """Refuse runs that commands of another place are training.
+def refuse_elsewhere(found: Mapping[str, Row], place: str) -> None:
+    """Refuse runs that are RUNNING for commands of another place: nobody knows if these live.
 
-    Args:
-        place: the name of this one, or "" to take such runs over.
-
-    Raises:
-        CreditError: a run is RUNNING for another place; whether its process lives cannot be known.
+    `place` is the name of this one, or "" to take such runs over.
     """
     for run in found.values():
-        named = re.fullmatch("[0-9a-f]{32}", run.owner)  # earlier versions named processes
-        if place and run.status == "RUNNING" and named and run.owner != place:
+        if place and run.status == "RUNNING" and run.owner not in ("", place):
             raise CreditError(
                 f"run {run.run_id} is RUNNING for a command on another host or state folder: let "
                 "that one end, or, if it is gone, pass --take_over true"
@@ -84,25 +69,25 @@ class Claim:
     def take(self, hashes: Collection[str], waiting: Callable[[], None] = lambda: None) -> None:
         """Wait until no other process runs this sweep or one with any of these runs; hold them.
 
-        Args:
-            hashes: spec hashes; they replace those held before.
-            waiting: called again and again while it waits.
+        `hashes` replace those held before. While it waits, `waiting` is called again and again.
         """
-        told = False
+        known = None
         while (other := self._try(hashes)) is not None:
-            if not told:
+            if known is None:
                 who = f"pid {other['pid']} on {other['host']}, since {other['since']}"
                 print(
                     f"credit: {other['name']} is running ({who}): waiting for it; "
                     "--follow true shows its progress",
                     file=sys.stderr,
                 )
-                told = True
+            known = other
             waiting()
             time.sleep(POLL_SECONDS)
 
-    def free(self) -> None:
-        """Let go of the sweep."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._lock.is_locked:
             self._note.unlink(missing_ok=True)
             self._lock.release()

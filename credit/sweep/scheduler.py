@@ -20,25 +20,15 @@ from credit.sweep.launchers.base import Ended, Launcher
 from credit.sweep.networks import Networks
 from credit.sweep.progress import Progress
 from credit.sweep.running import refuse_elsewhere
-from credit.sweep.state import read_plan, write_plan
-from credit.sweep.tracked_stack import hash_of
 from credit.sweep.worker import SETTLED, Task, label, patiently, reason_of
-from credit.tracking.writer import FoundRun, Store, Writer, find_children, join
+from credit.tracking.writer import Row, Store, Writer, find_children, join
 
 RETRIES = 2
 """How often a stack is handed out again whose worker was lost."""
 
 
 class Scheduler:
-    """Hands out the stacks of a sweep and collects its runs.
-
-    Args:
-        template: what all tasks share.
-
-    Attributes:
-        run_ids: of settled runs, by spec hash.
-        failures: reasons, by `label`.
-    """
+    """Hands out the stacks of a sweep; has `run_ids` by spec hash and `failures` by `label`."""
 
     def __init__(
         self,
@@ -53,15 +43,13 @@ class Scheduler:
         self._specs = {spec.spec_hash: spec for spec in specs}
         self._work, self._store, self._writer = work, store, writer
         self._template = replace(template, names=shortest(spec.rule for spec in specs))
-        digest = hash_of(f"plan/{specs[0].place}", specs)
-        self._plan = template.state / "plans" / f"{digest}.json"
 
     def train(self, launcher: Launcher, bar: tqdm) -> None:
         """Train every run that is open.
 
         Raises:
-            CreditError: a checkpoint is not readable and is the only one, a worker was lost more
-                than RETRIES times, or the store is away for long.
+            CreditError: the only checkpoint of a run is not readable, a worker was lost more than
+                RETRIES times, or the store is away for long.
             Stopped: by a signal.
         """
         found = self._found(self._specs)
@@ -79,27 +67,18 @@ class Scheduler:
             with contextlib.closing(stacks):  # an error or a signal stops the workers
                 for ended in stacks:
                     self._note(ended, waiting, tries)
-        self._plan.unlink(missing_ok=True)
 
     def _tasks(
-        self, specs: Sequence[RunSpec], found: dict[str, FoundRun], bar: tqdm
+        self, specs: Sequence[RunSpec], found: dict[str, Row], bar: tqdm
     ) -> tuple[list[Task], dict[str, int]]:
-        """Return the stacks of these runs, and the epochs they have done by spec hash.
-
-        Runs that began together stay together.
-        """
+        """Return the stacks of these runs, and the epochs they have done by spec hash."""
         state = self._template.state
         if self._template.uploads:
             patiently(self._store, lambda: checkpoints.fetch(self._store, found, state))
         saved = patiently(self._store, lambda: checkpoints.find(specs, found, self._writer, state))
         done = {key: header.done for key, (header, _) in saved.items()}
-        began = read_plan(self._plan)
+        began = {key: header.path.stem for key, (header, _) in saved.items()}
         stacks = self._work.plan(specs, done, began)
-        names = {}
-        for stack in stacks:
-            names |= dict.fromkeys((spec.spec_hash for spec in stack), hash_of("stack", stack))
-        if names.keys() - began.keys():
-            write_plan(self._plan, names | began)
         epochs = {key: whole for key, (whole, _) in done.items()}
         left = sum(spec.epochs - epochs.get(spec.spec_hash, 0) for spec in specs)
         bar.total = bar.n + left + 1e-6  # steps are fractions: room for rounding
@@ -128,15 +107,15 @@ class Scheduler:
         print(f"credit: a worker was lost ({lost}): its stack is trained on", file=sys.stderr)
         waiting.append(task)
 
-    def _found(self, hashes: Iterable[str]) -> dict[str, FoundRun]:
+    def _found(self, hashes: Iterable[str]) -> dict[str, Row]:
         return patiently(self._store, lambda: find_children(self._store, hashes))
 
-    def _settle(self, found: dict[str, FoundRun]) -> None:
+    def _settle(self, found: dict[str, Row]) -> None:
         """Take what is there already."""
-        there = {key: run for key, run in found.items() if run.status in SETTLED}
-        self.run_ids = {key: run.run_id for key, run in there.items()}
-        for key, run in there.items():
-            if not run.finished:
-                self.failures[label(self._specs[key])] = reason_of(run)
+        for key, run in found.items():
+            if run.status in SETTLED:
+                self.run_ids[key] = run.run_id
+                if not run.finished:
+                    self.failures[label(self._specs[key])] = reason_of(run)
         ids = list(self.run_ids.values())
         patiently(self._store, lambda: join(self._store, self._template.parent_id, ids))

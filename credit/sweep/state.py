@@ -2,12 +2,10 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow.entities import ViewType
@@ -15,7 +13,7 @@ from mlflow.entities import ViewType
 from credit.errors import CreditError
 from credit.spec import SCHEMA
 from credit.tracking.marks import SCHEMA_TAG, SPEC
-from credit.tracking.store import AWAY, project_root, sqlite_path
+from credit.tracking.store import AWAY, sqlite_path
 from credit.tracking.writer import Store, find_children
 from credit.training import checkpoint
 
@@ -26,9 +24,9 @@ ABANDONED_S = 3600
 def state_folder(store: Store, given: str = "") -> Path:
     """Return where checkpoints and unsent values of this store's runs are kept.
 
-    Below the folder `given`, unless it is empty or `store`; else below CREDIT_STATE; else below
-    `.credit` beside a SQLite store, or the user's own state folder for a server. Never in the
-    checkout as such: `mlflow run <git URL>` throws it away.
+    Below the folder `given`, unless it is empty or `store`; else below CREDIT_STATE; else `.credit`
+    beside a SQLite store, or the user's state folder. `mlflow run <git URL>` throws its checkout
+    away.
     """
     path = sqlite_path(store.uri)
     key = hashlib.sha256(f"{path or store.uri}#{store.experiment_id}".encode()).hexdigest()[:12]
@@ -36,19 +34,12 @@ def state_folder(store: Store, given: str = "") -> Path:
         given = os.environ.get("CREDIT_STATE", "")
     if given:
         return Path(given).expanduser().resolve() / key
-    before = project_root() / ".credit" / key  # where earlier versions kept all of it
-    if before.is_dir():
-        return before
     users = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return (path.parent / ".credit" if path else users / "credit") / key
 
 
 def make_writable(state: Path) -> None:
-    """Make the folder, and see that files can be: a run must not find out later that they cannot.
-
-    Raises:
-        CreditError: nothing can be written there.
-    """
+    """Make the folder, or refuse it now: a run must not find out later that it cannot write."""
     try:
         state.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=state):
@@ -60,37 +51,12 @@ def make_writable(state: Path) -> None:
         ) from error
 
 
-def read_plan(path: Path) -> dict[str, str]:
-    """Return the stacks in which a sweep's runs began, by spec hash; nothing if none is noted."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def write_plan(path: Path, plan: Mapping[str, str]) -> None:
-    """Note the stacks in which a sweep's runs begin, by spec hash.
-
-    Raises:
-        CreditError: the file cannot be written.
-    """
-    partial = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(plan))
-        partial.replace(path)
-    except OSError as error:
-        raise CreditError(
-            f"cannot write {path} ({error.strerror}): free the disk and run the same command again"
-        ) from error
-
-
 def drop_leftovers(store: Store, state: Path) -> None:
     """Remove checkpoints, and weights to upload, of runs that are finished, failed or deleted.
 
-    A file goes only if the store has just answered so of every run in it: one that the store does
-    not know may be of another store, which had this address before. One that cannot be read stays,
-    for its owner to judge; so do journals, which are small and hold what may be nowhere else.
+    The store must just have said so of every run in a file: one that it does not know may be of
+    another store at the same address. Files that cannot be read stay, and journals, with what may
+    be nowhere else.
     """
     for path in state.glob("stacks/.*.partial"):  # of a process that was killed while it wrote
         with contextlib.suppress(OSError):
@@ -104,17 +70,12 @@ def drop_leftovers(store: Store, state: Path) -> None:
     try:
         found = find_children(store, hashes) if hashes else {}
         settled = {key for key, run in found.items() if run.status in ("FINISHED", "FAILED")}
-        done = [
-            header
-            for header in headers
-            if all(
-                key in settled or (key not in found and _is_deleted(store, key))
-                for key in (spec.spec_hash for spec in header.specs)
-            )
-        ]
+        gone = {key for key in hashes - found.keys() if _is_deleted(store, key)}
     except AWAY:
         return
-    for header in done:
+    for header in headers:
+        if not {spec.spec_hash for spec in header.specs} <= settled | gone:
+            continue
         if header.path.is_relative_to(state / "final"):
             shutil.rmtree(header.path.parent.parent, ignore_errors=True)
         else:

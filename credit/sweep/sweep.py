@@ -21,19 +21,18 @@ from credit.rules.shared.names import parent_name
 from credit.spec import LEARNED_FIELDS, RunSpec, warmup_epochs
 from credit.sweep import dry_run, planning
 from credit.sweep.launchers import launcher
-from credit.sweep.launchers.base import Detached, environment
-from credit.sweep.launchers.inside import Inside
+from credit.sweep.launchers.base import Detached, Inside, environment
 from credit.sweep.networks import Networks, check_staleness, shape_of
-from credit.sweep.options import HELPS, Launch
+from credit.sweep.options import Launch
 from credit.sweep.progress import Progress, progress
 from credit.sweep.running import Claim, Place
 from credit.sweep.scheduler import Scheduler
 from credit.sweep.state import drop_leftovers, make_writable, state_folder
 from credit.sweep.tracked_stack import PATIENCE, hash_of, stop_on_signals
-from credit.sweep.worker import SETTLED, Task, patiently, sent
+from credit.sweep.worker import Task, patiently, sent, unsettled
 from credit.tracking.marks import context_tags
 from credit.tracking.store import AWAY, quick_http
-from credit.tracking.writer import Store, Writer, find_children, finish, log_children, open_parent
+from credit.tracking.writer import Store, Writer, finish, log_children, open_parent
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Sweep:
     params: Mapping[str, str] = field(default_factory=dict)  # of the parent
     description: str = ""
     then: Callable[["Outcome", Store], Sequence[RunSpec]] | None = None
-    """Further runs of the same parent, named when the results of `specs` are in the store."""
+    """Further runs of the same parent, which follow from the results of `specs`."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,8 @@ class Planned(Exception):
 def resolve(spec: RunSpec, here: bool = True) -> RunSpec:
     """Replace what stands for something else by what it stands for: device, reduction.
 
-    Args:
-        here: the run trains on this machine, whose devices can be looked at.
-
-    Raises:
-        CreditError: the rule does not exist or refuses the run, or the device is not there.
+    `here` is for runs of this machine, whose devices can be looked at. Raises CreditError where the
+    rule does not exist or refuses the run, or the device is not there.
     """
     rule = rules.get(spec.rule)
     kinds.check(spec)
@@ -116,8 +112,8 @@ def run(
         gpus: those of this machine, where each has a worker.
 
     Raises:
-        CreditError: bad specs, data or store, before any run is created; or values that could not
-            be sent within `FLUSH_SECONDS` of the end.
+        CreditError: bad specs, data or store, before any run is created; or values were not sent
+            within `FLUSH_SECONDS` of the end.
         Stopped: by one of `SIGNALS`; all runs are then KILLED and can be continued.
         Detached: workers elsewhere train, and the command does not wait.
     """
@@ -125,8 +121,7 @@ def run(
     specs = _distinct(sweep.specs, launch)
     if not specs:
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
-    state = state_folder(store, launch.checkpoints)
-    make_writable(state)
+    make_writable(state := state_folder(store, launch.checkpoints))
     memory = launch.memory(specs[0].device, len(gpus)) if launch.hands_out(gpus) else None
     work = _prepared(specs, store, training, memory)
     if launch.dry_run:
@@ -152,7 +147,6 @@ def run(
                     sweep_hash,
                     sweep.description,
                     place.name,
-                    HELPS,  # on none of which a run depends
                 )
             drop_leftovers(store, state)
             with Writer(store, state / "journal") as writer:
@@ -203,9 +197,7 @@ def run(
 
 def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) -> None:
     """Wait until no other command trains any of the runs that are open."""
-    found = patiently(store, lambda: find_children(store, [spec.spec_hash for spec in specs]))
-    settled = {key for key, run in found.items() if run.status in SETTLED}
-    left = [spec for spec in specs if spec.spec_hash not in settled]
+    left = patiently(store, lambda: unsettled(store, specs))
     with progress() if launch.follow else contextlib.nullcontext() as bar:
         if bar is not None:
             bar.total = sum(spec.epochs for spec in left) + 1e-6
@@ -214,11 +206,7 @@ def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) 
 
 
 def check(specs: Sequence[RunSpec]) -> None:
-    """Refuse runs that cannot be trained, before the first stage of their sweep begins.
-
-    Raises:
-        CreditError: there are not as many samples, or steps, or a run does not fit into memory.
-    """
+    """Refuse runs that cannot be trained, before the first stage of their sweep begins."""
     first = specs[0]
     data = load(first.dataset, train_samples=first.train_samples)
     for spec in specs:
@@ -242,19 +230,10 @@ def _distinct(specs: Sequence[RunSpec], launch: Launch) -> list[RunSpec]:
 
 
 def _prepared(
-    specs: Sequence[RunSpec],
-    store: Store,
-    training: type[Networks],
-    memory: int | None,
+    specs: Sequence[RunSpec], store: Store, training: type[Networks], memory: int | None
 ) -> Networks:
-    """Return what trains the runs, or, where workers do, what plans them.
-
-    Raises:
-        CreditError: they cannot be trained.
-    """
-    found = find_children(store, [spec.spec_hash for spec in specs])
-    settled = {key for key, old in found.items() if old.status in SETTLED}
-    pending = [spec for spec in specs if spec.spec_hash not in settled]
+    """Return what trains the runs, or, where workers do, what plans them; refuse bad ones."""
+    pending = unsettled(store, specs)
     work = training(specs, pending, store, memory)
     work.check(pending)
     return work

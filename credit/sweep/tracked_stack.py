@@ -21,7 +21,8 @@ from credit.measures import Report
 from credit.serving import sample_of
 from credit.spec import RunSpec
 from credit.sweep import checkpoints
-from credit.tracking.writer import Store, Writer, log_artifact_file, log_network, log_table
+from credit.tracking.reader import LAYERS
+from credit.tracking.writer import Store, Writer, log_network, log_table
 from credit.training import checkpoint
 from credit.training.loop import EpochRecord, train
 from credit.training.measuring import measure_held_out
@@ -58,11 +59,7 @@ class Patience:
 
     @contextlib.contextmanager
     def until_asked(self) -> Iterator[None]:
-        """Signals in here are noted, for the end of the step; they count at the latest on leaving.
-
-        Raises:
-            Stopped: on leaving, if a signal has come.
-        """
+        """Note signals until the step's end; on leaving at the latest they raise Stopped."""
         self._waiting = True
         try:
             yield
@@ -196,9 +193,9 @@ class TrackedStack:
         return f"k={deep} {', '.join(said[:MOST_SHOWN])}{more}"
 
     def _finish(self, failures: dict[int, str], layers: dict[int, list[dict]]) -> None:
-        """Upload weights, model and layer table, end the runs, then drop the stack's checkpoint.
+        """Upload weights, model and layer table, and end the runs.
 
-        A signal or an error may end this anywhere: the checkpoint goes when every end is accepted.
+        The stack's checkpoint goes when every end is accepted: a signal may end this anywhere.
         """
         spec = self.stack.specs[0]
         for row, run_id in enumerate(self.run_ids):
@@ -216,15 +213,10 @@ class TrackedStack:
             folder = self.state / "final" / run_id
             checkpoint.save_run(self.stack, row, spec.epochs, folder / "checkpoint")
             folders.append(folder)
-            frame = pd.DataFrame(layers[row])
-
-            def upload(
-                run_id: str = run_id, folder: Path = folder, frame: pd.DataFrame = frame
-            ) -> None:
-                log_artifact_file(self.store, run_id, folder / "checkpoint", "checkpoint")
-                log_table(self.store, run_id, frame, "diagnostics/layers")
-
-            self.writer.then(run_id, upload)
+            files, frame = str(folder / "checkpoint"), pd.DataFrame(layers[row])
+            client = self.store.client
+            self.writer.then(run_id, partial(client.log_artifacts, run_id, files, "checkpoint"))
+            self.writer.then(run_id, partial(log_table, self.store, run_id, frame, LAYERS))
             if sample:
                 weights = folder / "checkpoint" / "weights.safetensors"
                 model = (self.store, run_id, self.stack.specs[row], weights, sample)

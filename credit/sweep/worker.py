@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -20,8 +20,9 @@ from credit.sweep import checkpoints, machine
 from credit.sweep.networks import Networks
 from credit.sweep.running import refuse_elsewhere
 from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, hash_of, stop_on_signals
+from credit.tracking.marks import REASON
 from credit.tracking.store import AWAY, is_final, open_store, shown
-from credit.tracking.writer import FoundRun, Store, Writer, find_children, open_child
+from credit.tracking.writer import Row, Store, Writer, find_children, open_child
 from credit.training import checkpoint
 from credit.training.stack import Stack
 
@@ -65,11 +66,18 @@ class Settled(NamedTuple):
 NOTHING = Settled({}, {})
 
 
+def unsettled(store: Store, specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """Return the specs whose runs the store has neither as finished nor as failed."""
+    found = find_children(store, [spec.spec_hash for spec in specs])
+    settled = {key for key, run in found.items() if run.status in SETTLED}
+    return [spec for spec in specs if spec.spec_hash not in settled]
+
+
 def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Settled:
     """Train a stack, from its last checkpoint if there is one, and end its runs.
 
     Raises:
-        CreditError: a checkpoint is not readable and is the only one, or the store is away for
+        CreditError: the only checkpoint is not readable, or the store is away for
             `PATIENCE_SECONDS`.
         Stopped: by a signal.
     """
@@ -108,17 +116,13 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
         return Settled(ids, failures)
 
 
-def reason_of(run: FoundRun) -> str:
+def reason_of(run: Row) -> str:
     """Return why a run failed, as far as is noted."""
-    return run.reason or "failed earlier"
+    return run.tags.get(REASON, "failed earlier")
 
 
 def run(task: Task) -> Settled:
-    """Train a stack in a process that does nothing else; return when the store has all of it.
-
-    Raises:
-        CreditError, Stopped: as `train`, or values could not be sent.
-    """
+    """Train a stack in a process that does nothing else; return when the store has all of it."""
     os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.update(task.environment)
     path = task.environment.get("PYTHONPATH", "").split(os.pathsep)
@@ -135,11 +139,7 @@ def run(task: Task) -> Settled:
 
 
 def sent(writer: Writer, store: Store, state: Path, seconds: float = 0.0) -> None:
-    """See that every value has reached the store.
-
-    Raises:
-        CreditError: one has not.
-    """
+    """Refuse to end while a value has not reached the store."""
     unsent = writer.flush(seconds or FLUSH_SECONDS)
     for run_id, reason in writer.refused.items():
         raise CreditError(f"run {run_id} takes no more values: {reason}")
@@ -150,7 +150,7 @@ def sent(writer: Writer, store: Store, state: Path, seconds: float = 0.0) -> Non
         )
 
 
-def _resumed(stack: Stack, found: Mapping[str, FoundRun], writer: Writer, state: Path) -> int:
+def _resumed(stack: Stack, found: Mapping[str, Row], writer: Writer, state: Path) -> int:
     """Restore a stack from its checkpoint; return the epochs it has done, 0 from scratch."""
     saved = checkpoints.find(stack.specs, found, writer, state)
     sources = [saved.get(spec.spec_hash) for spec in stack.specs]
@@ -176,7 +176,7 @@ def _resumed(stack: Stack, found: Mapping[str, FoundRun], writer: Writer, state:
 def _open(
     task: Task,
     spec: RunSpec,
-    old: FoundRun | None,
+    old: Row | None,
     ids: dict[str, str],
     work: Networks,
     store: Store,
@@ -213,11 +213,7 @@ def label(spec: RunSpec) -> str:
 
 
 def patiently(store: Store | None, action: Callable[[], T]) -> T:
-    """Return what `action` gives, repeated while the store is away.
-
-    Raises:
-        CreditError: it is away for PATIENCE_SECONDS, or refuses what no repetition changes.
-    """
+    """Return what `action` gives, repeated while the store is away, up to PATIENCE_SECONDS."""
     who = shown(store.uri) if store else "the tracking store"
     try:
         for attempt in tenacity.Retrying(

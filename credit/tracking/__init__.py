@@ -1,14 +1,6 @@
 """MLflow behind two doors: `writer`, the only one to write through, and `reader`, to read.
 
-- store: where runs go; checked before any compute; database: its file, where it is SQLite
-- marks: the tags that runs are known by, and who owns a run
-- runs: parents and children, opened, found again, continued
-- journal: the on-disk record that survives a dead server and a killed process
-- sending: metric values to the server through the journal, without slowing training
-- artifacts: files, tables, figures, text, datasets
-- writer: what the sweep imports, all of the above
-- rows, history: runs and values, in SQL from a file, through the client from a server
-- layers: tables of layers, of one run and of all
-- reader: typed DataFrames for analysis and notebooks; exported: the same from an exported folder
-- portable: runs as files that can be imported into another store; foreign: checks them first
+store, database: where runs go; marks: their tags; runs: parents and children; journal, sending:
+metric values on their way; rows, history: runs and values read back; exported: the same from a
+folder; portable, foreign: export and import; notes, views: the pages of the UI.
 """

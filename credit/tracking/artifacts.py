@@ -1,8 +1,4 @@
-"""What a run carries beside numbers: files, text, tables, figures, its dataset; by run id.
-
-Each function is one or two uploads and raises what MLflow raises; hand them to `Writer.then` where
-training must not wait for the server.
-"""
+"""What a run carries beside numbers: files, text, tables, figures, its dataset; by run id."""
 
 import json
 from collections.abc import Mapping
@@ -12,43 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from credit.figures.page import save
 from credit.tracking.store import Store, repeated_if_taken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def log_artifact_file(
-    store: Store, run_id: str, path: Path | str, folder: str | None = None
-) -> None:
-    """Upload the file (or every file of the directory) at `path` into the run's `folder`."""
-    if Path(path).is_dir():
-        store.client.log_artifacts(run_id, str(path), folder)
-    else:
-        store.client.log_artifact(run_id, str(path), folder)
-
-
-def fetch_files(store: Store, run_id: str, folder: str, target: Path) -> None:
-    """Download the files in a run's `folder` into `target`, each whole or not at all."""
-    target.mkdir(parents=True, exist_ok=True)
-    for file in store.client.list_artifacts(run_id, folder):
-        with TemporaryDirectory(dir=target) as place:
-            got = Path(store.client.download_artifacts(run_id, file.path, place))
-            got.replace(target / got.name)
-
-
-def delete_files(store: Store, run_id: str, folder: str, keep: str = "") -> None:
-    """Delete the files in a run's `folder`, but for the one named `keep`."""
-    files = [f.path for f in store.client.list_artifacts(run_id, folder)]
-    wrong = [path for path in files if Path(path).name != keep]
-    if wrong:
-        uri = store.client.get_run(run_id).info.artifact_uri or ""
-        place = get_artifact_repository(uri, store.uri)
-        for path in wrong:
-            place.delete_artifacts(path)
 
 
 def log_text(store: Store, run_id: str, text: str, name: str) -> None:
@@ -72,7 +37,7 @@ def log_figure(store: Store, run_id: str, figure: "Figure", name: str) -> None:
     place = Path(name)
     with TemporaryDirectory() as folder:
         for file in save(figure, Path(folder) / place.name):
-            log_artifact_file(store, run_id, file, str(place.parent) if place.parent.name else None)
+            store.client.log_artifact(run_id, str(file), place.parent.name and str(place.parent))
 
 
 @repeated_if_taken
@@ -89,10 +54,7 @@ def log_dataset(store: Store, run_id: str, info: Mapping[str, str]) -> None:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """`frame` as a Markdown table: numbers right-aligned, missing values empty, no index.
-
-    Texts are shown as they are: no HTML, link or cell border in them comes to life.
-    """
+    """`frame` as a Markdown table without markup or index: numbers right-aligned, nan empty."""
     right = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
     lines = [
@@ -104,18 +66,12 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def harmless(text: str) -> str:
-    """`text` for a note, which the UI takes for Markdown, without HTML, links and images.
-
-    Line breaks stay. What has gone through this once stays as it is.
-    """
+    """`text` for a note, which the UI takes for Markdown, without HTML, links and images."""
     return visible(text, keep="\n\t").replace("<", "&lt;").replace("[", "&#91;")
 
 
 def visible(text: str, keep: str = "") -> str:
-    """`text` with spaces for characters that cannot be seen, except those of `keep`.
-
-    Line breaks are among them, and what would steer a terminal.
-    """
+    """`text` with spaces for characters that cannot be seen, line breaks too, but for `keep`."""
     return "".join(c if c.isprintable() or c in keep else " " for c in text)
 
 

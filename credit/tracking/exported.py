@@ -9,47 +9,37 @@ from typing import Any
 import pandas as pd
 
 from credit.errors import CreditError
-from credit.tracking import foreign, layers
-from credit.tracking.marks import CHILDREN_FILE, KIND, PARENT, SPEC
+from credit.tracking import foreign
+from credit.tracking.marks import KIND, PARENT, SPEC
 from credit.tracking.rows import Row, table
 
 
 class Export:
-    """Queries over the runs of exported folders, as `Reader` answers them.
-
-    A run that several of them hold is one run.
-    """
+    """Queries over the runs of exported folders, as `Reader` answers them; each run counts once."""
 
     def __init__(self, *folders: Path | str) -> None:
         self.folders = [Path(folder) for folder in folders]
-        self._records: dict[str, dict[str, Any]] = {}
+        self.records: dict[str, dict[str, Any]] = {}
         self._home: dict[str, Path] = {}
         for folder in self.folders:
             path = folder / foreign.RUNS
             if not path.is_file():
                 raise CreditError(f"no export at {folder}: it has no {foreign.RUNS}")
             for run in json.loads(path.read_text())["runs"]:
-                self._records.setdefault(run["run_id"], run)
+                self.records.setdefault(run["run_id"], run)
                 self._home[run["run_id"]] = folder
 
     def parents(self, kind: str) -> list[str]:
         """Return the ids of the parent runs of a kind, newest first."""
-        own = [r for r in self._records.values() if r["tags"].get(KIND) == kind]
+        own = [r for r in self.records.values() if r["tags"].get(KIND) == kind]
         return [r["run_id"] for r in sorted(own, key=lambda r: r["start"] or 0, reverse=True)]
 
     def children(self, parent: str) -> list[str]:
-        named = json.loads(self.artifact(parent, CHILDREN_FILE).read_text())["runs"]
-        nested = [r["run_id"] for r in self._records.values() if r["parent_id"] == parent]
-        return [i for i in dict.fromkeys([*map(str, named), *nested]) if i in self._records]
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """The runs as `runs.json` has them: name, params, tags, status and times."""
-        return [*self._records.values()]
+        return [r["run_id"] for r in self.records.values() if parent in r["sweeps"]]
 
     def runs(self, parent: str | None = None) -> pd.DataFrame:
         """Return one row per run of a parent, or of all, oldest first, as `Reader.runs` does."""
-        every = [r["run_id"] for r in self.records if SPEC in r["tags"]]
+        every = [run_id for run_id, r in self.records.items() if SPEC in r["tags"]]
         found = map(self._row, every if parent is None else self.children(parent))
         return table(sorted(found, key=lambda row: (row.start or 0, row.run_id)))
 
@@ -59,10 +49,10 @@ class Export:
         return own.sort_values(["run_id", "key", "step", "timestamp"], ignore_index=True)
 
     def layers(self, run_id: str) -> pd.DataFrame:
-        """Return a run's table of layers: of `layers.parquet`, or of a file of its own."""
-        if run_id in self._layers:
-            return self._layers[run_id]
-        return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
+        """Return a run's table of layers."""
+        if run_id not in self._layers:
+            raise CreditError(f"run {run_id} has no table of layers in {self._home[run_id]}")
+        return self._layers[run_id]
 
     def artifact(self, run_id: str, path: str) -> Path:
         folder = self._home.get(run_id, self.folders[0])
@@ -72,7 +62,7 @@ class Export:
         return found
 
     def _row(self, run_id: str) -> Row:
-        run, latest = self._records[run_id], self._latest.get(run_id, {})
+        run, latest = self.records[run_id], self._latest.get(run_id, {})
         tags = run["tags"] | ({PARENT: run["parent_id"]} if run["parent_id"] else {})
         times = run["start"], run["end"]
         return Row(run_id, run["name"], run["status"], *times, "", run["params"], tags, latest)
@@ -84,7 +74,7 @@ class Export:
 
     @cached_property
     def _layers(self) -> dict[str, pd.DataFrame]:
-        found = [foreign.read_layers(f / foreign.LAYERS, self._records) for f in self.folders]
+        found = [foreign.read_layers(f / foreign.LAYERS, self.records) for f in self.folders]
         return {run_id: own for tables in found for run_id, own in tables.items()}
 
     @cached_property
@@ -110,5 +100,5 @@ class Exports(Export):
 
     def parents(self, kind: str) -> pd.DataFrame:
         """Return run_id and params of the parent runs of a kind, as `Reader.parents` does."""
-        rows = [(run_id, self._records[run_id]["params"]) for run_id in super().parents(kind)]
+        rows = [(run_id, self.records[run_id]["params"]) for run_id in super().parents(kind)]
         return pd.DataFrame(rows, columns=["run_id", "params"])

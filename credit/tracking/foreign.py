@@ -75,7 +75,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
 def _check(record: dict[str, Any], path: Path) -> None:
     run_id, params, tags = record["run_id"], record["params"], record["tags"]
     parent_id, dataset = record["parent_id"], record["dataset"]
-    ids = [run_id, *([] if parent_id is None else [parent_id]), *record.get("sweeps", ())]
+    ids = [run_id, *([] if parent_id is None else [parent_id]), *record["sweeps"]]
     data = [] if dataset is None else [dataset[key] for key in ("name", "digest", "source")]
     shown = [record["name"], *params.values(), *data]
     names = [(record["name"], _LONGEST_NAME), *((name, _LONGEST_DATASET) for name in data[:1])]
@@ -125,11 +125,8 @@ def read_metrics(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame
 
 
 def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]:
-    """Run id -> its table of layers, from an export's `layers.parquet`; {} without this file.
-
-    There is nothing in it but numbers and short words.
-    """
-    if not path.exists() and not path.is_symlink():  # exports of older versions have none
+    """Run id -> its table of layers, of numbers and short words; {} without this file."""
+    if not path.exists() and not path.is_symlink():  # no run of the export has any
         return {}
     frame = _parquet(path)
     if not {"run_id", "layer"} <= {*frame.columns}:
@@ -146,10 +143,7 @@ def read_layers(path: Path, run_ids: Collection[str]) -> dict[str, pd.DataFrame]
 
 
 def _parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """A Parquet file's columns, without what pandas noted about its own types.
-
-    That is not needed, and anyone can write it.
-    """
+    """A Parquet file's columns, without pandas' own notes on types, which anyone can write."""
     try:
         require_file(path)
         file = pq.ParquetFile(path)

@@ -1,7 +1,7 @@
 """Every logged value of some runs, by the fastest way that the store offers.
 
-A local SQLite file answers one read-only query; a server has a bulk endpoint, one metric of up to
-100 runs and 25,000 points a call; any other store is asked run by run. The result is the same.
+A local SQLite file answers one query; a server has a bulk endpoint, one metric of up to 100 runs
+and 25,000 points a call; any other store is asked run by run.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 
 from credit.tracking.database import read_only
-from credit.tracking.rows import chunks, marks
+from credit.tracking.rows import placeholders
 from credit.tracking.store import is_http, sqlite_path
 
 _BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
@@ -35,36 +35,29 @@ def history(
         with contextlib.suppress(sqlite3.Error):  # the client knows every version's tables
             rows = _from_sqlite(path, ids, keys)
     if rows is None:
-        names = _keys(client, ids) if keys is None else list(dict.fromkeys(keys))
+        if keys is None:
+            keys = sorted({key for run_id in ids for key in client.get_run(run_id).data.metrics})
         ask = _bulk if is_http(uri) else _one_by_one
-        rows = [row for name in names for row in ask(uri, client, ids, name)]
+        rows = [row for key in dict.fromkeys(keys) for row in ask(uri, client, ids, key)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     return frame.sort_values(["run_id", "key", "step", "timestamp"], ignore_index=True)
 
 
-def _keys(client: MlflowClient, run_ids: list[str]) -> list[str]:
-    return sorted({key for run_id in run_ids for key in client.get_run(run_id).data.metrics})
-
-
 def _bulk(uri: str, client: MlflowClient, run_ids: list[str], key: str) -> list[tuple]:
-    """One metric of many runs over HTTP; halves the runs where the answer was cut short."""
-    if not run_ids:
-        return []
-    if len(run_ids) > _BULK_RUNS:
-        head, tail = run_ids[:_BULK_RUNS], run_ids[_BULK_RUNS:]
-        return _bulk(uri, client, head, key) + _bulk(uri, client, tail, key)
-    query = {"run_id": run_ids, "metric_key": key, "max_results": _BULK_POINTS}
-    try:
-        answer = http_request_safe(get_default_host_creds(uri), _BULK, "GET", params=query)
-        points = answer.json()["metrics"]
-    except (MlflowException, KeyError, ValueError):  # a server without this endpoint
-        return _one_by_one(uri, client, run_ids, key)
-    if len(points) >= _BULK_POINTS:
-        if len(run_ids) == 1:
+    """One metric of many runs over HTTP; halves the runs where they do not fit one answer."""
+    if len(run_ids) <= _BULK_RUNS:
+        query = {"run_id": run_ids, "metric_key": key, "max_results": _BULK_POINTS}
+        try:
+            answer = http_request_safe(get_default_host_creds(uri), _BULK, "GET", params=query)
+            points = answer.json()["metrics"]
+        except (MlflowException, KeyError, ValueError):  # a server without this endpoint
             return _one_by_one(uri, client, run_ids, key)
-        half = len(run_ids) // 2
-        return _bulk(uri, client, run_ids[:half], key) + _bulk(uri, client, run_ids[half:], key)
-    return [(p["run_id"], key, p["step"], p["value"], p["timestamp"]) for p in points]
+        if len(points) < _BULK_POINTS:
+            return [(p["run_id"], key, p["step"], p["value"], p["timestamp"]) for p in points]
+    if len(run_ids) == 1:
+        return _one_by_one(uri, client, run_ids, key)
+    half = len(run_ids) // 2
+    return _bulk(uri, client, run_ids[:half], key) + _bulk(uri, client, run_ids[half:], key)
 
 
 def _one_by_one(_uri: str, client: MlflowClient, run_ids: list[str], key: str) -> list[tuple]:
@@ -76,15 +69,11 @@ def _one_by_one(_uri: str, client: MlflowClient, run_ids: list[str], key: str) -
 
 
 def _from_sqlite(path: Path, ids: list[str], keys: Sequence[str] | None) -> list[tuple]:
-    rows: list[tuple] = []
-    wanted = list(keys) if keys is not None else []
+    query = (
+        "SELECT run_uuid, key, step, CASE WHEN is_nan THEN NULL ELSE value END, timestamp "
+        f"FROM metrics WHERE run_uuid IN ({placeholders(ids)})"
+    )
+    if keys is not None:
+        query += f" AND key IN ({placeholders(keys)})"
     with read_only(path) as database:
-        for part in chunks(ids):
-            query = (
-                "SELECT run_uuid, key, step, CASE WHEN is_nan THEN NULL ELSE value END, timestamp "
-                f"FROM metrics WHERE run_uuid IN ({marks(part)})"
-            )
-            if keys is not None:
-                query += f" AND key IN ({marks(wanted)})"
-            rows += database.execute(query, [*part, *wanted]).fetchall()
-    return rows
+        return database.execute(query, [*ids, *(keys or ())]).fetchall()

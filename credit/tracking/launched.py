@@ -11,8 +11,7 @@ from credit.tracking.store import AWAY, reach, tracking_uri
 def settle(refused: str = "") -> None:
     """Name the run for its command; where that was refused, tag the run with why and delete it.
 
-    A run that an experiment has made its parent stays as it is, and so does one that `mlflow run`
-    has not made.
+    A run that an experiment has made its parent stays as it is.
     """
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if not run_id:

@@ -58,10 +58,7 @@ def search(
 
 
 def settings(params: Mapping[str, str]) -> dict[str, str]:
-    """Return a parent's options as its runs have them, by the options' own names.
-
-    An option that an older parent only knows as left to the preset is left out.
-    """
+    """Return a parent's options as its runs have them, by the options' own names."""
     plain = {k: v for k, v in params.items() if not k.startswith(RESOLVED) and v != LEFT}
     return plain | {
         k.removeprefix(RESOLVED): v for k, v in params.items() if k.startswith(RESOLVED)
@@ -74,9 +71,8 @@ def member_tag(parent_id: str) -> dict[str, str]:
 
 
 def sweeps_of(tags: Mapping[str, str]) -> set[str]:
-    """Ids of the parents that use the run with these tags; old runs name only their first one."""
-    named = {key.removeprefix(MEMBER) for key in tags if key.startswith(MEMBER)}
-    return named | {tags[PARENT]} if PARENT in tags else named
+    """Ids of the parents that use the run with these tags."""
+    return {key.removeprefix(MEMBER) for key in tags if key.startswith(MEMBER)}
 
 
 @functools.cache

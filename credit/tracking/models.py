@@ -4,7 +4,6 @@ MLflow's own `log_model` asks for the history of every metric of the run, logs a
 again and writes to the process-wide tracking URI; the same is said here with a client's few calls.
 """
 
-import logging
 import re
 import tempfile
 from importlib.metadata import version
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 import mlflow.pyfunc
 import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
@@ -28,32 +26,15 @@ if TYPE_CHECKING:
 
 LOADER = "credit.serving"
 ACCURACY = "accuracy/test"
-NO_MODELS = "ENDPOINT_NOT_FOUND"
-"""The answer of a tracking server that is older than MLflow 3."""
-
 _NEEDED = ("mlflow", "numpy", "safetensors", "torch")
 """By the loader, beside this package, which is on no index; local builds count as released."""
-_log = logging.getLogger(__name__)
 
 
 def log_network(store: Store, run_id: str, spec: RunSpec, weights: Path, sample: "Sample") -> None:
-    """Log the network in `weights` as the model of a run. Repeating this leaves one model.
-
-    Args:
-        weights: the run's `weights.safetensors`, which the model holds a copy of.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
+    """Log the network in `weights.safetensors` as the run's model, which stays one if repeated."""
     client = store.client
     run = client.get_run(run_id)
-    try:
-        model = _found(store, run)
-    except MlflowException as error:
-        if error.error_code != NO_MODELS:
-            raise
-        _log.warning("run %s gets no model: its tracking server is older than MLflow 3", run_id)
-        return
+    model = _found(store, run)
     if model is None:
         model = client.create_logged_model(
             run.info.experiment_id,
@@ -84,13 +65,8 @@ def name_of(spec: RunSpec) -> str:
 
 
 def has_network(store: Store, run_id: str) -> bool:
-    """Return whether the run has its model, and all of it; also where its server can hold none."""
-    try:
-        model = _found(store, store.client.get_run(run_id))
-    except MlflowException as error:
-        if error.error_code != NO_MODELS:
-            raise
-        return True
+    """Return whether the run has its model, and all of it."""
+    model = _found(store, store.client.get_run(run_id))
     return model is not None and model.status == LoggedModelStatus.READY
 
 

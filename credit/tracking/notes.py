@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Run, RunTag
 
 from credit.tracking.artifacts import harmless, visible
 from credit.tracking.marks import CONTINUED_BY, KIND, NOTE, member_tag, search
@@ -19,7 +19,7 @@ NOTE_HASH = "mlflow.note.credit"
 no tag that begins with `mlflow`."""
 COLOR, EXPERIMENT_KIND = "mlflow.runColor", "mlflow.experimentKind"
 FINISHED = "runs/finished"
-_HEAD = "| experiment | what came out |\n| --- | --- |\n"
+_HEAD = ("| experiment | what came out |", "| --- | --- |")
 _LONGEST = 4950  # an experiment's tag has room for 5000 characters
 _LONGEST_NAME = 80
 
@@ -46,21 +46,14 @@ _EXPERIMENT = "\n\n".join(
 
 
 def set_page(
-    store: Store,
-    run_id: str,
-    note: str,
-    answer: str,
-    metrics: Mapping[str, float],
-    params: Mapping[str, str],
+    store: Store, run_id: str, note: str, answer: str, metrics: Mapping[str, float]
 ) -> None:
     """Describe a parent run, unless a person has, and log what its row in the table shows."""
     run = store.client.get_run(run_id)
-    told = {ANSWER: answer, **note_tags(run.data.tags, note)}
-    tags = [RunTag(*tag) for tag in told.items()]
+    tags = [RunTag(*tag) for tag in {ANSWER: answer, **note_tags(run.data.tags, note)}.items()]
     now, known = int(time.time() * 1000), run.data.metrics
     changed = [Metric(n, value, now, 0) for n, value in metrics.items() if known.get(n) != value]
-    new = [Param(*param) for param in params.items()]
-    store.client.log_batch(run_id, metrics=changed, params=new, tags=tags)
+    store.client.log_batch(run_id, metrics=changed, tags=tags)
 
 
 def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:
@@ -72,26 +65,15 @@ def set_colors(store: Store, parent_id: str, colors: Mapping[str, str]) -> None:
 
 
 def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]]) -> None:
-    """Say on the experiment's page what it is, what came out and how it is read.
-
-    There stand as many of the `answered` as there is room for, and how many more there are.
-    """
+    """Say on the experiment's page what came out, as far as there is room, and how it is read."""
     overview = view_link(store, OVERVIEW)
-    room = _LONGEST - len(_EXPERIMENT.format(overview=overview, rows=_HEAD))
-    links = {
-        run_id: f"[{plain(name[:_LONGEST_NAME])}]({run_link(store, run_id)}), {runs} runs"
-        for run_id, (name, runs, _) in answers.items()
-    }
-    taken = sum(len(link) + len("|  |  |\n") for link in links.values())
-    most = (room - taken) // max(len(links), 1)
-    told, left = _HEAD, len(answers)
-    for run_id, (_, _, line) in answers.items():
-        row = f"| {links[run_id]} | {_cell(line, most)} |\n"
-        more = f"\nand {left} more in [all results]({overview})\n"
-        if len(told) - len(_HEAD) + len(row) + (len(more) if left > 1 else 0) > room:
-            told += more
-            break
-        told, left = told + row, left - 1
+    rows = [
+        f"| [{plain(name[:_LONGEST_NAME])}]({run_link(store, run_id)}), {runs} runs "
+        f"| {_cell(line)} |"
+        for run_id, (name, runs, line) in answers.items()
+    ]
+    room = _LONGEST - len(_EXPERIMENT.format(overview=overview, rows=""))
+    told = shortened(_HEAD, rows, room, f"and {{}} more in [all results]({overview})")
     note = _EXPERIMENT.format(overview=overview, rows=told)
     tags = store.client.get_experiment(store.experiment_id).tags
     new = {} if NOTE in tags and NOTE_HASH not in tags else note_tags(tags, note)
@@ -101,13 +83,23 @@ def describe_experiment(store: Store, answers: Mapping[str, tuple[str, int, str]
         store.client.set_experiment_tag(store.experiment_id, key, value)
 
 
+def shortened(head: Sequence[str], rows: Sequence[str], room: int, more: str) -> str:
+    """Return as many rows below a head as there is room for, and how many `more` there are."""
+    for left in range(len(rows) + 1):
+        tail = [f"\n{more.format(left)}"] if left else []
+        text = "\n".join([*head, *rows[: len(rows) - left], *tail])
+        if len(text) <= room:
+            break
+    return text
+
+
 def with_answer(store: Store) -> list[Run]:
     """The parents that have an answer and are not deleted, newest first."""
     return list(search(store.client, [store.experiment_id], {}, f"tags.`{ANSWER}` LIKE '%'"))
 
 
 def answered(parents: Iterable[Run], order: Sequence[str]) -> dict[str, tuple[str, int, str]]:
-    """Name, number of finished runs and answer of parents, of `with_answer`, that have any.
+    """Name, number of finished runs and answer of the parents, of `with_answer`, that have any.
 
     By kind in the given order, of a kind the newest first; none that another parent continued.
     """
@@ -125,14 +117,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isalnum() or c in " -,." else f"&#{ord(c)};" for c in visible(text))
 
 
-def _cell(line: str, most: int) -> str:
-    """An answer in a table: where it is longer than `most`, without the details of its reduction.
-
-    No claim is cut.
-    """
+def _cell(line: str) -> str:
+    """An answer in a table, without the details of its reduction; no claim is cut."""
     line = harmless(" ".join(line.split()))
     start = line.rfind(" (n = ")
-    if len(line) > most and start >= 0 and ":" in line[start:]:
+    if start >= 0 and ":" in line[start:]:
         line = f"{line[:start]}{line[start:].partition(':')[0]})"
     return line.translate({ord(c): f"&#{ord(c)};" for c in "\\|]"})
 

@@ -1,9 +1,8 @@
 """Runs as files: exported from one tracking store, imported into any other.
 
 A folder with `runs.json` (names, parameters, tags, times, status, dataset), `metrics.parquet`
-(every value with its step and timestamp), `layers.parquet` (the tables of layers of all runs) and
-`artifacts/<run id>/` (other small text files: the tables and verdicts of parents). Older exports
-have a table of layers per run among these files. What is read is checked by `foreign` first.
+(every value with its step and timestamp), `layers.parquet` (the tables of layers) and
+`artifacts/<run id>/` (other small text files). What is read is checked by `foreign` first.
 """
 
 import contextlib
@@ -19,15 +18,15 @@ from mlflow.entities import FileInfo, Metric, Param, Run
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA
-from credit.tracking import artifacts, foreign, layers, marks
+from credit.tracking import artifacts, foreign, marks
 from credit.tracking.foreign import ARTIFACTS, LAYERS, METRICS, RUNS
-from credit.tracking.reader import Reader, read_children
+from credit.tracking.reader import LAYERS as TABLE
+from credit.tracking.reader import Reader, read_layers
 from credit.tracking.runs import join, log_children
 from credit.tracking.store import Store
 from credit.tracking.views import ANSWER
 
 _BATCH = 1000
-_TABLE = f"{layers.TABLE}.csv"
 _SPEC = "checkpoint/spec.json"  # the parameters once more
 
 
@@ -65,9 +64,9 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
     for run_id in runs:
         files = {file.path for file in _small_texts(reader, run_id)} - {_SPEC}
         with contextlib.suppress(CreditError):  # what is no table goes along as a file
-            if _TABLE in files:
-                tables[names[run_id]] = layers.read_table(reader.artifact(run_id, _TABLE))
-                files -= {_TABLE, f"{layers.TABLE}.md"}
+            if f"{TABLE}.csv" in files:
+                tables[names[run_id]] = read_layers(reader.artifact(run_id, f"{TABLE}.csv"))
+                files -= {f"{TABLE}.csv", f"{TABLE}.md"}
         for name in sorted(files):
             if name.endswith(".md") and f"{name[:-3]}.csv" in files:
                 continue  # the same table, to read
@@ -77,12 +76,24 @@ def export(reader: Reader, run_ids: Iterable[str], folder: Path | str) -> Path:
             for own, original in names.items():
                 text = text.replace(own, original)  # ids in runs.json
             target.write_text(text)
-    layers.write_all(tables, folder / LAYERS)
+    _write_layers(tables, folder / LAYERS)
     records = [_record(run, names) for run in runs.values()]
     records.sort(key=lambda record: (record["start"], record["run_id"]))
     document = {"schema": SCHEMA, "runs": records}
     (folder / RUNS).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
     return folder
+
+
+def _write_layers(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Write the tables of layers of runs, by run id, as one; none where no run has any."""
+    path.unlink(missing_ok=True)
+    if not tables:
+        return
+    table = pd.concat([own.assign(run_id=run_id) for run_id, own in sorted(tables.items())])
+    mixed = [name for name in table if table[name].dtype == object]  # numbers, and words in another
+    first = ["run_id", "layer"]
+    table = table[[*first, *table.columns.drop(first)]].astype(dict.fromkeys(mixed, "string"))
+    table.to_parquet(path, compression="zstd", index=False)
 
 
 def _make(folder: Path) -> None:
@@ -113,8 +124,6 @@ def import_into(store: Store, folder: Path | str) -> Imported:
     metrics = foreign.read_metrics(folder / METRICS, ids)
     tables = foreign.read_layers(folder / LAYERS, ids)
     foreign.check_artifacts(folder, ids)
-    files = {run_id: folder / ARTIFACTS / run_id / marks.CHILDREN_FILE for run_id in ids}
-    children = {run_id: read_children(file) for run_id, file in files.items() if file.is_file()}
     known = marks.search(store.client, [store.experiment_id], {marks.SCHEMA_TAG: SCHEMA})
     here = {run.data.tags.get(marks.IMPORTED_FROM, run.info.run_id): run for run in known}
     new_ids: dict[str, str] = {original: run.info.run_id for original, run in here.items()}
@@ -131,14 +140,18 @@ def import_into(store: Store, folder: Path | str) -> Imported:
                 store.experiment_id, start_time=record["start"], tags=tags, run_name=record["name"]
             )
             new_ids[original] = run.info.run_id
+    members: dict[str, list[str]] = {}  # of every parent, also those that were there before
+    for record in records:
+        for parent in record["sweeps"]:
+            members.setdefault(parent, []).append(new_ids[record["run_id"]])
     for record in todo[::-1]:  # children before the parents that name them
         own = record["run_id"]
         _fill(store, new_ids[own], record, metrics.get(own), tables.get(own), folder)
-        if named := children.get(own):
-            log_children(store, new_ids[own], [new_ids[c] for c in named if c in new_ids])
+        if own in members:
+            log_children(store, new_ids[own], members[own])
         store.client.set_terminated(new_ids[own], record["status"], record["end"])
-    if todo:
-        _join_all(store, records, children, new_ids)
+    for parent in members.keys() & new_ids.keys() if todo else ():
+        join(store, new_ids[parent], members[parent])
     changed = {r["parent_id"] or r["run_id"] for r in todo}
     parents = [
         new_ids[r["run_id"]]
@@ -147,21 +160,6 @@ def import_into(store: Store, folder: Path | str) -> Imported:
         and (r["run_id"] in changed or ANSWER not in here[r["run_id"]].data.tags)
     ]
     return Imported(len(todo), len(records) - len(todo), tuple(parents))
-
-
-def _join_all(
-    store: Store,
-    records: Iterable[Mapping[str, Any]],
-    children: Mapping[str, list[str]],
-    new_ids: Mapping[str, str],
-) -> None:
-    """Mark runs as used by every parent of the export, also those that were there before it."""
-    members = {parent: {*named} for parent, named in children.items()}
-    for record in records:
-        for parent in {record["parent_id"], *record.get("sweeps", ())} - {None}:
-            members.setdefault(parent, set()).add(record["run_id"])
-    for parent in members.keys() & new_ids.keys():
-        join(store, new_ids[parent], [new_ids[run] for run in members[parent] if run in new_ids])
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -214,10 +212,7 @@ def _small_texts(reader: Reader, run_id: str, folder: str | None = None) -> Iter
 
 
 def _is_partial(run: Run) -> bool:
-    """Return whether an import of this run was interrupted: ending it is the last step.
-
-    A sweep that goes on with an imported run marks it with its owner.
-    """
+    """Return whether an import of this run was interrupted, and no sweep goes on with it."""
     tags = run.data.tags
     return run.info.status == "RUNNING" and marks.IMPORTED_FROM in tags and marks.OWNER not in tags
 
@@ -240,7 +235,7 @@ def _fill(
     if record["dataset"]:
         artifacts.log_dataset(store, run_id, record["dataset"])
     if table is not None:
-        artifacts.log_table(store, run_id, table, layers.TABLE)
+        artifacts.log_table(store, run_id, table, TABLE)
     files = folder / ARTIFACTS / record["run_id"]
     if files.is_dir():
-        artifacts.log_artifact_file(store, run_id, files)
+        client.log_artifacts(run_id, str(files))

@@ -1,8 +1,7 @@
 """The only code that reads from MLflow: typed DataFrames, the same from SQLite and over HTTP."""
 
-import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,30 +12,30 @@ from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA
-from credit.tracking import layers, rows
+from credit.tracking import rows
 from credit.tracking.history import history
 from credit.tracking.marks import (
-    CHILDREN_FILE,
     KIND,
     NOTE,
-    PARENT,
     SCHEMA_TAG,
     SPEC,
     SWEEP,
     member_tag,
     settings,
+    sweeps_of,
 )
-from credit.tracking.rows import Row, Tags, in_order
+from credit.tracking.rows import Row
 from credit.tracking.store import AWAY, reach, shown, sqlite_path, tracking_uri
+
+LAYERS = "diagnostics/layers"
+"""A run's table of layers among its artifacts, without what comes after the dot."""
 
 
 def connect(uri: str | None = None, experiment: str | None = None) -> "Reader":
     """A Reader of the store at `uri`, by default the one that `open_store` writes to.
 
-    Args:
-        experiment: read only this one; default MLFLOW_EXPERIMENT_NAME, else all of them. A name is
-            no default under `mlflow run` (MLFLOW_RUN_ID) and beside MLFLOW_EXPERIMENT_ID, which
-            `open_store` lets go before it.
+    It reads one `experiment`; by default MLFLOW_EXPERIMENT_NAME, else all of them. Under `mlflow
+    run` (MLFLOW_RUN_ID) and beside MLFLOW_EXPERIMENT_ID a name is no default.
     """
     uri = uri or tracking_uri()
     path = sqlite_path(uri)
@@ -73,12 +72,12 @@ class Reader:
 
         Returns:
             Columns run_id, name, status, parent_id, spec_hash, reason, imported_from, started and
-            ended (UTC), each RunSpec field as its own type, and the last value of each metric: nan
-            where the last measurement had no valid value, although an earlier one may have had. A
-            field that did not exist when a run was made has its default, which is what was done
-            then. A run with other values in its fields, which another program logged, is left out.
+                ended (UTC), each RunSpec field as its own type (its default where the run is
+                older), and the last value of each metric: nan where the last measurement had no
+                valid value. A run with other values in its fields, which another program logged, is
+                left out.
         """
-        used = self._used(kind, parent, filter)
+        used = self.used(kind, parent, filter)
         # without a rule it is just being created
         return rows.table(r for r in used if SPEC in r.tags and "rule" in r.params)
 
@@ -86,7 +85,7 @@ class Reader:
         """One row per parent run, newest first.
 
         Columns run_id, name, status, started, ended, kind, sweep_hash, note, and params, a
-        dictionary of strings: the options as the runs have them.
+        dictionary: the options as the runs have them.
         """
         kept = self._parents(kind)
         return pd.DataFrame(
@@ -107,13 +106,8 @@ class Reader:
         return str(found["run_id"].iloc[0])
 
     def children(self, parent_id: str) -> list[str]:
-        """Ids of the runs that a parent uses.
-
-        Those it names in `runs.json`, in its order, then those that are marked as its own.
-        """
-        named = self._named(parent_id, self.run(parent_id).info.artifact_uri or "")
-        marked = [row.run_id for row in self._marked([parent_id], {})]
-        return list(dict.fromkeys([*named, *marked]))
+        """Ids of the runs that a parent uses, oldest first."""
+        return [row.run_id for row in reversed(self.used(parent=parent_id))]
 
     def run(self, run_id: str) -> Run:
         """MLflow's own record of a run."""
@@ -130,14 +124,10 @@ class Reader:
 
     def layers(self, run_id: str) -> pd.DataFrame:
         """Return a run's table of layers: their status, direction, norms and calibration."""
-        return layers.read_table(self.artifact(run_id, f"{layers.TABLE}.csv"))
+        return read_layers(self.artifact(run_id, f"{LAYERS}.csv"))
 
     def artifact(self, run_id: str, path: str) -> Path:
-        """A local path to an artifact (file or folder), downloaded if it is on a server.
-
-        Raises:
-            CreditError: the run or the artifact does not exist.
-        """
+        """A local path to an artifact (file or folder), downloaded if it is on a server."""
         here = local_path(self.run(run_id).info.artifact_uri or "", path)
         if here and here.exists():  # on this machine: no copy
             return here
@@ -156,62 +146,38 @@ class Reader:
                 "set MLFLOW_TRACKING_URI to the server that holds them"
             ) from error
 
-    def _used(self, kind: str | None, parent: str | None, filter: str) -> list[Row]:
+    def used(
+        self, kind: str | None = None, parent: str | None = None, filter: str = ""
+    ) -> list[Row]:
         """The runs that a parent uses, or any parent of a kind, or both; without either, all."""
-        if parent is not None:
-            found = self._used_by({parent: self.run(parent).info.artifact_uri or ""}, filter)
-            if kind is not None:
-                of_kind = {row.run_id for row in self._used(kind, None, filter)}
-                found = [row for row in found if row.run_id in of_kind]
+        mark = {} if parent is None else member_tag(self.run(parent).info.run_id)
+        found = self._select({SCHEMA_TAG: SCHEMA, **mark}, filter)
+        if kind is None:
             return found
-        if kind is not None:
-            return self._used_by({r.run_id: r.artifact_uri for r in self._parents(kind)}, filter)
-        return self._select({SCHEMA_TAG: SCHEMA}, filter=filter)
-
-    def _used_by(self, parents: Mapping[str, str], filter: str) -> list[Row]:
-        """The runs that some parents use. `parents`: id -> artifact URI."""
-        schema = {SCHEMA_TAG: SCHEMA}
-        marked = self._marked(parents, schema, filter)
-        named = {child for parent in parents.items() for child in self._named(*parent)}
-        others = self._select(schema, named - {row.run_id for row in marked}, filter)
-        return in_order([*marked, *others])
-
-    def _marked(self, parents: Collection[str], tags: Tags, filter: str = "") -> list[Row]:
-        """The runs that carry some parents' tags, or, as in old stores, are nested under them."""
-        found = self._select({**tags, PARENT: parents}, filter=filter)
-        for parent in parents:
-            found += self._select({**tags, **member_tag(parent)}, filter=filter)
-        return in_order({row.run_id: row for row in found}.values())
+        of_kind = {row.run_id for row in self._parents(kind)}
+        return [row for row in found if sweeps_of(row.tags) & of_kind]
 
     def _parents(self, kind: str | None) -> list[Row]:
         tags = {SCHEMA_TAG: SCHEMA} | ({KIND: kind} if kind else {})
         return [row for row in self._select(tags) if KIND in row.tags]
 
-    def _named(self, parent_id: str, root: str) -> list[str]:
-        """The ids in the `runs.json` of a parent whose artifacts lie at `root`."""
-        path = local_path(root, CHILDREN_FILE)
-        if path is None and CHILDREN_FILE in self._files(parent_id):
-            path = self.artifact(parent_id, CHILDREN_FILE)
-        return read_children(path) if path and path.exists() else []
-
-    def _select(
-        self, tags: Tags, ids: Collection[str] | None = None, filter: str = ""
-    ) -> list[Row]:
+    def _select(self, tags: Mapping[str, str], filter: str = "") -> list[Row]:
         try:
-            return rows.select(self.uri, self.client, self.experiments, tags, ids, filter)
+            return rows.select(self.uri, self.client, self.experiments, tags, filter=filter)
         except MlflowException as error:
             what = f"filter {filter!r}" if filter else f"search in {shown(self.uri)}"
             raise CreditError(f"{what} failed: {error}") from error
 
 
-def read_children(path: Path) -> list[str]:
-    """The run ids in a parent's `runs.json`."""
+def read_layers(path: Path) -> pd.DataFrame:
+    """Return a run's table of layers; refuse what is none."""
     try:
-        return [str(run_id) for run_id in json.loads(path.read_text())["runs"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CreditError(
-            f'{path} is not {{"runs": [run ids]}}: run the experiment again'
-        ) from error
+        table = pd.read_csv(path)
+    except (ValueError, OSError) as error:  # pandas' own are ValueErrors
+        raise CreditError(f"{path} is no table: {error}") from error
+    if "layer" not in table:
+        raise CreditError(f"{path} has no column 'layer'")
+    return table
 
 
 def local_path(root: str, path: str) -> Path | None:

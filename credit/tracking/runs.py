@@ -5,14 +5,12 @@ One parent per invocation of an experiment, one child per RunSpec, known by the 
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
-from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec, one_place, same_value
 from credit.tracking.artifacts import harmless, log_dataset, log_json
 from credit.tracking.marks import (
@@ -34,39 +32,8 @@ from credit.tracking.marks import (
     settings,
 )
 from credit.tracking.notes import note_tags
-from credit.tracking.rows import select
+from credit.tracking.rows import Row, select
 from credit.tracking.store import Store
-
-LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
-"""Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
-
-
-@dataclass(frozen=True)
-class FoundRun:
-    """A child run that the store already has.
-
-    Attributes:
-        status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
-        owner: the place whose commands trained it last, "" if none is noted.
-        epoch: the last one that it has recorded, 0 if none.
-        start_time, end_time: milliseconds.
-        reason: why it failed or was stopped, if noted.
-    """
-
-    run_id: str
-    spec_hash: str
-    parent_id: str | None
-    status: str
-    owner: str
-    epoch: int
-    start_time: int
-    end_time: int | None
-    reason: str | None
-
-    @property
-    def finished(self) -> bool:
-        """Nothing is left to do."""
-        return self.status == "FINISHED"
 
 
 def open_parent(
@@ -77,37 +44,23 @@ def open_parent(
     sweep_hash: str,
     description: str = "",
     owner: str = "",
-    besides: Collection[str] = (),
 ) -> str:
     """The parent run of this invocation, as a run id: RUNNING, named, with its parameters.
 
-    `params` are logged twice, by their names and with `RESOLVED` before them.
-
-    Under `mlflow run` (MLFLOW_RUN_ID) it is the run that `mlflow run` opened, which then continues
-    older parents of the same sweep hash. Otherwise the newest such parent goes on, or a new one
-    begins.
-
-    Args:
-        owner: the place whose commands train the sweep.
-        besides: parameters that `mlflow run` may have logged although no run depends on them.
-
-    Raises:
-        CreditError: a parameter was logged with another value or is not one of `params`.
+    `params` are logged twice, by their names and with `RESOLVED` before them; `mlflow run` has
+    logged what was typed by their names before. Under it (MLFLOW_RUN_ID) the parent is the run that
+    it opened, which then continues older parents of the same sweep hash. Otherwise the newest such
+    parent with these parameters goes on, or a new one begins. `owner` is the place whose commands
+    train the sweep.
     """
     client = store.client
     older = list(search(client, [store.experiment_id], {SWEEP: sweep_hash, SCHEMA_TAG: SCHEMA}))
     given = os.environ.get("MLFLOW_RUN_ID")
-    tags = {
-        SCHEMA_TAG: SCHEMA,
-        KIND: experiment_kind,
-        SWEEP: sweep_hash,
-        OWNER: owner,
-    }
+    tags = {SCHEMA_TAG: SCHEMA, KIND: experiment_kind, SWEEP: sweep_hash, OWNER: owner}
     if given:
         run = client.get_run(given)
-        _agree(run, params, "mlflow run logged", besides)
     else:
-        run = next((r for r in older if not _differences(r, params)), None)
+        run = next((r for r in older if _has(r, params)), None)
         if run is None:
             created = {**context_tags(), **tags}
             run = client.create_run(store.experiment_id, tags=created, run_name=name)
@@ -126,36 +79,22 @@ def open_parent(
     return run_id
 
 
-def find_children(store: Store, hashes: Iterable[str]) -> dict[str, FoundRun]:
+def find_children(store: Store, hashes: Iterable[str]) -> dict[str, Row]:
     """Runs of this experiment by spec hash, for those of `hashes` that it has.
 
     Of several runs with one hash a finished one is taken, else the most recent.
     """
-    found: dict[str, FoundRun] = {}
-    tags = {SCHEMA_TAG: SCHEMA, SPEC: set(hashes)}
-    for row in select(store.uri, store.client, [store.experiment_id], tags):
-        candidate = FoundRun(
-            run_id=row.run_id,
-            spec_hash=row.tags[SPEC],
-            parent_id=row.tags.get(PARENT),
-            status=row.status,
-            owner=row.tags.get(OWNER, ""),
-            epoch=row.latest.get("loss/train", (0.0, 0))[1],
-            start_time=row.start or 0,
-            end_time=row.end,
-            reason=row.tags.get(REASON),
-        )
-        best = found.setdefault(candidate.spec_hash, candidate)
-        if (candidate.finished, candidate.start_time) > (best.finished, best.start_time):
-            found[candidate.spec_hash] = candidate
-    return found
+    tags = {SCHEMA_TAG: SCHEMA}
+    rows = select(store.uri, store.client, [store.experiment_id], tags, set(hashes))
+    best = sorted(rows, key=lambda row: not row.finished)
+    return {row.tags[SPEC]: row for row in reversed(best)}
 
 
 def open_child(
     store: Store,
     parent_id: str,
     spec: RunSpec,
-    found: FoundRun | None = None,
+    found: Row | None = None,
     dataset_info: Mapping[str, str] | None = None,
     later: Callable[[str, Callable[[], None]], None] | None = None,
     name: str | None = None,
@@ -167,13 +106,10 @@ def open_child(
     Args:
         dataset_info: `name`, `digest` and `source` of the training data, logged as a dataset input.
         later: takes the run and what logs its parameters and data, to be called in the background
-            (`Writer.then`), so that training starts sooner; None logs them now. A run that a killed
-            process left without them gets them when it is opened again.
+            (`Writer.then`); None logs them now. What a killed process left open is logged on
+            reopening.
         name: of a new run; None is `spec.name`.
         owner: the place whose commands train it.
-
-    Raises:
-        CreditError: `found` was logged with other parameters.
     """
     client, params = store.client, spec.to_params()
     tags = {SCHEMA_TAG: SCHEMA, SPEC: spec.spec_hash, PARENT: parent_id, OWNER: owner}
@@ -189,7 +125,6 @@ def open_child(
         )
     else:
         run = client.get_run(found.run_id)
-        _agree(run, params, f"run {found.run_id} has")
         client.update_run(found.run_id, status="RUNNING")
         _note_move(run.data.tags.get(DEVICE), (context or {}).get(DEVICE))
         if PARENT in run.data.tags:  # it stays a run of the parent that it was nested under
@@ -269,28 +204,10 @@ def _log(
     client.log_batch(run.info.run_id, params=missing, tags=run_tags)
 
 
-def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
+def _has(run: Run, params: Mapping[str, str]) -> bool:
+    """Return whether a parent's runs have these parameters; `cuda:0` is `cuda`."""
     logged = settings(run.data.params)
-
-    def agrees(name: str, value: str) -> bool:
-        if name not in logged or logged[name] == LEFT_OPEN.get(name):
-            return True
-        if name == "device" and one_place(value) == "cuda":
-            return "," in logged[name] or one_place(logged[name]) == "cuda"
-        return same_value(logged[name], value)
-
-    return [name for name, value in params.items() if not agrees(name, value)]
-
-
-def _agree(
-    run: Run, params: Mapping[str, str], who: str, besides: Collection[str] | None = None
-) -> None:
-    logged = settings(run.data.params)
-    for key in _differences(run, params):
-        raise CreditError(
-            f"{key}={params[key]!r}, but {who} {key}={logged[key]!r}: pass {key} on unchanged"
-        )
-    for key in logged.keys() - params.keys() - set(besides) if besides is not None else ():
-        raise CreditError(
-            f"{who} {key}={logged[key]!r}, which this experiment does not use: remove it"
-        )
+    return all(
+        same_value(one_place(logged.get(name, value)), one_place(value))
+        for name, value in params.items()
+    )

@@ -33,7 +33,6 @@ class Writer:
     """Sends the metric values of many runs in the background; use it as a context manager.
 
     Args:
-        store: where to send.
         journal_dir: where the journals lie; the same folder on every resume.
         interval_s: seconds between two rounds of sending, more when a round takes long.
 
@@ -44,13 +43,7 @@ class Writer:
     def __init__(self, store: Store, journal_dir: Path | str, interval_s: float = 5.0) -> None:
         self._store = store
         self._folder = Path(journal_dir)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CreditError(
-                f"cannot create the journal folder {self._folder} ({error.strerror}): make it "
-                "writable, or set CREDIT_STATE to another folder"
-            ) from error
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._interval = self._pause = interval_s
         self._journals: dict[str, Journal] = {}
         self._actions: dict[str, list[Callable[[], object]]] = {}
@@ -78,7 +71,7 @@ class Writer:
     def known_steps(self, run_id: str) -> set[int]:
         """Steps already logged for this run; from the server where there is no whole journal.
 
-        Asking sends nothing: the run may be another process's.
+        To be asked before a run goes on. Asking sends nothing: the run may be another process's.
         """
         with self._changed:
             journal = self._journals.get(run_id) or Journal(self._folder, run_id)
@@ -92,10 +85,9 @@ class Writer:
         return journal.steps
 
     def log(self, run_id: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Record values at a step and return at once.
+        """Record a step's values and return at once; a step that was logged before is left alone.
 
-        Values that are not finite are dropped: what is not valid is absent. What was already
-        logged at this step, in this process or an earlier one, is not logged again.
+        Values that are not finite are dropped: what is not valid is absent.
         """
         valid = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
         journal = self.watch(run_id)
@@ -108,8 +100,7 @@ class Writer:
     def then(self, run_id: str, action: Callable[[], object]) -> None:
         """Call `action` in the background as soon as the run's values are accepted, in order.
 
-        It is repeated while the server is away. It is lost if the process dies before: what must
-        survive that belongs in a checkpoint.
+        It is repeated while the server is away, and lost if the process dies before.
         """
         self.watch(run_id)
         with self._changed:
@@ -118,10 +109,7 @@ class Writer:
             self._changed.notify_all()
 
     def finish(self, run_id: str, status: str = "FINISHED", reason: str | None = None) -> None:
-        """End a run once all that was logged for it is accepted, so never with values missing.
-
-        Its first end counts, further ones do nothing.
-        """
+        """End a run once all that was logged for it is accepted; only its first end counts."""
         ended = time.time_ns() // 1_000_000
 
         def end() -> None:
@@ -219,10 +207,8 @@ class Writer:
     def _serve(self, run_id: str, journal: Journal) -> None:
         """Send all of one run's values, then its actions."""
         try:
-            if journal.pending and not journal.complete:
-                journal.add_known(self._server_steps(run_id))
             while entries := journal.unsent(BATCH):
-                self._send(run_id, [e for e in entries if not journal.is_duplicate(e)])
+                self._send(run_id, entries)
                 journal.mark_sent(entries)
             while actions := self._actions.get(run_id):
                 actions[0]()

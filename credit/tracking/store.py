@@ -99,16 +99,14 @@ def tracking_uri() -> str:
 def open_store(experiment: str = EXPERIMENT) -> Store:
     """Check that the store answers, create what is missing, and choose the experiment.
 
-    Under `mlflow run` (MLFLOW_RUN_ID) the experiment is that of its run; otherwise
-    MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `experiment`.
+    Under `mlflow run` (MLFLOW_RUN_ID) that of its run; otherwise MLFLOW_EXPERIMENT_ID and
+    MLFLOW_EXPERIMENT_NAME go before `experiment`.
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
     if path:
         database.refuse_other_files(path)
-    with database.first_writer(path) if path else contextlib.nullcontext():
-        if path:
-            database.make(path, reach)
+    with database.first_writer(path, reach) if path else contextlib.nullcontext():
         client = reach(uri)
         root = (path.parent / "mlartifacts").as_uri() if path else None
         try:
@@ -118,11 +116,7 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
 
 
 def reach(uri: str) -> MlflowClient:
-    """A client whose store has just answered; gives up after seconds, not minutes.
-
-    Raises:
-        CreditError: it did not answer.
-    """
+    """A client whose store has just answered; gives up after seconds, not minutes."""
     _refuse_unencoded(uri)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -233,13 +227,7 @@ def quick_http() -> Iterator[None]:
 
 def _unreachable(uri: str, error: Exception) -> CreditError:
     cause = shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
-    torn = "already exists" in cause or isinstance(error, ValueError)
-    if torn and (path := sqlite_path(uri)) and not database.has_runs(path):
-        return CreditError(
-            f"{path} has only some of its tables, because its making was stopped, and no runs: "
-            "delete it and run the same command again"
-        )
     return CreditError(
-        f"no tracking store answers at {shown(uri)} ({cause}): "
-        "start the server, or set or unset MLFLOW_TRACKING_URI"
+        f"no tracking store answers at {shown(uri)} ({cause}): start the server, set or unset "
+        "MLFLOW_TRACKING_URI, or delete a database whose making was interrupted"
     )

@@ -1,14 +1,11 @@
 """Prepared views of the runs table and charts in the MLflow UI, and links to its pages.
 
-A saved view is an experiment tag, `mlflow.sharedViewState.<key>`, that the UI lists in its menu of
-views and opens by `viewStateShareKey=<key>`. The format is the UI's own, documented in its source
-only (of 3.16: `savedViewEnvelope.ts`, `ExperimentPageUIState.tsx`, `runs-charts.types.ts`), and an
-older UI gets none. A view that the UI does not understand is announced there, and the plain page
-opens; tests/tracking/test_ui.py opens them.
+A saved view is an experiment tag, `mlflow.sharedViewState.<key>`, which `viewStateShareKey=<key>`
+opens. The format is the UI's own, documented in its source only (of 3.16: `savedViewEnvelope.ts`,
+`ExperimentPageUIState.tsx`, `runs-charts.types.ts`); tests/tracking/test_ui.py opens them.
 """
 
 import base64
-import contextlib
 import json
 import time
 import zlib
@@ -16,12 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-import requests
-from mlflow.version import VERSION
-from packaging.version import InvalidVersion, Version
-
 from credit.tracking.marks import RESOLVED, member_tag
-from credit.tracking.store import Store, is_http
+from credit.tracking.store import Store
 
 VIEW = "mlflow.sharedViewState."
 ANSWER = "credit.answer"
@@ -29,35 +22,8 @@ ANSWER = "credit.answer"
 OVERVIEW = "credit-results"
 WORKFLOW = "workflowType=machine_learning"
 """Without it the UI opens its pages for language models."""
-SINCE = Version("3.16")
-"""The first MLflow with named views."""
-_STATE = {
-    "orderByAsc": False,
-    "startTime": "ALL",
-    "lifecycleFilter": "Active",
-    "modelVersionFilter": "All Runs",
-    "datasetsFilter": [],
-    "runsExpanded": {},
-    "runsPinned": [],
-    "runsHidden": [],
-    "runsVisibilityMap": {},
-    "runsHiddenMode": "SHOW_ALL",
-    "viewMaximized": False,
-    "runListHidden": False,
-    "isAccordionReordered": True,
-    "useGroupedValuesInCharts": True,
-    "hideEmptyCharts": True,
-    "groupBy": None,
-    "groupsExpanded": {},
-    "autoRefreshEnabled": True,
-    "globalLineChartConfig": {
-        "xAxisKey": "step",
-        "lineSmoothness": 0,
-        "selectedXAxisMetricKey": "",
-    },
-    "chartsSearchFilter": "",
-}
-"""Every other field that the UI reads, so that a version that asks for it finds it."""
+_STATE = {"runsHiddenMode": "SHOW_ALL", "isAccordionReordered": True, "hideEmptyCharts": True}
+"""Of the UI's state what differs from its defaults: all runs, and sections in this order."""
 _METRICS = ("accuracy/test", "alignment/deep", "rho/deep", "growth/max", "valid/reference")
 
 
@@ -205,8 +171,6 @@ def _save(
     charts: dict[str, Any],
 ) -> None:
     """Write a view; the time that the UI sorts by stays when nothing else has changed."""
-    if not _knows_views(store):
-        return
     own = {"searchFilter": where, "orderByKey": order, "selectedColumns": columns}
     state = {**_STATE, **own, "columnOrder": columns, "columnWidths": widths, **charts}
     text = json.dumps(state, separators=(",", ":"))
@@ -217,16 +181,3 @@ def _save(
     if f'"state": "{packed}"' in old and json.loads(old).get("name") == name:
         return
     store.client.set_experiment_tag(store.experiment_id, tag, json.dumps(value))
-
-
-def _knows_views(store: Store) -> bool:
-    """Whether the UI of the store is one that has saved views: the server's, else the installed."""
-    version = VERSION
-    if is_http(store.uri):
-        with contextlib.suppress(requests.RequestException):
-            answer = requests.get(f"{store.uri.rstrip('/')}/version", timeout=5)
-            version = answer.text.strip() if answer.ok else version
-    try:
-        return Version(version) >= SINCE
-    except InvalidVersion:
-        return False

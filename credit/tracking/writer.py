@@ -1,15 +1,8 @@
-"""The door through which the sweep writes to the tracking store.
-
-Everything that writes to MLflow is reached from here: `Writer` for metric values and what follows
-them, the functions that open and end runs, and those that upload artifacts.
-"""
+"""The door through which all else writes to the tracking store."""
 # ruff: noqa: F401 - names that others import from here
 
 from credit.tracking import notes, views
 from credit.tracking.artifacts import (
-    delete_files,
-    fetch_files,
-    log_artifact_file,
     log_dataset,
     log_figure,
     log_json,
@@ -18,8 +11,8 @@ from credit.tracking.artifacts import (
     markdown,
 )
 from credit.tracking.models import has_network, log_network
+from credit.tracking.rows import Row
 from credit.tracking.runs import (
-    FoundRun,
     find_children,
     finish,
     join,

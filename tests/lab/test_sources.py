@@ -2,6 +2,7 @@
 
 import json
 import math
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,7 @@ LAYERS = {
 @pytest.fixture
 def export(tmp_path: Path) -> Export:
     """Return three runs of one parent: `a` and `b` are bp's on two seeds, `c` is dfa's."""
-    about = {"start": 0, "end": 0, "parent_id": "p", "status": "FINISHED"}
+    about = {"start": 0, "end": 0, "parent_id": "p", "sweeps": ["p"], "status": "FINISHED"}
     runs = [
         {
             **about,
@@ -51,13 +52,13 @@ def export(tmp_path: Path) -> Export:
     ]
     names = ["run_id", "key", "step", "value", "timestamp"]
     pd.DataFrame(points, columns=names).to_parquet(tmp_path / "metrics.parquet")
-    for run, rows in LAYERS.items():
-        folder = tmp_path / "artifacts" / run / "diagnostics"
-        folder.mkdir(parents=True)
-        head = "layer,status,alignment_mean,hidden_norm,grad_norm,reference_floor,credit_norm\n"
-        (folder / "layers.csv").write_text(head + rows.replace("\n", ",7\n"))
-    (tmp_path / "artifacts" / "p").mkdir()
-    (tmp_path / "artifacts" / "p" / "runs.json").write_text('{"runs": ["a", "b", "c"]}')
+    head = "layer,status,alignment_mean,hidden_norm,grad_norm,reference_floor,credit_norm\n"
+    tables = [
+        pd.read_csv(StringIO(head + rows.replace("\n", ",7\n"))).assign(run_id=run)
+        for run, rows in LAYERS.items()
+    ]
+    (tmp_path / "artifacts" / "p").mkdir(parents=True)
+    pd.concat(tables).to_parquet(tmp_path / "layers.parquet", index=False)
     return Export(tmp_path)
 
 
@@ -81,7 +82,7 @@ def test_layers_are_means_over_valid_seeds_and_say_which_are_not(export: Export)
     assert last["status"] == "reference_at_floor (1 of 2)" and last["raw_cosine"] == 0.7
     assert (last["hidden_norm"], last["grad_norm"], last["credit_norm"]) == (6.0, 0.2, 7.0)
     assert last["reported_accuracy"] == 0.7 and math.isnan(first["reported_accuracy"])
-    with pytest.raises(CreditError, match="c has no artifact"):
+    with pytest.raises(CreditError, match="c has no table"):
         layer_table(Frame(runs, (RULE,)), export)
 
 

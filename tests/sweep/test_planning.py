@@ -84,43 +84,35 @@ def test_a_state_too_large_to_make_is_only_counted():
 
 def test_seeds_are_stacked_apart_on_a_cpu_and_together_elsewhere():
     specs = [spec_of(rule=r, seed=s, k=2) for r in RULES for s in (1, 2)]
-    assert [len(stack) for stack in plan(specs, shape_of, {}, PLENTY).stacks] == [4, 4]
+    assert [len(stack) for stack in plan(specs, shape_of, {}, PLENTY)] == [4, 4]
     elsewhere = [spec.replace(device="cuda") for spec in specs]
-    assert [len(stack) for stack in plan(elsewhere, shape_of, {}, PLENTY).stacks] == [8]
+    assert [len(stack) for stack in plan(elsewhere, shape_of, {}, PLENTY)] == [8]
     done = {specs[0].spec_hash: 3}
-    sizes = [len(stack) for stack in plan(specs, shape_of, done, PLENTY).stacks]
+    sizes = [len(stack) for stack in plan(specs, shape_of, done, PLENTY)]
     assert sorted(sizes) == [1, 3, 4]
 
 
 def test_shapes_are_stacked_apart():
     specs = [spec_of(width=w, k=k) for k in (0, 1) for w in (8, 16)]
-    stacks = plan(specs, shape_of, {}, PLENTY).stacks
+    stacks = plan(specs, shape_of, {}, PLENTY)
     assert [[spec.width for spec in stack] for stack in stacks] == [[8, 8], [16, 16]]
 
 
-def test_a_long_list_is_cut_at_the_most_runs_without_a_word():
+def test_a_long_list_is_cut_at_the_most_runs_without_a_word(capsys):
     specs = [spec_of(k=2, penalty=i / 1000) for i in range(MAX_RUNS + 3)]
-    stacks, note = plan(specs, shape_of, {}, PLENTY)
-    assert [len(stack) for stack in stacks] == [34, 33] and note == ""
+    assert [len(stack) for stack in plan(specs, shape_of, {}, PLENTY)] == [34, 33]
+    assert capsys.readouterr().err == ""
 
 
-def test_the_note_says_what_is_needed_and_what_is_there():
+def test_what_memory_splits_is_said(capsys):
     specs = grid("cuda")
     need = memory_needed(arrange(specs), shape_of(specs[0]))
     free = math.ceil(0.9 * need / SHARE)
-    stacks, note = plan(specs, shape_of, {}, free)
-    assert [len(stack) for stack in stacks] == [12, 12]
-    for number in ("24 runs", "2 stacks of 12", f"{need / 1e9:.3g} GB", f"{free / 1e9:.3g} GB"):
-        assert number in note
-    assert plan(specs, shape_of, {}, math.ceil(need / SHARE)).note == ""
-
-
-def test_the_note_counts_all_stacks_that_were_split():
-    specs = grid()[:-1]  # 12 runs of one seed, 11 of the other
-    halves = (arrange(grid()[:12])[:6], arrange(grid()[:12])[6:], arrange(specs[12:])[:6])
-    half = max(memory_needed(part, shape_of(specs[0])) for part in halves)
-    note = plan(specs, shape_of, {}, math.ceil(half / SHARE)).note
-    assert note.startswith("23 runs in 4 stacks of 6 and 5: 12 of them together need ")
+    assert [len(stack) for stack in plan(specs, shape_of, {}, free)] == [12, 12]
+    said = capsys.readouterr().err
+    assert all(part in said for part in ("24 runs", "2 stacks", f"{free / 1e9:.3g} GB"))
+    plan(specs, shape_of, {}, math.ceil(need / SHARE))
+    assert capsys.readouterr().err == ""
 
 
 members = st.builds(
@@ -150,7 +142,7 @@ def _check_plan(specs, device, epochs, room):
     done = {spec.spec_hash: n for spec, n in zip(specs, epochs, strict=False) if n}
     largest = max(memory_needed([spec], shape_of(spec)) for spec in specs)
     free = math.ceil(room * largest / SHARE)
-    stacks, note = plan(specs, shape_of, done, free)
+    stacks = plan(specs, shape_of, done, free)
 
     assert Counter(spec for stack in stacks for spec in stack) == Counter(specs)
     together: dict[tuple, list[list[RunSpec]]] = {}
@@ -166,17 +158,14 @@ def _check_plan(specs, device, epochs, room):
         key = (first.stack_key, done.get(first.spec_hash, 0), seed)
         together.setdefault(key, []).append(stack)
 
-    split = False
     for parts in together.values():
         runs = arrange([spec for part in parts for spec in part])
         sizes = [len(part) for part in parts]
         assert max(sizes) - min(sizes) <= 1
         for fewer in range(math.ceil(len(runs) / MAX_RUNS), len(parts)):
-            split = True
             some = planning._parts(runs, fewer)
             needs = [memory_needed(part, shape_of(runs[0])) for part in some]
             assert max(needs) > SHARE * free
-    assert bool(note) == split
 
 
 def test_a_run_that_does_not_fit_is_named_with_its_need():
@@ -235,7 +224,7 @@ def test_a_sweep_trains_the_parts_one_after_the_other(monkeypatch, capsys):
     monkeypatch.setattr(networks, "Stack", Counted)
     outcome = sweep.run(sweep.Sweep("ladder", "parts", specs), open_store())
     assert most == [1, 1, 1], "an earlier stack is still in memory"
-    assert "3 runs in 3 stacks of 1: together they need" in capsys.readouterr().err
+    assert "3 runs in 3 stacks: together they need" in capsys.readouterr().err
     assert set(connect().runs(parent=outcome.parent_id)["status"]) == {"FINISHED"}
 
 
@@ -274,4 +263,3 @@ def test_a_resumed_sweep_keeps_its_stacks_whatever_memory_is_free(later, monkeyp
     monkeypatch.setattr(planning, "memory_free", lambda device: room[later] + spare)
     assert_equal_weights(run(), expected)
     assert trained == whole
-    assert not list(sweep.state_folder(open_store()).glob("plans/*"))

@@ -151,14 +151,15 @@ def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
     assert_complete_histories(run(grid(epochs=60)), epochs=60)
 
 
+def breaking(stack, data, start, on_step, pause):
+    """Train one epoch."""
+    for records in train(stack, data, start, on_step, pause):
+        yield records
+        raise Broken
+
+
 def test_checkpoints_of_runs_that_a_store_does_not_know_stay(monkeypatch, tmp_path):
     """They are of another store at this address: it may come back."""
-
-    def breaking(stack, data, start, on_step, pause):
-        for records in train(stack, data, start, on_step, pause):
-            yield records
-            raise Broken
-
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(tracked_stack, "train", breaking)
     with pytest.raises(Broken):
@@ -181,12 +182,6 @@ def test_checkpoints_of_runs_that_a_store_does_not_know_stay(monkeypatch, tmp_pa
 
 def test_checkpoints_go_when_their_runs_are_deleted_and_not_before(monkeypatch, tmp_path):
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
-
-    def breaking(stack, data, start, on_step, pause):
-        for records in train(stack, data, start, on_step, pause):
-            yield records
-            raise Broken
-
     monkeypatch.setattr(tracked_stack, "train", breaking)
     with pytest.raises(Broken):
         run(grid()[:2])

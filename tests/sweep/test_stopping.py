@@ -16,7 +16,6 @@ from credit.training import checkpoint
 from credit.training.loop import train
 from tests.sweeps import (
     BASE,
-    Broken,
     assert_complete_histories,
     assert_equal_weights,
     assert_same_series,
@@ -27,48 +26,6 @@ from tests.sweeps import (
 from tests.training.checkpoints import small_disk
 
 pytestmark = pytest.mark.usefixtures("tracking_store")
-
-
-def test_an_interrupted_sweep_continues_bit_for_bit(monkeypatch, tmp_path):
-    monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
-    undisturbed = run(grid())
-    expected = weights(undisturbed)
-    store = f"sqlite:///{tmp_path / 'other.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-
-    def breaking(stack, data, start, on_step, pause):
-        seen = 0
-
-        def step(done: int, steps: int) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == 2 * steps + 3:  # in the middle of the third epoch
-                raise Broken
-            on_step(done, steps)
-
-        return train(stack, data, start, step)
-
-    monkeypatch.setattr(tracked_stack, "train", breaking)
-    with pytest.raises(Broken):
-        run(grid())
-    halfway = connect().runs()
-    assert set(halfway["status"]) == {"KILLED"}
-    started = []
-    monkeypatch.setattr(
-        tracked_stack,
-        "train",
-        lambda stack, data, start, on_step, pause: (
-            started.append(start) or train(stack, data, start, on_step, pause)
-        ),
-    )
-    resumed = run(grid())
-    assert started == [2]
-    assert set(resumed.run_ids.values()) == set(halfway["run_id"])  # the same MLflow runs
-    assert_equal_weights(weights(resumed), expected)
-    assert_complete_histories(resumed, epochs=4)
-    assert set(connect().runs()["status"]) == {"FINISHED"}
-    checkpoints = sweep.state_folder(open_store()) / "stacks"
-    assert not list(checkpoints.glob("*")), "finished stacks leave no checkpoint behind"
 
 
 LEARNED = {"rule": "credit_bridge", "k": 2, "estimator_width": 16, "warmup_ratio": 0.25}
@@ -111,6 +68,7 @@ def test_a_signal_stops_at_the_next_step_and_nothing_is_done_twice(
     again = connect().history(resumed.run_ids.values())
     again["run_id"] = again["run_id"].map(names)
     assert_same_series(again, whole)
+    assert not list(path.parent.glob("*")), "finished stacks leave no checkpoint behind"
 
 
 def test_a_full_disk_ends_a_sweep_with_a_word_and_it_goes_on_when_there_is_room(

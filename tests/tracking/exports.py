@@ -14,7 +14,6 @@ from credit.tracking.writer import (
     Store,
     Writer,
     finish,
-    log_artifact_file,
     log_children,
     log_table,
     log_text,
@@ -49,7 +48,7 @@ def fill(store: Store, folder: Path) -> tuple[str, list[str]]:
     log_table(store, parent, pd.DataFrame({"rule": ["dfa"]}), "ladder")
     weights = folder / "weights.safetensors"
     weights.write_bytes(b"\0" * 100)
-    log_artifact_file(store, ids[0], weights, "checkpoint")
+    store.client.log_artifact(ids[0], str(weights), "checkpoint")
     log_text(store, parent, "x" * 200_001, "large.md")
     log_children(store, parent, ids)
     finish(store, parent)

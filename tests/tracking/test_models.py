@@ -11,7 +11,6 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND, INTERNAL_ERROR
 from safetensors.torch import load_file, save_file
 
 from credit import serving
@@ -21,7 +20,6 @@ from credit.finished.remeasuring import remeasure
 from credit.serving import Classifier, sample_of
 from credit.spec import RunSpec
 from credit.sweep import sweep
-from credit.tracking import models as network_models
 from credit.tracking import sending
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
@@ -241,19 +239,6 @@ def test_a_model_without_its_files_is_completed():
         assert whole.model_id == half.model_id and whole.status == "READY"
     linked = [output.model_id for output in client.get_run(run_id).outputs.model_outputs]
     assert sorted(linked) == sorted([model.model_id, half.model_id])
-
-
-def test_a_server_that_holds_no_models_lacks_none(monkeypatch):
-    (run_id,) = trained().run_ids.values()
-    codes = iter((ENDPOINT_NOT_FOUND, INTERNAL_ERROR))
-
-    def refused(*_: object) -> None:
-        raise MlflowException("no answer", error_code=next(codes))
-
-    monkeypatch.setattr(network_models, "_found", refused)
-    assert has_network(open_store(), run_id)
-    with pytest.raises(MlflowException, match="no answer"):
-        has_network(open_store(), run_id)
 
 
 def test_runs_of_before_get_their_models_when_they_are_measured_again():

@@ -13,7 +13,7 @@ from credit.tracking.exported import Export
 from credit.tracking.portable import export, import_into
 from credit.tracking.reader import Reader, connect
 from credit.tracking.writer import find_children, open_child, open_store
-from tests.tracking.exports import LAYERS, SPECS, by_name, damage, fill
+from tests.tracking.exports import LAYERS, SPECS, by_name
 
 SAME = ["name", "status", "spec_hash", "started", "ended", "reason"]
 SAME += ["rule", "k", "seed", "lr", "augment"]
@@ -68,25 +68,8 @@ def test_an_export_is_read_in_place_as_the_store_is(exported, tmp_path):
         table = reader.layers(run_id)
         own = folder.layers(run_id).reset_index(drop=True)[table.columns]
         assert_frame_equal(words(own), words(table), check_dtype=False)
-    with pytest.raises(CreditError, match="no artifact"):
+    with pytest.raises(CreditError, match="no table of layers"):
         folder.layers(parent)
-
-
-def test_exports_with_a_table_of_layers_per_run_are_imported(exported, other):
-    """As they were before all tables were one."""
-    tables = pd.read_parquet(exported / "layers.parquet")
-    (exported / "layers.parquet").unlink()
-    for run_id, table in tables.groupby("run_id"):
-        folder = exported / "artifacts" / str(run_id) / "diagnostics"
-        folder.mkdir(parents=True)
-        table.drop(columns="run_id").to_csv(folder / "layers.csv", index=False)
-    in_place = Export(exported)
-    import_into(other, exported)
-    reader = connect()
-    for run in reader.runs().itertuples():
-        table = reader.layers(str(run.run_id))
-        assert len(table) == len(LAYERS[run.k])
-        assert_frame_equal(table, in_place.layers(str(run.imported_from)))
 
 
 def test_export_is_small_text_and_values_only(exported):
@@ -104,25 +87,6 @@ def test_export_again_gives_the_same_files(exported, tmp_path):
     assert {path: path.read_bytes() for path in exported.rglob("*") if path.is_file()} == files
     with pytest.raises(CreditError, match="not an export"):
         export(connect(), [], tmp_path)
-
-
-def test_runs_that_name_only_one_parent_are_read_and_imported_as_before(
-    tracking_store, _empty_store, tmp_path, monkeypatch
-):
-    """As in stores and exports from before runs were marked by every parent that uses them."""
-    store = open_store()
-    parent, ids = fill(store, tmp_path)
-    for run_id in ids:
-        store.client.delete_tag(run_id, f"credit.sweep.{parent}")
-    assert set(connect().runs(parent=parent)["run_id"]) == set(ids)
-    folder = export(connect(), [parent, *ids], tmp_path / "export")
-    damage(folder, lambda document: [run.pop("sweeps") for run in document["runs"]])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
-    (tmp_path / "new.db").write_bytes(_empty_store.read_bytes())
-    import_into(open_store(), folder)
-    (parent,) = connect().parents()["run_id"]
-    marked = connect().runs(filter=f"tags.`credit.sweep.{parent}` = '1'")
-    assert len(marked) == len(ids)
 
 
 def test_second_import_creates_nothing(exported, other):
@@ -150,7 +114,7 @@ def test_interrupted_import_is_completed_by_the_next(exported, other):
 def test_import_leaves_a_run_that_a_sweep_continues_alone(exported, other):
     import_into(other, exported)
     killed = find_children(other, [SPECS[2].spec_hash])[SPECS[2].spec_hash]
-    open_child(other, killed.parent_id or "", SPECS[2], killed)
+    open_child(other, killed.tags["mlflow.parentRunId"], SPECS[2], killed)
     assert import_into(other, exported)[:2] == (0, 4)
     assert connect().run(killed.run_id).info.status == "RUNNING"
 

@@ -102,7 +102,7 @@ def test_a_half_made_store_is_told_with_its_remedy(tmp_path):
     """As an interrupted `mlflow` leaves it, which makes tables in place."""
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         database.execute("CREATE TABLE metrics (key TEXT)")
-    refused(open_store, "mlflow.db", "delete it")
+    refused(open_store, "mlflow.db", "delete")
 
 
 def test_experiment_from_the_environment(opened, monkeypatch):

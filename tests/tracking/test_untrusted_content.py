@@ -1,6 +1,5 @@
 """Pickles and rules in exports are not run, and what is shown of any name is text."""
 
-import json
 import pickle
 import re
 import sys
@@ -45,16 +44,6 @@ def test_a_pickle_in_an_export(exported, other, trap):
     (run / "x.csv").write_bytes(pickled(trap, 0))
     import_into(other, exported)
     assert len(connect().runs()) == 3
-
-
-def test_a_pickle_as_the_list_of_children(exported, other, trap):
-    parent = json.loads((exported / "runs.json").read_text())["runs"][0]
-    assert parent["parent_id"] is None
-    children = exported / "artifacts" / parent["run_id"] / "runs.json"
-    for content in (pickled(trap, 0), b"[" * 100_000):
-        children.write_bytes(content)
-        not_imported(other, exported, str(children))
-    assert connect().runs().empty
 
 
 def test_parquet_types_that_carry_a_pickle(exported, other, trap):

@@ -14,11 +14,7 @@ def gpus_of(launch: Launch, specs: Sequence[RunSpec]) -> int:
 
 
 def launcher(launch: Launch, specs: Sequence[RunSpec], devices: Sequence[str]) -> Launcher | None:
-    """Return the launcher of a sweep; None is this process itself.
-
-    Raises:
-        CreditError: its package is not installed, or its cluster does not answer.
-    """
+    """Return the launcher of a sweep, or refuse it; None is this process itself."""
     if launch.launcher == "slurm":
         from credit.sweep.launchers.slurm import Slurm  # here: an optional dependency
 

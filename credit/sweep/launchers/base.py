@@ -4,8 +4,13 @@ import os
 from collections.abc import Callable, Generator
 from typing import NamedTuple, Protocol
 
+from tqdm import tqdm
+
+from credit.sweep import worker
+from credit.sweep.networks import Networks
 from credit.sweep.worker import Settled, Task
-from credit.tracking.store import Store, sqlite_path
+from credit.tracking.store import sqlite_path
+from credit.tracking.writer import Store, Writer
 
 Take = Callable[[], Task | None]
 """Gives the next stack to train, None if there is none now."""
@@ -37,16 +42,24 @@ class Launcher(Protocol):
     def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """Train stacks and yield each when its worker has left it, until there are no more.
 
-        A stack that is handed out again, because its worker was lost, is taken after the yield.
-        Whoever closes the iterator early, by an error or a signal, stops the workers.
-
-        Args:
-            watch: to be called again and again while workers train; shows their progress.
+        Closing the iterator stops the workers. `watch`, called again and again, shows progress.
 
         Raises:
             CreditError: a worker says what the user can mend.
         """
         ...
+
+
+class Inside:
+    """The process of the sweep itself, one stack after the other; an error ends it."""
+
+    def __init__(self, work: Networks, store: Store, writer: Writer, bar: tqdm) -> None:
+        self._given = work, store, writer, bar
+
+    def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
+        """Train stacks, as `Launcher.run`; their progress is the bar's."""
+        while task := take():
+            yield Ended(task, worker.train(task, *self._given))
 
 
 def environment(store: Store) -> dict[str, str]:

@@ -71,11 +71,7 @@ class Workers:
 
 
 def _ended(process: Any, answer: Connection, task: Task) -> Ended:
-    """Return what a worker that has ended said.
-
-    Raises:
-        CreditError: it says what the user can mend.
-    """
+    """Return what a worker that has ended said, or raise what the user can mend."""
     try:
         said = answer.recv()
         process.join()

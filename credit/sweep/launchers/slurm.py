@@ -59,11 +59,7 @@ class TrainStack(Checkpointable):
 
 
 class Slurm:
-    """Jobs of a SLURM cluster.
-
-    Args:
-        cluster: submitit's name of it; `local` runs jobs as processes of this machine.
-    """
+    """Jobs of a SLURM cluster; with `cluster="local"` submitit runs them as processes here."""
 
     def __init__(self, launch: Launch, gpus: int, cluster: str = "slurm") -> None:
         self._launch, self._gpus, self._cluster = launch, gpus, cluster
@@ -143,11 +139,7 @@ class Slurm:
         return None
 
     def _queued(self) -> set[str] | None:
-        """Return the ids of the user's jobs that SLURM has; None if it does not answer.
-
-        Raises:
-            CreditError: this machine is no host of a SLURM cluster.
-        """
+        """Return the ids of the user's jobs that SLURM has; None if it does not answer."""
         if self._cluster != "slurm":
             return set()
         command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
@@ -167,11 +159,7 @@ class Slurm:
 
 
 def _ended(job: submitit.Job, task: Task) -> Ended:
-    """Return what a job that is gone said.
-
-    Raises:
-        CreditError: it says what the user can mend.
-    """
+    """Return what a job that is gone said, or raise what the user can mend."""
     deadline = time.monotonic() + RESULT_SECONDS
     while not job.paths.result_pickle.exists():  # a shared folder may show it late
         if time.monotonic() > deadline:
@@ -192,11 +180,7 @@ def _notes(task: Task) -> list[Path]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Return `a=b,c=d` as a dictionary.
-
-    Raises:
-        CreditError: an item is none of that form.
-    """
+    """Return `a=b,c=d` as a dictionary; refuse items of another form."""
     pairs = [item.partition("=") for item in text.split(",") if item.strip()]
     if bad := next((name for name, equals, _ in pairs if not equals), None):
         raise CreditError(f"slurm_extra={text!r}: {bad!r} is not of the form name=value")
