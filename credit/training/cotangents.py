@@ -25,16 +25,19 @@ def cotangents(
     """
     samples, units, depth = traces[0].error.shape[-2], shape.units, shape.depth
     smallest = torch.finfo(eps.dtype).tiny  # norm(0) = 0 also where eps = 0
-    size = (len(eps), samples)
-    found = [traces[0].error.new_empty(*size, d) for d in [*units[1:], units[0]]]
+    together = depth + 1 if shape.even else 1  # layers that are computed as one
+    size = (together, len(eps), samples)
+    found = [traces[0].error.new_empty(*size, d) for d in [*units[1:], units[0]][::together]]
     for group, trace in zip(groups, traces, strict=True):
         credits = group.credits(trace)
         rows, first = group.rows, group.rule.block_credit if shape.even else 1
         chosen = [*credits[first : first + depth], credits[0]]
-        for cotangent, credit in zip(found, chosen, strict=True):
+        for start, layers in zip(range(0, depth + 1, together), found, strict=True):
+            some, cotangent = chosen[start : start + together], layers[:, rows]
             if not group.rule.surrogate:
-                cotangent[rows] = credit
+                torch.stack(some, out=cotangent)
                 continue
+            credit = torch.stack(some)
             if group.unbraked:  # squares of what eps would have stopped may underflow
                 peak = credit.abs().amax(-1, keepdim=True).clamp_(min=smallest)
                 rms = torch.linalg.vector_norm(credit / peak, dim=-1, keepdim=True) * peak
@@ -42,5 +45,5 @@ def cotangents(
                 rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
             rms = rms * credit.shape[-1] ** -0.5
             scale = 1 / ((rms + eps[rows]).clamp_(min=smallest) * samples)
-            torch.mul(credit, scale, out=cotangent[rows])
-    return found
+            torch.mul(credit, scale, out=cotangent)
+    return [cotangent for layers in found for cotangent in layers]
