@@ -82,10 +82,10 @@ class Lane:
         self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
         limits = [s.clip if rules.get(s.rule).surrogate else float("inf") for s in specs]
         clip = self._column(limits).view(-1)
-        at_once = [[part] for part in self.trained]
-        if self.trained and self.network.alike and recorded(self.device):
-            at_once = [self.trained]  # copies cost a GPU less than launches
-        self._at_once = [(parts, torch.cat([clip[rows] for _, rows in parts])) for parts in at_once]
+        self._merges = self.network.alike and recorded(self.device)
+        """All layers are computed at once: copies cost a GPU less than launches, a CPU more."""
+        each = [self.trained] if self._merges and self.trained else [[p] for p in self.trained]
+        self._at_once = [(parts, torch.cat([clip[rows] for _, rows in parts])) for parts in each]
         """Parts whose gradients are computed as one, and the limits of their norms, by row."""
 
     def _column(self, values: Sequence[float]) -> Tensor:
@@ -252,7 +252,7 @@ class Lane:
                 group.learn(trace)
         if self.optimizer is None:
             return loss, correct
-        *at_blocks, at_embed = cotangents(self.groups, traces, self.shape, self._eps)
+        *at_blocks, at_embed = cotangents(self.groups, traces, self.shape, self._eps, self._merges)
 
         samples = labels.shape[-1]
         if self.specs[0].head_trains:
