@@ -9,7 +9,7 @@ of a hidden state, C classes, D input units, L depth.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Params = dict[str, Tensor]
 """Parameters of one run by name, or, with a leading run dimension, of R runs."""
+
+
+Part = tuple[int, slice]
+"""A block, and rows of a stack."""
 
 
 class Layer(NamedTuple):
@@ -106,6 +110,8 @@ class Network(ABC, Generic[P]):
     """One kind of network. Its methods are for R runs at once unless they say otherwise."""
 
     shape: Shape
+    alike: ClassVar[bool] = False
+    """All blocks have one form, and `block_grads` takes several at once."""
 
     # ---------------------------------------------------------------- parameters
 
@@ -198,9 +204,13 @@ class Network(ABC, Generic[P]):
 
     @abstractmethod
     def block_grads(
-        self, params: Params, run: P, block: int, rows: slice, cotangent: Tensor
-    ) -> Params:
-        """Return gradients of `<h_{block+1}, cotangent>` of some runs, h_block held constant."""
+        self, params: Params, run: P, parts: Sequence[Part], cotangents: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Return gradients of `<h_{l+1}, c>` for some blocks l and runs, h_l held constant.
+
+        One tensor for each of `block_names`, its rows those of the parts, one after the other.
+        `cotangents` are c of every block, (R, N, d). Several parts are for `alike` blocks only.
+        """
 
     @abstractmethod
     def embed_grads(self, params: Params, x: Tensor, cotangent: Tensor, out: Params) -> Params:

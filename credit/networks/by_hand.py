@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from credit.networks import resmlp
-from credit.networks.base import Counts, Network, Params, Shape, constant
+from credit.networks.base import Counts, Network, Params, Part, Shape, constant
 
 if TYPE_CHECKING:
     from credit.spec import RunSpec
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class ResMLP(Network[resmlp.Forward]):
     """The functions of `resmlp` as a network of one shape."""
 
+    alike = True
     shape: Shape
     terminal_norm: bool = True
 
@@ -82,11 +83,13 @@ class ResMLP(Network[resmlp.Forward]):
         return resmlp.head_grads(params, run.last, error)
 
     def block_grads(
-        self, params: Params, run: resmlp.Forward, block: int, rows: slice, cotangent: Tensor
-    ) -> Params:
-        names = (*resmlp.block_names(block), *({resmlp.ALPHA} & params.keys()))
-        part = {name: params[name][rows] for name in names}
-        return resmlp.block_grads(part, block, run.blocks[block].rows(rows), cotangent)
+        self,
+        params: Params,
+        run: resmlp.Forward,
+        parts: Sequence[Part],
+        cotangents: Sequence[Tensor],
+    ) -> list[Tensor]:
+        return resmlp.block_grads(params, run.blocks, parts, cotangents)
 
     def embed_grads(self, params: Params, x: Tensor, cotangent: Tensor, out: Params) -> Params:
         weight = "embed.weight"

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from credit.errors import CreditError
-from credit.networks.base import Counts, Network, Params, Shape, constant
+from credit.networks.base import Counts, Network, Params, Part, Shape, constant
 from credit.networks.forms import flat, folded
 
 if TYPE_CHECKING:
@@ -202,13 +202,16 @@ class ModuleNetwork(Network[Pass]):
         return self._grads(-1, params, self.head, run.hiddens[-1], error)
 
     def block_grads(
-        self, params: Params, run: Pass, block: int, rows: slice, cotangent: Tensor
-    ) -> Params:
+        self, params: Params, run: Pass, parts: Sequence[Part], cotangents: Sequence[Tensor]
+    ) -> list[Tensor]:
+        ((block, rows),) = parts
+
         def forward(params: Params, h: Tensor) -> Tensor:
             return self.advance(params, h, block)
 
         part = {name: params[name][rows] for name in self._names[block + 1]}
-        return self._grads(block + 1, part, forward, run.hiddens[block][rows], cotangent)
+        at = run.hiddens[block][rows], cotangents[block][rows]
+        return list(self._grads(block + 1, part, forward, *at).values())
 
     def embed_grads(self, params: Params, x: Tensor, cotangent: Tensor, out: Params) -> Params:
         return self._grads(0, params, self.embed, self._for_all(params, x), cotangent)

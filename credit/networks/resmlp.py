@@ -10,6 +10,7 @@ Every function works on one run, and, with a leading run dimension on parameters
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from credit.networks.arithmetic import Normed, affine, linear, norm_vjp, product, standardise
-from credit.networks.base import Params
+from credit.networks.base import Params, Part
 
 EMBED = ("embed.weight", "embed.bias")
 HEAD = ("out_ln.weight", "out_ln.bias", "out_head.weight", "out_head.bias")
@@ -219,27 +220,46 @@ def block_input_vjp(params: Params, block: int, trace: BlockTrace, cotangent: Te
     return cotangent + norm_vjp(product(at_pre, w1) * g.unsqueeze(-2), trace.normed)
 
 
-def block_grads(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Params:
-    """Parameter gradients of <f_l(h_l), cotangent>, h_l held constant. cotangent (..., N, d).
+def block_grads(
+    params: Params,
+    blocks: Sequence[BlockTrace],
+    parts: Sequence[Part],
+    cotangents: Sequence[Tensor],
+) -> list[Tensor]:
+    """Parameter gradients of <f_l(h_l), c>, h_l held constant, of the blocks and rows of `parts`.
+
+    Args:
+        blocks, cotangents: of every block; c is (..., N, d).
+
+    Returns:
+        One tensor for each of `block_names`, the rows of all parts one after the other.
 
     LN's affine part sits directly before fc1, so its gradients follow from fc1's: with
     P = at_pre^T normed and s = sum_n at_pre, grad fc1 = P diag(g) + s b^T, grad g = sum_rows W1*P,
     grad b = W1^T s. That replaces one (N x d)(d x d) product by elementwise work on (d x d).
     """
-    names = block_names(block)
-    g, b, w1, _, w2, _ = (params[name] for name in names)
-    at_pre = activate_vjp(params, product(cotangent, w2), trace.pre)
-    at_scale = product(at_pre.mT, trace.normed.out, w1.dtype)
+
+    def joined(of: Callable[[int], Tensor]) -> Tensor:
+        found = [of(block)[rows] for block, rows in parts]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def own(name: str) -> Tensor:
+        return joined(lambda block: params[f"blocks.{block}.{name}"])
+
+    g, b, w1, w2 = map(own, ("ln.weight", "ln.bias", "fc1.weight", "fc2.weight"))
+    alpha = {ALPHA: joined(lambda _: params[ALPHA])} if ALPHA in params else {}
+    cotangent = joined(lambda block: cotangents[block])
+    at_pre = activate_vjp(alpha, product(cotangent, w2), joined(lambda block: blocks[block].pre))
+    at_scale = product(at_pre.mT, joined(lambda block: blocks[block].normed.out), w1.dtype)
     sums = at_pre.sum(-2)
-    values = (
+    return [
         (w1 * at_scale).sum(-2),
         product(sums.unsqueeze(-2), w1).squeeze(-2),
         torch.addcmul(sums.unsqueeze(-1) * b.unsqueeze(-2), at_scale, g.unsqueeze(-2)),
         sums,
-        product(cotangent.mT, trace.act, w2.dtype),
+        product(cotangent.mT, joined(lambda block: blocks[block].act), w2.dtype),
         cotangent.sum(-2),
-    )
-    return dict(zip(names, values, strict=True))
+    ]
 
 
 def hidden_gradients(params: Params, run: Forward, error: Tensor) -> list[Tensor]:

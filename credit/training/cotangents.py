@@ -13,7 +13,7 @@ from credit.training.group import Group
 
 
 def cotangents(
-    groups: Sequence[Group], traces: Sequence[Trace], shape: Shape, eps: Tensor
+    groups: Sequence[Group], traces: Sequence[Trace], shape: Shape, eps: Tensor, merge: bool
 ) -> list[Tensor]:
     """Return the cotangent of every block's output, and last the embedding's, L + 1 x (R, N, d).
 
@@ -22,18 +22,22 @@ def cotangents(
 
     Args:
         eps: of norm(v) = v / (rms(v) + eps), (R, 1, 1).
+        merge: compute all layers, which are alike, at once.
     """
     samples, units, depth = traces[0].error.shape[-2], shape.units, shape.depth
     smallest = torch.finfo(eps.dtype).tiny  # norm(0) = 0 also where eps = 0
-    size = (len(eps), samples)
-    found = [traces[0].error.new_empty(*size, d) for d in [*units[1:], units[0]]]
+    together = depth + 1 if merge else 1  # layers that are computed as one
+    size = (together, len(eps), samples)
+    found = [traces[0].error.new_empty(*size, d) for d in [*units[1:], units[0]][::together]]
     for group, trace in zip(groups, traces, strict=True):
         credits = group.credits(trace)
         rows, first = group.rows, group.rule.block_credit if shape.even else 1
         chosen = [*credits[first : first + depth], credits[0]]
-        for cotangent, credit in zip(found, chosen, strict=True):
+        for start, layers in zip(range(0, depth + 1, together), found, strict=True):
+            some, cotangent = chosen[start : start + together], layers[:, rows]
+            credit = torch.stack(some) if merge else some[0].unsqueeze(0)
             if not group.rule.surrogate:
-                cotangent[rows] = credit
+                cotangent.copy_(credit)
                 continue
             if group.unbraked:  # squares of what eps would have stopped may underflow
                 peak = credit.abs().amax(-1, keepdim=True).clamp_(min=smallest)
@@ -42,5 +46,5 @@ def cotangents(
                 rms = torch.linalg.vector_norm(credit, dim=-1, keepdim=True)
             rms = rms * credit.shape[-1] ** -0.5
             scale = 1 / ((rms + eps[rows]).clamp_(min=smallest) * samples)
-            torch.mul(credit, scale, out=cotangent[rows])
-    return found
+            torch.mul(credit, scale, out=cotangent)
+    return [cotangent for layers in found for cotangent in layers]

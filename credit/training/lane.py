@@ -15,12 +15,12 @@ from torch import Tensor
 from credit import rules
 from credit.networks import kinds
 from credit.networks.arithmetic import losses, output_error
-from credit.networks.base import Params, Pass
+from credit.networks.base import Params, Part, Pass
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
 from credit.training.cotangents import cotangents
 from credit.training.group import Group
-from credit.training.optimizer import Moments, adamw, clipped, set_steps
+from credit.training.optimizer import Moments, adamw, clipped, recorded, set_steps
 from credit.training.products import PRECISIONS
 
 
@@ -69,9 +69,10 @@ class Lane:
         self._alike = self.frozen and len({(spec.seed, spec.start) for spec in specs}) == 1
         """All networks are one, and see one batch."""
         self.exact = slice(0, sum(rules.get(s.rule).reads_hidden_grads for s in specs))
-        self.trained = [
-            runs_of([spec.k >= shape.depth - block for spec in specs])
+        self.trained: list[Part] = [
+            (block, rows)
             for block in range(shape.depth)
+            for rows in runs_of([spec.k >= shape.depth - block for spec in specs])
         ]
         self.phase: tuple[tuple[bool, bool], ...] = ()
         self.optimizer = self._init_optimizer(moments)
@@ -79,9 +80,13 @@ class Lane:
         self._eps = self._column([spec.credit_eps for spec in specs])
         self._penalty = self._column([spec.penalty for spec in specs])
         self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
-        surrogate = [rules.get(spec.rule).surrogate for spec in specs]
-        limits = [specs[0].clip if s else float("inf") for s in surrogate]
-        self._clip = self._column(limits).view(-1)
+        limits = [s.clip if rules.get(s.rule).surrogate else float("inf") for s in specs]
+        clip = self._column(limits).view(-1)
+        self._merges = self.network.alike and recorded(self.device)
+        """All layers are computed at once: copies cost a GPU less than launches, a CPU more."""
+        each = [self.trained] if self._merges and self.trained else [[p] for p in self.trained]
+        self._at_once = [(parts, torch.cat([clip[rows] for _, rows in parts])) for parts in each]
+        """Parts whose gradients are computed as one, and the limits of their norms, by row."""
 
     def _column(self, values: Sequence[float]) -> Tensor:
         """One number per run as (R, 1, 1)."""
@@ -103,8 +108,8 @@ class Lane:
         Frozen blocks are in none: no step, no decay.
         """
         parts = [(name, slice(0, self.size)) for name in self._ends]
-        for block, slices in enumerate(self.trained):
-            parts += [(name, rows) for name in self.network.block_names(block) for rows in slices]
+        for block, rows in self.trained:
+            parts += [(name, rows) for name in self.network.block_names(block)]
         self._views = {(name, rows.start): self.params[name][rows] for name, rows in parts}
         if not parts:
             return None
@@ -247,23 +252,21 @@ class Lane:
                 group.learn(trace)
         if self.optimizer is None:
             return loss, correct
-        *at_blocks, at_embed = cotangents(self.groups, traces, self.shape, self._eps)
+        *at_blocks, at_embed = cotangents(self.groups, traces, self.shape, self._eps, self._merges)
 
-        whole = slice(0, self.size)
         samples = labels.shape[-1]
         if self.specs[0].head_trains:
-            self._assign(self.network.head_grads(params, run, error / samples), whole)
+            self._assign(self.network.head_grads(params, run, error / samples))
         if self.specs[0].embed_trains:
-            grads = self.network.embed_grads(params, x, at_embed, self._embed_grads)
-            self._assign(grads, whole)
-        for block, slices in enumerate(self.trained):
-            for rows in slices:
-                cotangent = at_blocks[block][rows]
-                if any(spec.penalty for spec in self.specs[rows]):
-                    pull = self._penalty[rows] * (2 / samples)
-                    cotangent = cotangent + pull * self.network.branch(run, block)[rows]
-                grads = self.network.block_grads(params, run, block, rows, cotangent)
-                self._assign(clipped(grads, self._clip[rows]), rows)
+            self._assign(self.network.embed_grads(params, x, at_embed, self._embed_grads))
+        if any(spec.penalty for spec in self.specs):
+            pull = self._penalty * (2 / samples)
+            at_blocks = [c + pull * self.network.branch(run, i) for i, c in enumerate(at_blocks)]
+        for parts, limit in self._at_once:
+            grads = clipped(self.network.block_grads(params, run, parts, at_blocks), limit)
+            sizes = [rows.stop - rows.start for _, rows in parts]
+            for (block, rows), *own in zip(parts, *(g.split(sizes) for g in grads), strict=True):
+                self._assign(dict(zip(self.network.block_names(block), own, strict=True)), rows)
         followed = []
         for group, trace in zip(self.groups, traces, strict=True):
             if group.rule.follows:  # the weights as they are, not as the step multiplies with them
@@ -291,6 +294,6 @@ class Lane:
         one = self.network.forward(first, x[:1] if x.dim() > 2 else x)
         return one.expanded(self.size)
 
-    def _assign(self, grads: Params, rows: slice) -> None:
+    def _assign(self, grads: Params, rows: slice = slice(0, None)) -> None:
         for name, grad in grads.items():
             self._views[name, rows.start].grad = grad

@@ -47,15 +47,13 @@ def set_steps(optimizer: torch.optim.AdamW | None, steps: int) -> None:
         state["step"].fill_(float(steps))
 
 
-def clipped(grads: dict[str, Tensor], limit: Tensor) -> dict[str, Tensor]:
-    """Scale one block's gradients, per run, to norm `limit` (R,) where they exceed it.
+def clipped(grads: list[Tensor], limit: Tensor) -> list[Tensor]:
+    """Scale a block's gradients, (R, ...) each, to norm `limit` (R,) per row where they exceed it.
 
-    The rule of `torch.nn.utils.clip_grad_norm_`, for every run of the stack by itself.
+    The rule of `torch.nn.utils.clip_grad_norm_`, for every row by itself.
     """
     if not grads:  # a block without parameters, such as a pooling
         return grads
-    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads.values()])
+    norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads])
     scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-    return {
-        name: grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1))) for name, grad in grads.items()
-    }
+    return [grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1))) for grad in grads]

@@ -165,8 +165,8 @@ def test_vmap_over_the_runs_is_the_loop_over_them(network):
         stack.network._lift = lift
         run = stack.network.forward(stack.params, x)
         grads = stack.network.hidden_gradients(stack.params, run, error)
-        block = stack.network.block_grads(stack.params, run, 1, slice(0, 2), grads[2])
-        results.append([run.logits, *grads, *block.values()])
+        block = stack.network.block_grads(stack.params, run, [(1, slice(0, 2))], grads[1:])
+        results.append([run.logits, *grads, *block])
     for looped, lifted in zip(*results, strict=True):
         close(lifted, looped, rtol=1e-9)
 

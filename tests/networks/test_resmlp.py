@@ -129,19 +129,31 @@ def test_network_head_grads_and_input_vjp(case):
 def test_network_block_grads_and_input_vjp(case, block):
     """Both against autograd of <f_l(h_l), c> and <h_l + f_l(h_l), c> for a random c."""
     params, x, _, runs = case
-    trace = resmlp.block_forward(params, block, resmlp.forward(params, x).hiddens[block])
+    run = resmlp.forward(params, x)
+    trace = run.blocks[block]
     cotangent = draw(*trace.out.shape, seed=33)
-    grads = resmlp.block_grads(params, block, trace, cotangent)
-    assert tuple(grads) == resmlp.block_names(block)
+    grads = resmlp.block_grads(params, run.blocks, [(block, ...)], [cotangent] * DEPTH)
     at_input = []
     for (model, inputs, _), c in zip(runs, per_run(cotangent, runs), strict=True):
         hidden = model.hiddens(inputs)[block].detach().requires_grad_()
         (model.blocks[block](hidden) * c).sum().backward()
         assert hidden.grad is not None
         at_input.append(hidden.grad + c)
-    for name, grad in grads.items():
+    for name, grad in zip(resmlp.block_names(block), grads, strict=True):
         check(grad, [grad_of(model, name) for model, _, _ in runs])
     check(resmlp.block_input_vjp(params, block, trace, cotangent), at_input)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_several_blocks_at_once_are_those_of_each(kind):
+    params = base.stacked([make_params(seed, **each) for seed, each in enumerate(KINDS[kind])])
+    run = resmlp.forward(params, X)
+    cotangents = [draw(*trace.out.shape, seed=block) for block, trace in enumerate(run.blocks)]
+    parts = [(0, slice(1, 3)), (DEPTH - 1, slice(0, 1)), (DEPTH - 1, slice(2, 3))]
+    each = [resmlp.block_grads(params, run.blocks, [part], cotangents) for part in parts]
+    together = resmlp.block_grads(params, run.blocks, parts, cotangents)
+    for grad, *own in zip(together, *each, strict=True):
+        close(grad, torch.cat(own))
 
 
 def test_network_names_are_the_module_s():

@@ -12,7 +12,7 @@ from credit import rules
 from credit.errors import CreditError
 from credit.networks import resmlp
 from credit.randomness import generator
-from credit.training import capturing, checkpoint, optimizer, products
+from credit.training import capturing, checkpoint, products
 from credit.training.lane import Lane
 from credit.training.stack import Stack, arrange
 from tests.training.lanes import LEARNED, MORE, RULES, SHAPE, batches, specs_of, step
@@ -82,7 +82,9 @@ def test_a_step_on_a_gpu_never_waits_for_a_value(device, precision, monkeypatch)
     they are tried on `meta`, which plays another device than the CPU just as well.
     """
     seeds, names = [1, 2], FIXED if device == "cuda" else LEARNED
-    monkeypatch.setattr(optimizer, "recorded", lambda device: device.type != "cpu")
+    for module in ("optimizer", "lane"):
+        name = f"credit.training.{module}.recorded"
+        monkeypatch.setattr(name, lambda device: device.type != "cpu")
     changes = {"estimator_layers": 2, "sigma_relative": True}
     specs = allowed(names, seeds, precision=precision, **changes)
     assert {s.rule for s in specs} == set(names) or precision == "bf16"

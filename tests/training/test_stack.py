@@ -54,6 +54,12 @@ PHI = [
 ]
 
 
+@pytest.fixture(params=[False, True], ids=["block by block", "all blocks at once"])
+def at_once(request, monkeypatch) -> None:
+    """Block gradients as a CPU takes them, and as a GPU does."""
+    monkeypatch.setattr("credit.training.lane.recorded", lambda device: request.param)
+
+
 def assert_equal_to_the_reference(specs: list[RunSpec]) -> None:
     stack, data = Stack(specs, SHAPE), batches()
     starts = [run_params(stack, row) for row in range(stack.size)]
@@ -73,11 +79,13 @@ def assert_equal_to_the_reference(specs: list[RunSpec]) -> None:
             )
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("clip", [1.0, 0.05], ids=["clip 1", "clip .05 bites"])
 def test_every_run_of_a_mixed_stack_equals_the_reference_loop(clip):
     assert_equal_to_the_reference(arrange([s.replace(clip=clip) for s in VARIANTS]))
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("terminal_norm", [False, True])
 def test_runs_of_other_alphas_equal_the_reference_loop(terminal_norm):
     kind = {"activation": "phi", "terminal_norm": terminal_norm}
