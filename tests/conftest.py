@@ -15,7 +15,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-for helper in ("layout", "stacks", "sweeps", "traps"):  # so that a failure shows the numbers
+for helper in ("stacks", "sweeps", "traps"):  # so that a failure shows the numbers
     pytest.register_assert_rewrite(f"tests.{helper}")
 
 INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")

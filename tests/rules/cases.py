@@ -34,6 +34,24 @@ N = 6
 NO_CLIP = 1e30
 
 
+class Barrier(torch.autograd.Function):
+    """The identity forward; no gradient gets back through it, lifted or not."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(h: Tensor) -> Tensor:
+        return h.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> Tensor:
+        raise AssertionError("autograd went back through a block")
+
+
 def spec(rule: str, shape: Shape = SHAPE, **changes) -> RunSpec:
     return stacks.spec(rule, shape, **changes)
 
