@@ -77,13 +77,6 @@ def test_half_of_the_lead_is_direction():
     assert found["dfa", "mean = sum, eps 0", ""].status == "undefined"
 
 
-def test_kept_is_what_norm_leaves_of_a_credit():
-    common = {"credit_norm/h04": 2.048, "credit_eps": 1e-3, "width": 256, "batch_size": 128}
-    runs = made(*({"credit_reduction": kind} for kind in ("mean", "sum")), **common)
-    assert credit_scale.RMS.values(runs).tolist() == pytest.approx([0.001, 0.128])
-    assert credit_scale.KEPT.values(runs).tolist() == pytest.approx([0.5, 128 / 129])
-
-
 def test_valid_seeds_are_counted():
     runs = made({"rule": "fa", A: [0.3, 0.3, 0.3], VALID_SEEDS.metric: [1.0, 0.0, 1.0]})
     frame = Frame(runs, train.FACTORS[:1])
