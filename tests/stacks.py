@@ -64,7 +64,6 @@ def used_params(
 
 
 def batches(shape: Shape, sizes: Sequence[int], epochs: int, seed: int = 0) -> list[list[Batch]]:
-    """For every epoch, one batch of each size."""
     source = generator(seed, "test batches")
     return [
         [

@@ -12,7 +12,6 @@ A, RATIO = ACCURACY.metric, "cost/flops_ratio"
 
 
 def judged(experiment: Experiment, *rows: dict, **common: object) -> dict[tuple, Verdict]:
-    """Return the verdicts on runs, by rule, check and place."""
     runs = made(*rows, **common)
     labels = {f.name: [f.label(r) for r in runs.to_dict("records")] for f in experiment.factors}
     frame = Frame(runs.assign(**labels), experiment.factors)

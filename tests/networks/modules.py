@@ -63,7 +63,6 @@ class Mixing(nn.Module):
 
 
 def statistics(width: int) -> nn.Module:
-    """Normalises by the batch's statistics, and remembers none."""
     norm = nn.BatchNorm1d(width, track_running_stats=False)
     return nn.Sequential(nn.Linear(width, width), nn.Tanh(), norm)
 

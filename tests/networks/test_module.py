@@ -71,7 +71,6 @@ def test_resmlp_as_a_module_equals_the_hand_derived_one_step_for_step():
 
 @pytest.mark.parametrize("network", MODULES)
 def test_backprop_is_autograd_through_the_whole_module(network):
-    """Gradients of every parameter and hidden state, of the mean loss."""
     one = spec(network)
     stack = stack_of([one])
     shape = stack.shape
@@ -157,7 +156,6 @@ def test_runs_go_on_bit_for_bit_and_are_measured(network, tmp_path, digits: Data
 
 @pytest.mark.parametrize("network", MODULES)
 def test_vmap_over_the_runs_is_the_loop_over_them(network):
-    """A GPU lifts what a CPU loops over."""
     stack = stack_of([spec(network, seed=seed) for seed in (1, 2)])
     (x, _), *_ = batches()[0]
     error = draw(2, N, CLASSES)
@@ -173,7 +171,6 @@ def test_vmap_over_the_runs_is_the_loop_over_them(network):
 
 @pytest.mark.parametrize("network", ["mlp", "vit_mini", "small_cnn", "small_resnet"])
 def test_replaced_weights_act_on_the_way_back_alone(network):
-    """With the true weights `pull` is the chain rule; with others the forward pass stays."""
     stack = stack_of([spec(network)])
     net, params = stack.network, {name: p[0] for name, p in stack.params.items()}
     (x, _), *_ = batches()[0]

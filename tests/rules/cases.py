@@ -65,7 +65,6 @@ X, Y = batch()
 
 
 def new_params(shape: Shape = SHAPE, seed: int = 0) -> resmlp.Params:
-    """As a run begins."""
     return resmlp.init(*shape[:4], generator(seed, "init"), torch.float64)
 
 
@@ -101,7 +100,6 @@ def trace_of(
 
 
 def assign(stack: Stack, params: resmlp.Params, row: int = 0) -> None:
-    """Give one run of a stack other parameters."""
     for name, value in params.items():
         stack.params[name][row] = value
 
@@ -117,7 +115,6 @@ def gradients(stack: Stack, x: Tensor = X, y: Tensor = Y) -> list[resmlp.Params]
 
 
 def one_run(one: RunSpec, params: resmlp.Params, x: Tensor = X, y: Tensor = Y) -> resmlp.Params:
-    """The gradients of a stack that holds this one run."""
     stack = Stack([one], SHAPE)
     assign(stack, params)
     return gradients(stack, x, y)[0]
@@ -128,7 +125,6 @@ def exactly(actual: Tensor, expected: Tensor) -> bool:
 
 
 def copies(value):
-    """Deep copies of the tensors in a trace, a list or a state."""
     return tree_map(Tensor.clone, value)
 
 

@@ -53,7 +53,6 @@ DEFAULTS |= {"one_sided": True, "shape": ()}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """On the path, with the rules above in `own_fields.py`."""
     (tmp_path / "own_fields.py").write_text(TEXT)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "own_fields", raising=False)

@@ -64,11 +64,7 @@ def test_lambda_zero_is_no_penalty_bit_for_bit(name):
 @pytest.mark.parametrize("name", SURROGATE)
 @pytest.mark.parametrize("eps", [0.0, 1e-6])
 def test_a_sample_without_error_has_no_credit_and_no_nan(name, eps):
-    """Logits so far apart that the error is exactly 0 in every entry.
-
-    Credit that is a learned function of the hidden state, or one of the label, need not vanish
-    there.
-    """
+    """But for credit that is learned from the hidden state, or a function of the label alone."""
     params = used_params(SHAPE)
     params["out_head.bias"][2] = 1e5
     grads = one_run(spec(name, credit_eps=eps), params, X, torch.full((N,), 2))
@@ -80,10 +76,7 @@ def test_a_sample_without_error_has_no_credit_and_no_nan(name, eps):
 
 @pytest.mark.parametrize("gap", [55.0, 60.0, 80.0])
 def test_credit_without_eps_has_rms_one_in_float32_however_small_the_error(gap):
-    """The squares of credits below 1e-23 underflow: an rms read as 0 would blow them up by 1e38.
-
-    One confidently classified sample would then outweigh its batch by 12 digits.
-    """
+    """The squares of credits below 1e-23 underflow: an rms read as 0 would blow them up by 1e38."""
     stack = Stack([spec("dfa", precision="fp32", credit_eps=0)], SHAPE)
     stack.params["out_head.bias"][0, 2] = gap  # all samples are of class 2: errors about exp(-gap)
     stack.step(X.float(), torch.full((N,), 2))

@@ -93,7 +93,6 @@ def test_targets_come_down_as_the_formula_says():
 
 
 def test_inverses_learn_to_undo_noisy_blocks():
-    """Their loss against autograd, with the noise that the step draws."""
     params, one = used_params(SHAPE), spec("difference_target_propagation")
     state, model = new_state("difference_target_propagation"), ResMLP.from_params(params)
     (group,) = Stack([one], SHAPE).lanes[0].groups

@@ -87,7 +87,6 @@ IMPURE = {
 
 
 def tried(spec: RunSpec, finite: bool = True) -> None:
-    """As an audit tries its rule."""
     trial.check_states([spec], lambda _: SHAPE)
     trial.check_credits([spec], lambda _: SHAPE, finite=finite)
 
