@@ -64,7 +64,7 @@ def test_the_conformance_suite_of_all_rules_passes_on_the_example():
     done = python(*options.split(), CREDIT_RULES=EXAMPLE)
     assert done.returncode == 0, done.stdout[-3000:]
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) >= 15, done.stdout[-1000:]
+    assert passed and int(passed[1]) >= 14, done.stdout[-1000:]
 
 
 def example_trace(params: resmlp.Params, n: int = len(X)) -> Trace:
