@@ -22,7 +22,6 @@ def python(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
 
 
 def entry(script: str, *words: str, **env: str) -> subprocess.CompletedProcess:
-    """An entry point with these words, ended."""
     return python("-m", f"entrypoints.{script}", *words, **env)
 
 

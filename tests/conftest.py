@@ -15,7 +15,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-for helper in ("layout", "stacks", "sweeps", "traps"):  # so that a failure shows the numbers
+for helper in ("stacks", "sweeps", "traps"):  # so that a failure shows the numbers
     pytest.register_assert_rewrite(f"tests.{helper}")
 
 INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
@@ -70,10 +70,7 @@ def trap(tmp_path: Path):
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch):
-    """Every request goes to a proxy where nobody listens: it is refused at once.
-
-    And no package of the system has data.
-    """
+    """Every request is refused at once by a proxy where nobody listens; no package has data."""
     monkeypatch.setattr("credit.data.files.DEBIAN", Path("/nowhere"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

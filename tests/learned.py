@@ -21,7 +21,6 @@ EPOCHS, SIZES = 4, (7, 7, 2)  # the last batch has fewer samples than there are 
 
 
 def spec(rule: str, **changes) -> RunSpec:
-    """A run with a small estimator."""
     base = {"epochs": EPOCHS, "credit_reduction": "sum", **ESTIMATOR}
     return stacks.spec(rule, SHAPE, **{**base, **changes})
 
@@ -47,7 +46,6 @@ def trace_of(params: resmlp.Params, x: Tensor, y: Tensor) -> tuple[Trace, list[T
 
 
 def state_of(rule: Rule, one: RunSpec) -> State:
-    """The rule's state before training, in float64."""
     drawn = rule.init(one, SHAPE, generator(one.seed, "feedback"))
     return {key: value.double() for key, value in drawn.items()}
 

@@ -14,8 +14,10 @@ from credit.training.loop import learning_rate
 from credit.training.stack import Stack
 from tests.reference import Batch
 
+Numbers = Tensor | Sequence[Tensor]
 
-def close(actual: Tensor, expected: Tensor, rtol: float = 1e-10, atol: float = 1e-13) -> None:
+
+def close(actual: Numbers, expected: Numbers, rtol: float = 1e-10, atol: float = 1e-13) -> None:
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
 
 
@@ -62,7 +64,6 @@ def used_params(
 
 
 def batches(shape: Shape, sizes: Sequence[int], epochs: int, seed: int = 0) -> list[list[Batch]]:
-    """For every epoch, one batch of each size."""
     source = generator(seed, "test batches")
     return [
         [

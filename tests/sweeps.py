@@ -33,7 +33,6 @@ def run(specs, kind="ladder") -> sweep.Outcome:
 
 
 def weights(outcome: sweep.Outcome) -> dict[str, dict[str, torch.Tensor]]:
-    """Final weights by spec hash."""
     reader = connect()
     return {
         key: load_file(reader.artifact(run_id, "checkpoint/weights.safetensors"))

@@ -51,13 +51,10 @@ def test_neither_order_nor_form_of_the_fields_matters(fields, random):
 @pytest.mark.parametrize(
     ("name", "forms"),
     [
-        ("k", [2, "2", "+2", " 2 "]),
+        ("k", [2, "2", "+2", " 2 ", "02"]),
         ("lr", [0.01, "0.01", "1e-2", ".01", "0.010"]),
         ("lr", [1, 1.0, "1", "1.0", "1e0"]),
-        ("penalty", [0, 0.0, "0", "0.0"]),
-        ("credit_eps", [1e-6, "1e-6", "0.000001", "1E-06"]),
         ("augment", [False, "false", "False", "FALSE"]),
-        ("relative_steps", [True, "true", "True"]),
         ("weight_decay", [0, 0.0, -0.0, "-0"]),  # -0.0 == 0.0, so the runs are equal
     ],
 )
@@ -166,24 +163,13 @@ def test_runs_share_a_stack_if_they_differ_in_member_fields_alone(one, data):
     assert (other.stack_key == one.stack_key) == together
 
 
-def test_the_runs_of_one_experiment_share_one_stack():
-    member = {"rule": "fa", "k": 1, "seed": 7, "penalty": 0.1, "credit_eps": 0}
-    other = RunSpec(**member, credit_reduction="sum")
-    assert other.stack_key == DEFAULT.stack_key
-    assert RunSpec(depth=6).stack_key != DEFAULT.stack_key
-
-
 def test_names_within_a_grid_are_distinct():
     grid = itertools.product(
         ("bp", "fa", "dfa", "oracle"), range(5), (42, 123), (0, 0.01), (0, 1e-12, 1e-6), REDUCTIONS
     )
     names = ("rule", "k", "seed", "penalty", "credit_eps", "credit_reduction")
     runs = [RunSpec(**dict(zip(names, point, strict=True))) for point in grid]
-    assert (
-        len({run_name(one, {}) for one in runs})
-        == len({one.spec_hash for one in runs})
-        == len(runs)
-    )
+    assert len({run_name(one, {}) for one in runs}) == len(runs)
 
 
 @pytest.mark.parametrize(
@@ -240,9 +226,6 @@ def test_alpha_is_of_phi_alone():
     for activation, alpha in (("gelu", RunSpec.alpha), ("phi", 0.25)):
         one = resolve(RunSpec(activation=activation, alpha=0.25, device="cpu"))
         assert one.alpha == alpha
-    assert RunSpec(activation="phi", alpha=0).stack_key == RunSpec(activation="phi").stack_key
-    assert RunSpec(activation="phi").stack_key != RunSpec().stack_key
-    assert RunSpec(terminal_norm=False).stack_key != RunSpec().stack_key
 
 
 def test_every_field_says_what_it_is():

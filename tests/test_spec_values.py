@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credit.errors import CreditError
-from credit.spec import RunSpec, parse_value
+from credit.spec import RunSpec
 from credit.sweep.sweep import resolve
 from tests.specs import FIELDS, patient
 from tests.traps import refused
@@ -59,15 +59,6 @@ def test_any_text_is_a_value_or_refused_by_name(name, text):
     except CreditError as error:
         refusal = str(error)
     assert name in refusal if one is None else RunSpec.from_mapping(one.to_params()) == one
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "expected"),
-    [(bool, "TRUE", True), (int, "07", 7), (float, "1e-3", 0.001), (str, "a b", "a b")],
-)
-def test_parse_value(kind, value, expected):
-    parsed = parse_value("x", kind, value)
-    assert parsed == expected and type(parsed) is kind
 
 
 @pytest.mark.parametrize(

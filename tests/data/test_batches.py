@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from credit.data.batches import augmentation, held_out, normalise, train_batches
+from credit.data.batches import augmentation, held_out, train_batches
 from tests.data.slow import F32, F64, assert_same_batches, slow_batches, small
 
 
@@ -80,14 +80,6 @@ def test_augmentation_differs_by_epoch_and_covers_its_range():
         assert counts.min() > 300  # 400 expected, 18 standard deviation
     assert 880 < first.flip.sum() < 1120  # 1000 expected, 22 standard deviation
     assert not augmentation(small(flip=False), 1, 0).flip.any()
-
-
-def test_labels_follow_their_images_which_stay_as_they_are():
-    data = small(n=30)
-    whole = normalise(data.train_images, data, F32)
-    list(train_batches(data, [1], 0, 4, True, F32))
-    for x, y in train_batches(data, [5, 6], 0, 7, False, F32):
-        assert torch.equal(x, whole[y])
 
 
 def test_held_out_takes_the_first_in_file_order():

@@ -48,17 +48,17 @@ def test_digits(monkeypatch):
     )
 
 
-def test_train_samples_keeps_the_first():
-    whole, few = load("digits"), load("digits", train_samples=100)
+@pytest.mark.parametrize(("name", "count"), [("digits", 1437), ("teacher", 10_000)])
+def test_train_samples_keeps_the_first(name, count):
+    whole, few = load(name), load(name, train_samples=100)
     assert torch.equal(few.train_images, whole.train_images[:100])
     assert torch.equal(few.train_labels, whole.train_labels[:100])
     assert torch.equal(few.test_images, whole.test_images)
     assert few.n_train == 100
     assert few.digest != whole.digest
-    assert few.digest == load("digits", train_samples=100).digest
-    for wrong in (1438, -1):
-        with pytest.raises(CreditError, match=f"train_samples={wrong}.*1437"):
-            load("digits", train_samples=wrong)
+    assert few.digest == load(name, train_samples=100).digest
+    for wrong in (count + 1, -1):
+        refused(lambda n=wrong: load(name, train_samples=n), f"train_samples={wrong}", str(count))
 
 
 def test_cifar10(cifar):

@@ -5,7 +5,6 @@ import torch
 
 from credit.data import Dataset, fallback, load, teacher
 from credit.data.batches import held_out, train_batches
-from tests.traps import refused
 
 F32, F64 = torch.float32, torch.float64
 
@@ -60,22 +59,6 @@ def test_labels_are_a_function_of_the_quantised_inputs(data):
     assert torch.equal(teacher.logits(chosen)[10_000:].argmax(1), data.test_labels[order])
 
 
-def test_logits_are_centred_and_of_unit_deviation(data):
-    logits = teacher.logits(data.train_images)
-    assert logits.dtype == F64
-    assert logits.mean(0).abs().max() < 1e-9
-    assert (logits.std(0) - 1).abs().max() < 1e-9
-
-
-def test_about_half_of_the_logits_is_linear_in_the_input(data):
-    x, _ = held_out(data, F64)
-    y = teacher.logits(torch.cat([data.train_images, data.test_images]))[10_000:]
-    x, y = x - x.mean(0), y - y.mean(0)
-    residual = y - x @ torch.linalg.lstsq(x, y).solution
-    explained = 1 - residual.var(0) / y.var(0)
-    assert 0.3 < explained.mean() < 0.6
-
-
 def test_normalised_inputs_are_standard_normal(data):
     for images, labels in (
         held_out(data, F64),
@@ -85,44 +68,3 @@ def test_normalised_inputs_are_standard_normal(data):
         assert images.mean(0).abs().max() < 0.1
         assert (images.std(0) - 1).abs().max() < 0.1
         assert len(images) == len(labels)
-
-
-def test_train_samples_keeps_the_first(data):
-    few = load("teacher", train_samples=100)
-    assert torch.equal(few.train_images, data.train_images[:100])
-    assert torch.equal(few.train_labels, data.train_labels[:100])
-    assert torch.equal(few.test_labels, data.test_labels)
-    assert few.digest != data.digest
-    for wrong in (10_001, -1):
-        refused(lambda n=wrong: load("teacher", train_samples=n), f"train_samples={wrong}", "10000")
-
-
-def test_augmented_batches_are_the_plain_ones(data):
-    plain, augmented = (list(train_batches(data, [1, 2], 3, 128, a, F32)) for a in (False, True))
-    assert len(plain) == len(augmented) == 79
-    assert plain[0][0].shape == (2, 128, teacher.INPUTS)
-    assert plain[-1][0].shape == (2, 16, teacher.INPUTS)
-    for (x, y), (x_augmented, y_augmented) in zip(plain, augmented, strict=True):
-        assert torch.equal(x, x_augmented)
-        assert torch.equal(y, y_augmented)
-
-
-def test_a_linear_classifier_falls_short(data):
-    """Softmax regression, to convergence: well above chance and well below a student."""
-    x, y = next(train_batches(data, [0], 0, 10_000, False, F64))
-    weights = torch.zeros(data.d_in + 1, 10, dtype=F64, requires_grad=True)
-    solver = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
-
-    def logits(x):
-        return x @ weights[:-1] + weights[-1]
-
-    def closure():
-        solver.zero_grad()
-        loss = torch.nn.functional.cross_entropy(logits(x), y)
-        loss.backward()
-        return loss
-
-    solver.step(closure)
-    x_test, y_test = held_out(data, F64)
-    accuracy = float((logits(x_test).argmax(1) == y_test).double().mean())
-    assert 0.3 < accuracy < 0.5

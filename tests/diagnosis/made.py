@@ -59,7 +59,6 @@ class Reader(nn.Module):
 
 
 def seeded(make, *args, key: int = 0, **more):
-    """Make a module from its own stream of random numbers."""
     with torch.random.fork_rng():
         torch.manual_seed(key)
         return make(*args, **more)
@@ -78,5 +77,4 @@ def batch(n: int = SAMPLES) -> tuple[Tensor, Tensor]:
 
 
 def exact(hiddens, logits, y):
-    """Autograd's own gradient."""
     return torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), hiddens)

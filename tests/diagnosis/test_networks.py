@@ -60,22 +60,13 @@ CASES = {
 def image(model: nn.Module):
     """Everything that a model may be said to be."""
     named = {name: p.detach().clone() for name, p in model.state_dict(keep_vars=True).items()}
-    rest = [
-        (
-            m.training,
-            sorted(vars(m)),
-            {
-                k: len(v)
-                for k, v in vars(m).items()
-                if type(v) is not bool and hasattr(v, "__len__")
-            },
-        )
+    sizes = [
+        {name: len(v) if hasattr(v, "__len__") else None for name, v in vars(m).items()}
         for m in model.modules()
     ]
-    grads = [
-        (p.requires_grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()
-    ]
-    return named, rest, grads
+    flags = [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
+    grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+    return named, sizes, flags, grads
 
 
 def same(one, other) -> bool:

@@ -32,25 +32,6 @@ def test_the_frame_has_a_row_per_layer_and_the_contracts_columns(audited, networ
     assert network.frame[["rho", "nudge", "alignment_mean"]].isna().all(axis=None)
 
 
-def test_metrics_have_the_names_of_tracked_runs(audited, network):
-    per_layer = ("alignment", "rho", "nudge", "hidden_norm", "grad_norm", "credit_norm", "copy")
-    assert {f"{name}/h{layer:02d}" for name in per_layer for layer in range(4)} <= set(
-        audited.metrics
-    )
-    means = {"alignment/deep", "rho/deep", "growth/max", "valid/reference", "copy/deep"}
-    assert means <= set(audited.metrics)
-    assert set(network.metrics) < set(audited.metrics)
-    assert {name.partition("/")[0] for name in network.metrics} == {
-        "hidden_norm",
-        "grad_norm",
-        "growth",
-        "valid",
-        "copy",
-        "agreement",
-        "sensitivity",
-    }
-
-
 def test_it_is_logged_to_the_active_run_at_a_step(tracking_store, audited):
     with pytest.raises(CreditError):
         audited.log(step=1)

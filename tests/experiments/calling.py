@@ -1,15 +1,13 @@
 """An experiment as people run it: a process of its entry point on a tiny network of `digits`."""
 
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from credit.tracking.reader import connect
+from tests.commands import entry
 
-ROOT = Path(__file__).parents[2]
 TINY = {
     "dataset": "digits",
     "epochs": "1",
@@ -23,13 +21,10 @@ LEARNS = {"estimator_width": "16"}
 
 def call(kind: str, **options: Any) -> subprocess.CompletedProcess:
     """Return the finished process of an entry point, whatever its status."""
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", f"entrypoints.{kind}", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return entry(kind, *(f"--{name}={value}" for name, value in options.items()))
 
 
 def finish(kind: str, **options: Any) -> tuple[str, pd.DataFrame]:
-    """Return the parent run that an entry point has left, and its runs."""
     done = call(kind, **{**TINY, **options})
     assert done.returncode == 0, done.stderr
     parent = connect().newest(kind)

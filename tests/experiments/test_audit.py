@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -14,9 +11,8 @@ from credit.experiments.audit import EXPERIMENT, KNOWN, answer_of, checks_of, su
 from credit.lab.check import within_noise
 from credit.lab.verdict import SHALLOWER, Verdict, bottom_line
 from credit.tracking.reader import connect
+from tests.commands import succeed
 from tests.lab.made import made
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -165,15 +161,8 @@ def test_a_rule_that_passes_the_outputs_gradient_back_is_not_congratulated(
     tracking_store, tmp_path
 ):
     (tmp_path / "null_rule.py").write_text(PASSBACK)
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     words = "--preset quick --dataset digits --width 16 --epochs 2 --measure_every 2 --seeds 1"
-
-    def audit(*more: str) -> str:
-        command = [sys.executable, "-m", "entrypoints.audit", *more]
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
+    audit = partial(succeed, "audit", PYTHONPATH=str(tmp_path))
     text = audit("--rule", "null_rule:PassBack", *words.split())
     assert "no evidence" in text.splitlines()[1]
     reader = connect(tracking_store)

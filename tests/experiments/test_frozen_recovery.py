@@ -42,7 +42,6 @@ def test_arms_follow_their_references_and_a_finished_run_serves_as_one(tracking_
     params = reader.run(other).data.params
     assert (params["networks"], params["seeds"]) == ("16x2", str(start["seed"]))
 
-    arm = arms["run_id"].iloc[0]
     for options, said in (
         ({"seeds": "7"}, "seeds=7"),
         ({"dataset": "cifar10"}, "dataset=cifar10"),

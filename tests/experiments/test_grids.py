@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from credit.experiments import KINDS, find, frozen_recovery, online_scan
+from credit.spec import RunSpec, warmup_epochs
 from credit.sweep.sweep import resolve
 from credit.tracking.marks import settings
 
@@ -37,10 +38,19 @@ def test_options_mean_the_same_runs(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_presets_name_options_only(kind):
-    experiment = find(kind)
-    for preset in experiment.presets.values():
-        assert set(preset) <= set(experiment.defaults())
+def test_presets_name_warm_ups_of_whole_epochs(kind):
+    """Otherwise a cell of the table would repeat another under a wrong name."""
+    for preset in find(kind).presets.values():
+        ratios = preset.get("warmups", preset.get("warmup_ratio", "0.05")).split(",")
+        epochs = int(preset.get("epochs", RunSpec.epochs))
+        whole = [warmup_epochs(float(ratio), epochs) for ratio in ratios]
+        assert len(set(whole)) == len(whole)
+
+
+@pytest.mark.parametrize(("epochs", "resolved"), [(4, 0.0), (100, 0.05)])
+def test_a_warm_up_of_no_epoch_is_called_none(epochs, resolved):
+    spec = RunSpec(rule="credit_bridge", warmup_ratio=0.05, epochs=epochs, device="cpu")
+    assert resolve(spec).warmup_ratio == resolved
 
 
 @pytest.mark.parametrize("folder", sorted(RESULTS.iterdir()), ids=lambda folder: folder.name)

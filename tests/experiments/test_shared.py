@@ -2,7 +2,6 @@
 
 import pytest
 
-from credit.errors import CreditError
 from credit.experiments._parts.grids import along, beside
 from credit.lab import Factor, Frame, listed, product
 from credit.lab.quantity import ACCURACY
@@ -18,12 +17,6 @@ def test_a_grid_trains_every_block_and_later_settings_win():
         (seed, depth, *own) for seed in (1, 2) for depth in (2, 4) for own in ((depth, 8), (0, 16))
     ]
     assert len(product(CHOSEN, [{}, {"width": 8}])) == 2  # each run once
-
-
-def test_lists_are_of_their_fields_type():
-    assert listed(CHOSEN, "alphas", "alpha") == [{"alpha": 0.0}, {"alpha": 1.0}]
-    with pytest.raises(CreditError, match="depths=0 is too small"):
-        listed({"depths": "0"}, "depths", "depth")
 
 
 def test_runs_are_compared_with_the_run_of_their_seed():

@@ -22,7 +22,6 @@ KINDS = [kind for kind in FOUND if experiments.find(kind).figure]
 
 @pytest.fixture(scope="module", params=KINDS)
 def figure(request) -> Figure:
-    """A figure of an experiment, drawn at 100 dots per inch."""
     export = Export(FOLDER / request.param)
     own = experiments.find(request.param)
     found = figures.figure(results(own, export.runs(export.parents(request.param)[0]), export))
@@ -33,7 +32,6 @@ def figure(request) -> Figure:
 
 
 def words(figure: Figure) -> list[Text]:
-    """Return the texts that are on the page."""
     unseen = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -124,17 +122,6 @@ def test_every_point_is_inside_its_panel(figure):
             x, y = (np.asarray(v, float) for v in line.get_data())
             seen = np.isfinite(x) & np.isfinite(y)
             assert ((left <= x) & (x <= right) & (low <= y) & (y <= high))[seen].all()
-
-
-def test_lines_are_as_long_as_they_may_be():
-    text = "mean ± sample sd (error bars) over n = 3 seeds, " * 3
-    lines = page.wrapped(text, 1.5, 7).split("\n")
-    assert len(lines) > 3 and " ".join(lines) == text.strip()
-    found = Figure((1.5, 1.5), dpi=200)
-    FigureCanvasAgg(found)
-    drawn = found.text(0, 0.5, "\n".join(lines), fontsize=7)
-    assert 0.75 < drawn.get_window_extent().width / 200 / 1.5 <= 1
-    assert page.wrapped("", 1, 7) == "" and page.wrapped("two words", 3, 7) == "two words"
 
 
 def test_files_are_the_same_each_time_and_embed_their_letters(tmp_path):

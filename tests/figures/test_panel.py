@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from credit import figures
-from credit.errors import CreditError
 from credit.experiments.credit_scale import EXPERIMENT as CREDIT_SCALE
-from credit.figures.panel import limits
 from credit.lab import Experiment, Factor, Panel, Quantity, Reported, Results, results
 from credit.lab import quantities as q
 from credit.lab.looks import style_of
@@ -36,14 +34,12 @@ SOURCE = Export(Path(__file__).parents[2] / "results/credit_scale")
 
 
 def made_results(panels, runs=RUNS, factors=LADDER, **more) -> Results:
-    """Return the results of runs made by hand."""
     parts = {"grid": lambda _: [], "columns": (), "checks": lambda _: (), "presets": {}}
     own = Experiment("k", "Title", "A question?", factors, figure=tuple(panels), **(parts | more))
     return results(own, made(*runs), SOURCE)
 
 
 def drawn(panels, runs=RUNS, factors=LADDER, **more) -> Figure:
-    """Draw panels of runs made by hand."""
     found = figures.figure(made_results(panels, runs, factors, **more))
     assert found is not None
     found.draw_without_rendering()
@@ -57,12 +53,10 @@ def series(axes: Axes, color: str) -> list[Line2D]:
 
 
 def xs(line: Line2D) -> np.ndarray:
-    """Return the places of a line's points."""
     return np.asarray(line.get_xdata(), float)
 
 
 def ys(line: Line2D) -> np.ndarray:
-    """Return the heights of a line's points."""
     return np.asarray(line.get_ydata(), float)
 
 
@@ -175,23 +169,6 @@ def test_facets_share_their_axis_and_a_reference_and_a_level_are_grey():
     assert not right.get_ylabel() and left.get_ylabel()
 
 
-def test_the_setting_that_others_are_compared_with_is_shaded():
-    runs = [{"rule": "fa", "k": k, ACCURACY: 0.3, "base/it": float(k == 4)} for k in (0, 2, 4)]
-    factors = (Factor("k"), Factor("base", of=lambda run: "base" if run["base/it"] else ""))
-    axes = drawn([Panel(q.ACCURACY, x="k", mark={"base": "base"})], runs, factors).axes[0]
-    (patch,) = axes.patches
-    assert patch.get_x() < 2 < patch.get_x() + patch.get_width() < 2.6
-    assert len(series(axes, style_of("fa").color)[0].get_xdata()) == 3
-
-
-def test_a_band_and_zero_are_in_sight():
-    runs = [{"rule": "dfa", "k": k, GAMMA: 0.3, ACCURACY: 0.1} for k in (0, 4)]
-    axes = drawn([Panel(q.GAMMA, x="k", by=("rule",), band=0.05)], runs).axes[0]
-    low, high = axes.get_ylim()
-    assert low < 0 and high > 0.3
-    assert [p.get_y() for p in axes.patches] == [-0.05]
-
-
 @pytest.mark.parametrize("value", [1.0, 0.25, 1e-9, 3e5])
 def test_an_axis_of_one_value_has_ticks_that_differ(value: float):
     same = [value * (1 + 1e-7 * i) for i in (-1, 0, 1)]
@@ -212,15 +189,6 @@ def test_logarithmic_axes_have_two_decades_named_and_no_place_for_zero():
     assert axes.get_ylim() == (1, 10)
     heights = ys(series(axes, style_of("bp").color)[0])
     np.testing.assert_allclose(heights, [np.nan, 4.0])
-
-
-def test_limits_hold_all_values():
-    assert limits(np.array([0.5, 1.0])) == pytest.approx((0.47, 1.03))
-    assert limits(np.array([0.1, 1.0])) == pytest.approx((-0.06, 1.06))  # near zero: from zero
-    assert limits(np.array([0.5, 1.0]), zero=True) == pytest.approx((-0.06, 1.06))
-    assert limits(np.array([0.0, 0.0])) == (-1, 1)
-    low, high = limits(np.array([1e-8, 1e3]), log=True)
-    assert 1e-9 < low < 1e-8 and 1e3 < high < 1e4
 
 
 def test_a_quantity_and_named_places_may_be_the_x_axis():
@@ -268,12 +236,6 @@ def test_many_variants_of_a_rule_are_shades_and_nothing_drawn_is_none():
     assert figures.figure(made_results([K], failed)) is None
     empty = made_results([Panel(q.RHO, x="k", by=("rule",))])
     assert figures.figure(empty) is None and figures.figure(made_results([])) is None
-
-
-def test_cells_of_a_mean_must_be_of_one_configuration():
-    runs = [{"rule": "fa", "k": 0, "epochs": e, ACCURACY: 0.1} for e in (5, 6)]
-    with pytest.raises(CreditError, match="epochs"):
-        drawn([K], runs)
 
 
 def test_a_factor_that_x_says_already_makes_no_series_and_one_left_open_does():

@@ -1,8 +1,6 @@
 """Colours of rules as people see them: told apart by every kind of colour vision, and in grey."""
 
 import itertools
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from credit.figures import style
 from credit.lab.looks import fitted, style_of
 from credit.rules import available, get
 
-ROOT = Path(__file__).parents[2]
 LOOKS = {rule: style_of(rule) for rule in available()}
 PUBLISHED = [rule for rule in LOOKS if (look := get(rule).look) and look.place < 10]
 SIGHT = {
@@ -111,9 +108,3 @@ def test_a_rule_of_another_package_has_a_look_that_stays():
     for other in many:
         assert other.color not in {look.color for look in LOOKS.values()}
         assert other.marker not in {look.marker for look in LOOKS.values()}
-
-
-def test_colours_stand_with_their_rules_and_in_one_place():
-    for path in (*(ROOT / "credit/figures").glob("*.py"), *(ROOT / "credit/lab").glob("*.py")):
-        if path.name not in ("style.py", "looks.py"):
-            assert not re.search(r"[\"']#[0-9a-fA-F]{6}[\"']", path.read_text()), path

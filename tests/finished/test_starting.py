@@ -112,7 +112,6 @@ def test_permuted_labels_are_a_seeds_own():
 
 
 def test_networks_of_other_data_share_a_sweep():
-    """A control with permuted labels beside the run that it is a control of."""
     plain = RunSpec(**{**BASE, "rule": "bp", "k": 2, "epochs": 20, "train_samples": 0})
     outcome = sweep.run(
         sweep.Sweep("ladder", "labels", [plain, plain.replace(random_labels=True)]), open_store()

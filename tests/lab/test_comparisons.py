@@ -12,7 +12,6 @@ A, RATIO = ACCURACY.metric, "cost/flops_ratio"
 
 
 def judged(experiment: Experiment, *rows: dict, **common: object) -> dict[tuple, Verdict]:
-    """Return the verdicts on runs, by rule, check and place."""
     runs = made(*rows, **common)
     labels = {f.name: [f.label(r) for r in runs.to_dict("records")] for f in experiment.factors}
     frame = Frame(runs.assign(**labels), experiment.factors)
@@ -75,13 +74,6 @@ def test_half_of_the_lead_is_direction():
     assert found["fa", "eps 1e-06 - 0", ""].label == "higher"
     assert found["fa", "mean = sum, eps 0", ""].value == 0
     assert found["dfa", "mean = sum, eps 0", ""].status == "undefined"
-
-
-def test_kept_is_what_norm_leaves_of_a_credit():
-    common = {"credit_norm/h04": 2.048, "credit_eps": 1e-3, "width": 256, "batch_size": 128}
-    runs = made(*({"credit_reduction": kind} for kind in ("mean", "sum")), **common)
-    assert credit_scale.RMS.values(runs).tolist() == pytest.approx([0.001, 0.128])
-    assert credit_scale.KEPT.values(runs).tolist() == pytest.approx([0.5, 128 / 129])
 
 
 def test_valid_seeds_are_counted():

@@ -38,7 +38,6 @@ def _read(path: Path) -> dict:
 
 
 def _verdicts(golden: dict, found: Results) -> list[str]:
-    """Return what differs from the stored verdicts and is not named."""
     own, wrong = {(v.rule, v.check, v.place): v for v in found.verdicts}, []
     assert len(own) == len(found.verdicts), "two verdicts of one name"
     may = {(d["rule"], d["check"], d.get("place", "")): d["now"] for d in golden["differences"]}
@@ -56,10 +55,7 @@ def _verdicts(golden: dict, found: Results) -> list[str]:
 
 
 def _numbers(stored: dict, found: pd.DataFrame, name: str) -> list[str]:
-    """Return what differs from the stored numbers of a table.
-
-    A stored column is one of the new table, or computed from some: "100 * difference_accuracy".
-    """
+    """Differences; a stored column may be computed from new ones: "100 * difference_accuracy"."""
     keys, columns = stored["keys"], stored["columns"]
     old = pd.DataFrame(stored["rows"], columns=[*keys, *columns])
     new = pd.concat([found[keys], *(found.eval(c).rename(o) for o, c in columns.items())], axis=1)

@@ -143,11 +143,6 @@ def test_a_report_does_not_depend_on_who_shares_the_stack():
 
 
 @pytest.mark.usefixtures("no_global_generator")
-def test_measuring_leaves_the_global_generator_alone():
-    (result,) = report(noisy)
-    assert "rho/deep" in result.metrics
-
-
 def test_runs_of_one_seed_share_their_directions():
     first, same, other = report(noisy, seeds=(42, 42, 43), runs=[one_run(1)] * 3)
     assert same.layers == first.layers
@@ -203,9 +198,3 @@ def test_impossible_requests_are_refused():
         measures.measure(NETWORK, params, x, y, exact, QUICK, [1, 2], [False])
     with pytest.raises(CreditError, match="must return 4 tensors"):
         measures.measure(NETWORK, params, x, y, lambda *a: exact(*a)[1:], QUICK, [1], [False])
-
-
-def test_two_measurements_may_not_share_a_name():
-    one = Report({"rho/h00": 1.0}, [{"rho": 1.0}])
-    with pytest.raises(CreditError, match="rename"):
-        measures._merged([one, one])

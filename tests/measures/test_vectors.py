@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn import functional as F
 
 from credit.measures import alignment, perturbation, vectors
 from tests.measures.made import draw
@@ -22,12 +21,6 @@ def test_norm_and_cosine_hold_at_any_scale_in_float32(scale):
         vectors.cosine(small_a, small_b).double(), want_cos, rtol=rtol, atol=rtol / 10
     )
     torch.testing.assert_close(vectors.norm(small_a), a.norm(dim=-1) * scale, rtol=rtol, atol=0)
-
-
-def test_the_library_cosine_would_have_been_wrong_at_published_gradients():
-    g = draw(4, 64, dtype=torch.float32) * 1e-12
-    assert (F.cosine_similarity(g, g, dim=-1) < 0.01).all()
-    torch.testing.assert_close(vectors.cosine(g, g), torch.ones(4))
 
 
 def test_a_vector_without_direction_has_no_cosine():

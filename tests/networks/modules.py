@@ -1,6 +1,7 @@
 """Torch modules as networks: ResMLP again, networks of one's own, and ones that are refused."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +33,9 @@ def resmlp(image, classes, width, depth, activation="gelu", alpha=1.0) -> nn.Mod
 
 def own(image, classes, width, depth) -> Parts:
     """A network of one's own, in two lines."""
+    embed = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image), width))
     blocks = [nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth)]
-    return Parts(
-        nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image), width)),
-        blocks,
-        nn.Linear(width, classes),
-    )
+    return Parts(embed, blocks, nn.Linear(width, classes))
 
 
 class Functional(nn.Module):
@@ -64,35 +62,33 @@ class Mixing(nn.Module):
         return h @ self.mix
 
 
-def functional(image, classes, width, depth) -> nn.Module:
-    made = own(image, classes, width, depth)
-    made.blocks[1] = Functional(width)
-    return made
+def statistics(width: int) -> nn.Module:
+    norm = nn.BatchNorm1d(width, track_running_stats=False)
+    return nn.Sequential(nn.Linear(width, width), nn.Tanh(), norm)
 
 
-def odd_blocks(image, classes, width, depth) -> nn.Module:
-    """A block without parameters, one with a buffer, one with the batch's statistics."""
-    made = own(image, classes, width, depth)
-    made.blocks[0], made.blocks[1] = nn.Tanh(), Mixing(width)
-    made.blocks[2] = nn.Sequential(made.blocks[2], nn.BatchNorm1d(width, track_running_stats=False))
-    return made
+def blocks(made: dict[int, Callable[[int], nn.Module]]) -> Callable[..., nn.Module]:
+    """`own` with other blocks in some places, each made from the width."""
+
+    def factory(image, classes, width, depth) -> nn.Module:
+        network = own(image, classes, width, depth)
+        for place, make in made.items():
+            network.blocks[place] = make(width)
+        return network
+
+    return factory
+
+
+functional = blocks({1: Functional})
+odd_blocks = blocks({0: lambda _: nn.Tanh(), 1: Mixing, 2: statistics})
+dropping = blocks({0: lambda _: nn.Dropout(0.5)})
+remembering = blocks({0: nn.BatchNorm1d})
+misfit = blocks({1: lambda width: nn.Linear(width + 1, width)})
 
 
 def fixed(image, classes, width, depth) -> nn.Module:
     made = own(image, classes, width, depth)
     made.embed.requires_grad_(False)
-    return made
-
-
-def dropping(image, classes, width, depth) -> nn.Module:
-    made = own(image, classes, width, depth)
-    made.blocks[0] = nn.Dropout(0.5)
-    return made
-
-
-def remembering(image, classes, width, depth) -> nn.Module:
-    made = own(image, classes, width, depth)
-    made.blocks[0] = nn.BatchNorm1d(width)
     return made
 
 
@@ -119,12 +115,6 @@ def few_logits(image, classes, width, depth) -> nn.Module:
 
 def shallow(image, classes, width, depth) -> nn.Module:
     return own(image, classes, width, depth - 1)
-
-
-def misfit(image, classes, width, depth) -> nn.Module:
-    made = own(image, classes, width, depth)
-    made.blocks[1] = nn.Linear(width + 1, width)
-    return made
 
 
 def failing(image, classes, width, depth) -> nn.Module:

@@ -25,7 +25,6 @@ LADDER = {
 
 @pytest.fixture(scope="session")
 def small_ladder(tmp_path_factory) -> tuple[Path, dict]:
-    """The folder whose mlflow.db holds a ladder of three rules and seeds, and its JSON."""
     folder = tmp_path_factory.mktemp("program")
     words = []
     for name, value in LADDER.items():
@@ -40,7 +39,6 @@ def small_ladder(tmp_path_factory) -> tuple[Path, dict]:
 
 @pytest.fixture
 def store(small_ladder, monkeypatch) -> dict:
-    """The small ladder's JSON, in the tracking store that holds it."""
     folder, printed = small_ladder
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     monkeypatch.setenv("CREDIT_STATE", os.fspath(folder / "state"))

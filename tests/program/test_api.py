@@ -120,15 +120,19 @@ def test_a_comparison_does_not_take_the_place_of_one_of_another_sweep(store, cre
     assert [len(table) for table in tables] == [2, 1]
 
 
+def accuracy_of(network: torch.nn.Module, *form: int) -> float:
+    x, y = held_out(load("digits"), torch.float32)
+    with torch.no_grad():
+        return float((network(x.reshape(-1, *form)).argmax(-1) == y).double().mean())
+
+
 def test_a_loaded_network_is_the_one_that_was_tested(store):
     runs = connect().runs(parent=store["run_id"])
-    x, y = held_out(load("digits"), torch.float32)
+    x, _ = held_out(load("digits"), torch.float32)
     for run_id, accuracy in zip(runs["run_id"][:3], runs["accuracy/test"][:3], strict=True):
         network = credit.load(run_id)
         assert isinstance(network, PlainResMLP) and not network.training
-        with torch.no_grad():
-            own = (network(x).argmax(-1) == y).double().mean()
-        assert own == pytest.approx(accuracy)
+        assert accuracy_of(network, 64) == pytest.approx(accuracy)
         images = load("digits").test_images.numpy()
         (logged,) = mlflow.get_run(run_id).outputs.model_outputs
         known = mlflow.pyfunc.load_model(f"models:/{logged.model_id}").predict(images)["class"]
@@ -161,20 +165,20 @@ def factory(image, classes, units=8):
 """
 
 
+def trained(network: str, **more) -> dict:
+    run = credit.train(rule="bp", network=network, dataset="digits", width=8, device="cpu", **more)
+    (row,) = run.runs.to_dict("records")
+    return row
+
+
 def test_a_module_is_loaded_with_the_buffers_it_was_trained_with(
     tmp_path, monkeypatch, tracking_store
 ):
     (tmp_path / "mixing.py").write_text(FACTORY)
     monkeypatch.syspath_prepend(tmp_path)
     network = "mixing:factory"
-    run = credit.train(
-        rule="bp", k=1, network=network, epochs=3, dataset="digits", width=8, depth=1, device="cpu"
-    )
-    (row,) = run.runs.to_dict("records")
-    x, y = held_out(load("digits"), torch.float32)
-    with torch.no_grad():
-        logits = credit.load(row["run_id"], trust=[network])(x.reshape(-1, 1, 8, 8))
-    own = (logits.argmax(-1) == y).double().mean()
+    row = trained(network, depth=1, k=1, epochs=3)
+    own = accuracy_of(credit.load(row["run_id"], trust=[network]), 1, 8, 8)
     assert own == pytest.approx(row["accuracy/test"], abs=0.003)
     import mixing  # pyright: ignore[reportMissingImports]
 
@@ -185,13 +189,6 @@ def test_a_module_is_loaded_with_the_buffers_it_was_trained_with(
 
 @pytest.mark.parametrize("network", ["mlp", "small_cnn"])
 def test_a_module_is_loaded_with_its_weights(network, tracking_store):
-    run = credit.train(
-        rule="bp", k=2, network=network, epochs=1, dataset="digits", width=8, depth=2, device="cpu"
-    )
-    (row,) = run.runs.to_dict("records")
-    loaded = credit.load(row["run_id"])
-    x, y = held_out(load("digits"), torch.float32)
-    size = load("digits").test_images.shape[1:]
-    with torch.no_grad():
-        own = (loaded(x.reshape(-1, *size)).argmax(-1) == y).double().mean()
+    row = trained(network, depth=2, k=2, epochs=1)
+    own = accuracy_of(credit.load(row["run_id"]), 1, 8, 8)
     assert own == pytest.approx(row["accuracy/test"], abs=0.003)

@@ -72,7 +72,6 @@ def test_every_rule_is_shown_with_its_source_and_options(rule, credit):
 
 
 def test_options_can_be_kept_in_a_file(tmp_path):
-    """What --save_config writes, --config reads; the command line goes before it."""
     command, file = commands.find("ladder"), tmp_path / "ladder.yaml"
     given = {"preset": "quick", "rules": ["bp", "dfa"], "augment": False, "epochs": 3}
     file.write_text(yaml.safe_dump(given))

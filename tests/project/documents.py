@@ -11,7 +11,6 @@ SHORT = {"epochs": "1", "train_samples": "400", "measure_samples": "64", "direct
 
 
 def blocks(document: str, language: str) -> list[str]:
-    """The code blocks of one language."""
     text = (ROOT / document).read_text()
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
@@ -39,11 +38,6 @@ def shortened(command: str) -> str:
 
 
 def run(script: str, checkout: Path, env: dict[str, str]) -> str:
-    """What a bash script prints.
-
-    Raises:
-        AssertionError: it fails.
-    """
     done = subprocess.run(
         ["bash", "-e", "-c", script], cwd=checkout, env=env, capture_output=True, text=True
     )

@@ -73,8 +73,6 @@ def env(name: str, value: str) -> Prepare:
 
 
 def file(name: str, content: str | bytes, *more: Prepare) -> Prepare:
-    """A file in the case's folder."""
-
     def prepare(world: World) -> None:
         world.file(name, content)
         for one in more:
@@ -128,7 +126,6 @@ def surroundings(home: Path) -> dict[str, str]:
 
 
 def runs_of(folder: Path) -> set[str]:
-    """Ids of all runs in the case's store, deleted ones among them."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         return {run_id for (run_id,) in database.execute("SELECT run_uuid FROM runs")}
 

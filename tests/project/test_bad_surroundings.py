@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Callable
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from credit.sweep.sweep import state_folder
 from credit.tracking.store import open_store
 from tests.project.invocations import (
+    ABSENT,
     DIGITS,
     QUICK,
     REFUSES,
@@ -25,8 +27,6 @@ from tests.project.invocations import (
     table,
     tag,
 )
-
-ABSENT = "0" * 32
 
 
 def deleted_experiment(world: World) -> None:
@@ -69,8 +69,6 @@ def checkpoint(change: Callable[[dict], object] | bytes) -> Prepare:
         if isinstance(change, bytes):
             path.write_bytes(change)
         else:
-            from safetensors import safe_open
-
             with safe_open(saved, framework="pt") as whole:
                 metadata = whole.metadata()
             del metadata["checksum"]  # else it is damaged, and no more is said

@@ -68,25 +68,6 @@ def test_without_an_answer_it_says_so_and_passes(no_network):
     assert last.startswith("audit-deps: not checked: ") and " checked, " not in done.stdout
 
 
-def test_packages_that_pypi_does_not_know_are_not_counted_as_checked(audit, monkeypatch, capsys):
-    known = answer()
-    known["dependencies"][0]["vulns"] = []
-    pins = {"some-thing": SpecifierSet(), "sound": SpecifierSet()}
-    monkeypatch.setattr(audit, "needed", lambda _: ({"sound": "1.0"}, pins))
-    monkeypatch.setattr(audit, "pip_audit", lambda *_: known)
-    assert audit.main() == 0
-    *_, counted, last = capsys.readouterr().out.splitlines()
-    assert counted.startswith("audit-deps: 2 packages checked, 0 ")
-    assert last.startswith("audit-deps: not checked: 1 packages")
-
-
-def test_check_ends_with_the_audit():
-    (check,) = [
-        line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("check:")
-    ]
-    assert check.partition("##")[0].split()[-1] == "audit-deps"
-
-
 def test_language_figures_and_experiments_load_neither_torch_nor_mlflow():
     code = (
         "import sys, credit.figures\nfrom credit.experiments import KINDS, find\n"

@@ -6,6 +6,7 @@ empty home. Only the trainings are made short, by options added behind.
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -72,15 +73,7 @@ def test_the_readme_does_what_it_says(newcomer):
     assert any("D3" in text for text in printed), "no command printed a verdict"
     assert any("workflowType=machine_learning" in text for text in printed), "no link to the UI"
     for block in [*blocks("README.md", "python"), *blocks("docs/tracking.md", "python")]:
-        done = subprocess.run(
-            [str(checkout / ".venv/bin/python"), "-c", block],
-            cwd=checkout,
-            env=env,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{block}\n{done.stderr[-3000:]}"
-        assert done.stdout.strip(), f"prints nothing:\n{block}"
+        assert run(shlex.join([".venv/bin/python", "-c", block]), checkout, env).strip(), block
 
 
 def test_documents_link_to_what_is_there():
@@ -88,11 +81,6 @@ def test_documents_link_to_what_is_there():
         for target in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
             if not re.match(r"[a-z]+:", target):
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
-
-
-@pytest.mark.parametrize(("document", "lines"), [("README.md", 200), ("CONTRIBUTING.md", 160)])
-def test_documents_are_short(document: str, lines: int):
-    assert len((ROOT / document).read_text().splitlines()) < lines
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -3,15 +3,13 @@
 import ast
 import json
 import re
-import subprocess
-import sys
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from credit.tracking.reader import connect
-from tests.commands import ROOT
+from tests.commands import ROOT, succeed
 
 NOTEBOOKS = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
@@ -23,15 +21,9 @@ LARGEST_BYTES = 300_000
 
 @pytest.fixture(scope="module")
 def filled_store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the URI of a store with several experiments of `results/`."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('filled') / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
-            patch.delenv(name, raising=False)
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        for kind in IMPORTED:
-            command = [sys.executable, "-m", "entrypoints.import_results", "--folder"]
-            subprocess.run([*command, f"results/{kind}"], cwd=ROOT, check=True)
+    for kind in IMPORTED:
+        succeed("import_results", "--folder", f"results/{kind}", MLFLOW_TRACKING_URI=uri)
     return uri
 
 
@@ -49,7 +41,6 @@ def execute(name: str, **changes: str) -> nbformat.NotebookNode:
 
 
 def shown(notebook: nbformat.NotebookNode) -> str:
-    """Return everything that the cells displayed."""
     return json.dumps([cell.get("outputs", []) for cell in notebook.cells], ensure_ascii=False)
 
 

@@ -21,7 +21,6 @@ HEADLINE = r"(\d+) of (\d+) reported numbers reproduced"
 
 @pytest.fixture(scope="module")
 def state() -> programme.State:
-    """What `results/` holds of the programme."""
     return programme.State(Exports(ROOT / "results"), programme.steps())
 
 

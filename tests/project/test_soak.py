@@ -1,18 +1,13 @@
 """The soak benchmark: slopes and drifts worked out by hand, and a real training that it stops."""
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from benchmarks.soak import Sample, memory, pace, sentence, stack_epochs, watch
-from benchmarks.soak_figure import draw
-
-ROOT = Path(__file__).parents[2]
+from benchmarks.soak import Sample, memory, pace, stack_epochs, watch
+from tests.commands import python
 
 
 def samples(values, every: float = 5.0) -> list[Sample]:
@@ -53,12 +48,7 @@ def test_drift_is_taken_within_stacks():
     assert found["n"] == 18
     assert pace(epochs([1.0] * 4 + [1.2] * 3))["status"] == "slows down"
     assert pace(epochs([1.2] * 4 + [1.0] * 3))["status"] == "holds"
-    assert pace(epochs([1.0] * 6)) == {
-        "status": "too short",
-        "drift": None,
-        "median_seconds": None,
-        "n": 0,
-    }
+    assert pace(epochs([1.0] * 6))["status"] == "too short"
 
 
 def test_runs_of_a_stack_are_one_series():
@@ -85,48 +75,11 @@ def test_a_command_that_ends_by_itself_is_seen_to(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_command_and_what_it_started_end_when_asked_to():
-    script = (
-        "import signal, subprocess, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (child.terminate(), sys.exit(143)))\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        "time.sleep(600)"
-    )
-    seen = watch([sys.executable, "-c", script], seconds=15, every=0.5)
-    assert (seen.exit_code, seen.ended) == (143, "when asked to")
-    assert max(sample.processes for sample in seen.samples) == 2
-    assert all(sample.rss_mb > 0 for sample in seen.samples)
-
-
-def test_the_figure_of_a_result_without_epochs():
-    result = {
-        "watched": "python -m entrypoints.ladder",
-        "hardware": "2 cores",
-        "date": "2026-11-23",
-        "ended": "by itself",
-        "exit_code": 0,
-        "memory": memory([], 0),
-        "pace": pace(epochs()),
-        "samples": [],
-        "epochs": [],
-    }
-    assert len(draw(result).axes) == 2
-    assert sentence(result).startswith("memory too short; pace too short; ended by itself")
-
-
-@pytest.mark.slow
 def test_a_training_is_watched(tracking_store, tmp_path):
-    command = ["python", "-m", "entrypoints.ladder", "--preset", "quick", "--dataset", "digits"]
-    command += ["--rules", "bp", "--ks", "0,2", "--seeds", "42", "--epochs", "9"]
-    soak = [sys.executable, "-m", "benchmarks.soak", "--minutes", "60", "--every", "0.2"]
-    done = subprocess.run(
-        [*soak, "--folder", str(tmp_path / "out"), "--", *command],
-        cwd=ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = "python -m entrypoints.ladder --preset quick --dataset digits"
+    command += " --rules bp --ks 0,2 --seeds 42 --epochs 9"
+    soak = ["-m", "benchmarks.soak", "--minutes", "60", "--every", "0.2"]
+    done = python(*soak, "--folder", str(tmp_path / "out"), "--", *command.split())
     assert done.returncode == 0, done.stderr
     assert "ended by itself, status 0" in done.stdout.splitlines()[-1]
     (path,) = (tmp_path / "out").glob("*.json")

@@ -34,6 +34,24 @@ N = 6
 NO_CLIP = 1e30
 
 
+class Barrier(torch.autograd.Function):
+    """The identity forward; no gradient gets back through it, lifted or not."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(h: Tensor) -> Tensor:
+        return h.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> Tensor:
+        raise AssertionError("autograd went back through a block")
+
+
 def spec(rule: str, shape: Shape = SHAPE, **changes) -> RunSpec:
     return stacks.spec(rule, shape, **changes)
 
@@ -47,7 +65,6 @@ X, Y = batch()
 
 
 def new_params(shape: Shape = SHAPE, seed: int = 0) -> resmlp.Params:
-    """As a run begins."""
     return resmlp.init(*shape[:4], generator(seed, "init"), torch.float64)
 
 
@@ -83,7 +100,6 @@ def trace_of(
 
 
 def assign(stack: Stack, params: resmlp.Params, row: int = 0) -> None:
-    """Give one run of a stack other parameters."""
     for name, value in params.items():
         stack.params[name][row] = value
 
@@ -99,7 +115,6 @@ def gradients(stack: Stack, x: Tensor = X, y: Tensor = Y) -> list[resmlp.Params]
 
 
 def one_run(one: RunSpec, params: resmlp.Params, x: Tensor = X, y: Tensor = Y) -> resmlp.Params:
-    """The gradients of a stack that holds this one run."""
     stack = Stack([one], SHAPE)
     assign(stack, params)
     return gradients(stack, x, y)[0]
@@ -110,7 +125,6 @@ def exactly(actual: Tensor, expected: Tensor) -> bool:
 
 
 def copies(value):
-    """Deep copies of the tensors in a trace, a list or a state."""
     return tree_map(Tensor.clone, value)
 
 

@@ -20,6 +20,7 @@ from tests.rules.cases import (
     SHAPE,
     WIDE,
     YOURS,
+    Barrier,
     N,
     X,
     Y,
@@ -77,9 +78,7 @@ def test_lifting_by_vmap_is_the_loop_over_runs(name, rule):
     stacked = tree_map(lambda *parts: torch.stack(parts), *traces)
     together = vmap(rule.credit)(stacked_state, stacked)
     for row in runs:
-        alone = rule.credit(states[row], traces[row])
-        for lifted, expected in zip(together, alone, strict=True):
-            close(lifted[row], expected)
+        close([a[row] for a in together], rule.credit(states[row], traces[row]))
 
 
 def test_exact_at_output_is_declared_by_those_that_are(name, rule):
@@ -118,18 +117,6 @@ def test_a_rule_that_sees_no_gradient_is_not_silently_backprop(name, rule):
         close(by_rule[part], by_bp[part])
 
 
-class Barrier(torch.autograd.Function):
-    """The identity forward; no gradient gets back through it."""
-
-    @staticmethod
-    def forward(ctx, h: Tensor) -> Tensor:
-        return h.clone()
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> Tensor:
-        raise AssertionError("autograd went back through the blocks")
-
-
 def trace_with_graph(rule: Rule, params: resmlp.Params) -> Trace:
     """Hidden states still tied together by a graph, with a `Barrier` on every block."""
     hiddens = [resmlp.embed(params, X).requires_grad_()]
@@ -154,15 +141,13 @@ class Cheat(Rule):
 def test_a_local_rule_never_goes_back_through_the_blocks(name, rule):
     tied = trace_with_graph(rule, used_params(SHAPE))
     assert tied.hidden_grads == [], "a local rule may not read hidden gradients"
-    credits = rule.credit(new_state(name), tied)
-    for a, expected in zip(
-        credits, rule.credit(new_state(name), trace_of(rule, used_params(SHAPE))), strict=True
-    ):
-        assert torch.equal(a, expected)
+    found = rule.credit(new_state(name), tied)
+    free = rule.credit(new_state(name), trace_of(rule, used_params(SHAPE)))
+    assert all(map(torch.equal, found, free))
 
 
 def test_the_barrier_stops_a_rule_that_cheats():
-    with pytest.raises(AssertionError, match="back through the blocks"):
+    with pytest.raises(AssertionError, match="back through a block"):
         Cheat().credit({}, trace_with_graph(Cheat(), used_params(SHAPE)))
 
 

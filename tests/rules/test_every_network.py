@@ -8,6 +8,7 @@ from credit import rules
 from credit.errors import CreditError
 from credit.networks import kinds
 from credit.networks.base import Layer
+from credit.networks.module import Parts
 from credit.rules import Shape
 from tests.rules.on_networks import (
     DEPTH,
@@ -84,8 +85,6 @@ class Strange(torch.nn.Module):
 
 def strange(image: tuple[int, ...], classes: int) -> torch.nn.Module:
     embed = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 16))
-    from credit.networks.module import Parts
-
     return Parts(embed, [Strange()], torch.nn.Linear(16, classes))
 
 
@@ -119,8 +118,7 @@ def test_pull_lifted_is_pull_of_each_run():
     lifted = vmap(group.rule.credit)(group.state, both)
     for row in range(2):
         alone = group.rule.credit(states[row], traces[row])
-        for a, b in zip(lifted, alone, strict=True):
-            close(a[row], b, rtol=1e-8, atol=1e-12)
+        close([a[row] for a in lifted], alone, rtol=1e-8, atol=1e-12)
     x, _ = batch()
     network = kinds.of(spec, stack.shape, "cpu", torch.float64)
     assert torch.equal(network.logits(stack.params, x), stack.network.logits(stack.params, x))

@@ -13,6 +13,7 @@ from credit.rules.shared import estimator
 from credit.rules.state_bridge import StateBridge
 from credit.training.stack import Stack, arrange
 from tests.learned import NAMES, PHI, SHAPE, batches, spec, state_of, tail, trace_of, used_params
+from tests.rules.cases import Barrier
 from tests.stacks import assert_same_bits, close, contents, cosine, train
 
 X, Y = batches()[0][0]
@@ -26,31 +27,13 @@ VARIANTS = [
 ]
 
 
-class Trap(torch.autograd.Function):
-    """The identity forward; no gradient gets back through it, lifted or not."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(out: Tensor) -> Tensor:
-        return out.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> Tensor:
-        raise AssertionError("autograd went back through a block")
-
-
 def set_trap(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, whatever gives a hidden gradient raises."""
     honest = resmlp.block_forward
 
     def trapped(params: resmlp.Params, block: int, h: Tensor) -> resmlp.BlockTrace:
         trace = honest(params, block, h)
-        return trace._replace(out=Trap.apply(trace.out))
+        return trace._replace(out=Barrier.apply(trace.out))
 
     def refuse(*args):
         raise AssertionError("a hidden gradient was computed")

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from credit import rules
-from credit.networks import resmlp
-from credit.rules import Rule
 from credit.training.stack import Stack, arrange
-from tests.rules.cases import NO_CLIP, SHAPE, X, Y, gradients, held_out, spec
+from tests.rules.cases import NO_CLIP, SHAPE, gradients, held_out, spec
 from tests.stacks import close
 from tests.traps import refused
 
@@ -35,11 +33,6 @@ class WithKnob(Compass):
     tau: float = 0.5
     def credit(self, state, trace):
         return [a * (self.k + self.tau) for a in super().credit(state, trace)]
-
-class ReadsHiddens(Rule):
-    '''Local and not learned: every hidden state rotated by one place.'''
-    def credit(self, state, trace):
-        return [h.roll(1, -1) for h in trace.hiddens]
 
 NOT_A_RULE = Compass()
 NUMBER = 3
@@ -74,14 +67,6 @@ def test_a_rule_from_elsewhere_trains_and_its_credit_lands_where_it_says(
     close(grads["embed.bias"], axes[0])
 
 
-def test_every_rule_is_shown_the_hidden_states(elsewhere):
-    stack = Stack([spec(f"{elsewhere}.mine:ReadsHiddens")], SHAPE)
-    hiddens = resmlp.forward(stack.params, X).hiddens
-    for a, h in zip(held_out(stack), hiddens, strict=True):
-        assert torch.equal(a, h.roll(1, -1))
-    stack.step(X, Y)
-
-
 def test_a_rule_from_elsewhere_keeps_its_own_fields_unless_an_option_sets_them(elsewhere):
     """In one stack, in whatever order its runs come."""
     name = f"{elsewhere}.mine:WithKnob"
@@ -110,13 +95,3 @@ def test_a_rule_from_elsewhere_keeps_its_own_fields_unless_an_option_sets_them(e
 )
 def test_a_rule_that_is_not_there_is_an_error_of_one_line(elsewhere, name, words):
     refused(lambda: rules.get(name.format(elsewhere)), *(w.format(elsewhere) for w in words))
-
-
-def test_available_rules_can_all_be_had():
-    names = [*rules.available()]
-    assert sorted(names) == names and {"bp", "oracle", "fa", "dfa"} <= set(names)
-    for name in names:
-        assert isinstance(rules.get(name), Rule)
-        assert rules.get(name).published_reduction in ("mean", "sum")
-        assert rules.get(name).block_credit in (0, 1)
-        assert rules.get(name) is rules.get(name)

@@ -6,10 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from credit import rules
-from credit.data import load
 from credit.rules import Shape
 from credit.rules.difference_target_propagation import inverse
-from credit.training.loop import train
 from credit.training.stack import Stack
 from tests import reference
 from tests.reference import ResMLP
@@ -30,17 +28,6 @@ def test_drtp_is_the_column_of_the_label_in_dfa_s_matrix():
             close(a[n], -matrices[min(level, SHAPE.depth - 1)][:, Y[n]])
 
 
-def test_drtp_points_with_dfa_where_the_network_knows_nothing():
-    """Equal logits: the error is 1/C everywhere but at the label."""
-    params = used_params(SHAPE) | {
-        name: torch.zeros_like(p) for name, p in used_params(SHAPE).items() if "out_" in name
-    }
-    state = new_state("dfa")
-    pair = [rules.get(n).credit(state, trace_of(rules.get(n), params)) for n in ("drtp", "dfa")]
-    for a, b in zip(*pair, strict=True):
-        assert cosine(a, b).min() > 0.5
-
-
 # ---------------------------------------------------------------- local_loss
 
 
@@ -58,8 +45,7 @@ def test_local_loss_is_autograd_s_gradient_of_each_readout():
         loss = F.cross_entropy(F.linear(h, weight, bias), Y)
         at_h, *at_readout = torch.autograd.grad(loss, [h, weight, bias])
         close(credits[layer], N * at_h)
-        for name, grad in zip(names, at_readout, strict=True):
-            close(grads[name], grad)
+        close([grads[name] for name in names], at_readout)
         total = total + loss.detach() / SHAPE.depth
     close(metrics["loss"], total.double())
 
@@ -107,7 +93,6 @@ def test_targets_come_down_as_the_formula_says():
 
 
 def test_inverses_learn_to_undo_noisy_blocks():
-    """Their loss against autograd, with the noise that the step draws."""
     params, one = used_params(SHAPE), spec("difference_target_propagation")
     state, model = new_state("difference_target_propagation"), ResMLP.from_params(params)
     (group,) = Stack([one], SHAPE).lanes[0].groups
@@ -167,8 +152,7 @@ def test_credit_is_the_same_whatever_the_scale_of_the_stream():
     for of_h, of_g in ((1.0, 1.0), (1e5, 1e-9)):
         hiddens, grad = [of_h * h.float() for h in trace.hiddens], of_g * trace.grad_out.float()
         credits.append(DTP.credit(state, trace._replace(hiddens=hiddens, grad_out=grad)))
-    for a, b in zip(*credits, strict=True):
-        torch.testing.assert_close(a, 1e9 * b, rtol=1e-3, atol=1e-4)
+    close(credits[0], [1e9 * b for b in credits[1]], rtol=1e-3, atol=1e-4)
 
 
 # ---------------------------------------------------------------- pepita
@@ -180,9 +164,8 @@ def test_pepita_is_the_difference_to_a_pass_on_the_modulated_input():
     assert matrix.shape == (SHAPE.d_in, SHAPE.classes)
     error = model(X).softmax(-1).detach() - F.one_hot(Y, SHAPE.classes)
     moved = model.hiddens(X - error @ matrix.T)
-    credits = rule.credit({"feedback": matrix}, trace_of(rule, params))
-    for a, h, other in zip(credits, model.hiddens(X), moved, strict=True):
-        close(a, (h - other).detach(), rtol=1e-8)
+    expected = [(h - other).detach() for h, other in zip(model.hiddens(X), moved, strict=True)]
+    close(rule.credit({"feedback": matrix}, trace_of(rule, params)), expected, rtol=1e-8)
 
 
 def test_pepita_s_feedback_is_small_and_its_scale_an_option():
@@ -206,14 +189,3 @@ def test_with_feedback_aligned_with_the_way_back_pepita_lowers_the_loss():
     for a, g in zip(rule.credit({"feedback": aligned}, trace), exact, strict=True):
         assert (a * g).sum() > 0.2 * a.norm() * g.norm()
         assert cosine(a, g).mean() > 0.1
-
-
-def test_after_training_with_pepita_a_nudge_along_its_credit_lowers_the_loss():
-    data = load("digits")
-    common = {"dataset": "digits", "precision": "fp32", "width": 64, "depth": 2, "k": 2}
-    small = {"epochs": 10, "batch_size": 32, "measure_every": 10, "measure_samples": 256}
-    one = run_of("pepita", "mlp", **common, **small)
-    *_, last = train(stack_of(one), data)
-    metrics = last[0].metrics
-    for layer in ("h00", "h01", "h02"):
-        assert metrics[f"nudge/{layer}"] < 0 and metrics[f"alignment/{layer}"] > 0.05, metrics

@@ -1,7 +1,5 @@
 """A rule is tried before training: what its author forgot, and what it may not depend on."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -89,7 +87,6 @@ IMPURE = {
 
 
 def tried(spec: RunSpec, finite: bool = True) -> None:
-    """As an audit tries its rule."""
     trial.check_states([spec], lambda _: SHAPE)
     trial.check_credits([spec], lambda _: SHAPE, finite=finite)
 
@@ -122,17 +119,16 @@ TYPED = ruled(
 )
 
 
-def typed(folder: Path, monkeypatch) -> RunSpec:
-    written(folder, monkeypatch, HEAD + TYPED)
-    return run_of()
-
-
 TYPES = {"which": torch.int64, "on": torch.bool, "gain": torch.float32, "fine": torch.float64}
 
 
 def test_a_state_keeps_its_types_through_stack_step_and_checkpoint(tmp_path, monkeypatch):
-    spec = typed(tmp_path, monkeypatch)
-    tried(spec)
+    written(tmp_path, monkeypatch, HEAD + TYPED)
+    spec, double = run_of(), run_of(precision="fp64")
+    for one in (spec, double):
+        tried(one)
+    found = {key: value.dtype for key, value in Stack([double], SHAPE).rule_state(0).items()}
+    assert found == TYPES | {"gain": torch.float64}  # float32 alone follows the precision
     specs = [spec, spec.replace(seed=7)]
     stack, again = Stack(specs, SHAPE), Stack(specs, SHAPE)
     for one in (stack, again):
@@ -153,13 +149,6 @@ def test_a_state_keeps_its_types_through_stack_step_and_checkpoint(tmp_path, mon
         one.set_phase(0, spec.epochs)
         one.step(x, y)
     assert all(torch.equal(p, again.params[name]) for name, p in stack.params.items())
-
-
-def test_float32_alone_follows_the_precision(tmp_path, monkeypatch):
-    spec = typed(tmp_path, monkeypatch).replace(precision="fp64")
-    tried(spec)
-    found = {key: value.dtype for key, value in Stack([spec], SHAPE).rule_state(0).items()}
-    assert found == TYPES | {"gain": torch.float64}
 
 
 def test_what_no_graph_can_record_is_named_in_one_line(capfd):

@@ -25,6 +25,5 @@ def written(
 
 
 def run_of(rule: str = "mine:Mine", **changes) -> RunSpec:
-    """A small run, as a sweep would have it."""
     base = {"width": 8, "depth": 2, "k": 2, "device": "cpu"}
     return resolve(RunSpec(**{"rule": rule, **base, **changes}))
