@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import ClassVar
 
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from credit.data import Dataset
@@ -84,6 +85,11 @@ def hash_of(kind: str, specs: Sequence[RunSpec]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def ends(error: BaseException, runs: int) -> bool:
+    """Whether an error ends the training of so many runs: too many for a GPU go on in halves."""
+    return runs == 1 or not isinstance(error, torch.OutOfMemoryError)
+
+
 @dataclass
 class TrackedStack:
     """One stack on its way through training, with the MLflow runs it reports to."""
@@ -117,7 +123,8 @@ class TrackedStack:
             self._finish(failures, layers)
         except BaseException as error:
             reason = "stopped" if isinstance(error, Stopped) else f"{type(error).__name__}: {error}"
-            for run_id in self.run_ids:  # what has ended, or is about to, keeps its end
+            # what has ended, or is about to, keeps its end
+            for run_id in self.run_ids if ends(error, self.stack.size) else ():
                 self.writer.finish(run_id, "KILLED", reason)
             raise
         return {self.stack.specs[row].spec_hash: reason for row, reason in failures.items()}

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +19,7 @@ from credit.spec import RunSpec
 from credit.sweep import checkpoints, machine
 from credit.sweep.networks import Networks
 from credit.sweep.running import refuse_elsewhere
-from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, hash_of, stop_on_signals
+from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, ends, hash_of, stop_on_signals
 from credit.tracking.marks import REASON
 from credit.tracking.store import AWAY, is_final, open_store, shown
 from credit.tracking.writer import Row, Store, Writer, find_children, open_child
@@ -76,11 +76,37 @@ def unsettled(store: Store, specs: Sequence[RunSpec]) -> list[RunSpec]:
 def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Settled:
     """Train a stack, from its last checkpoint if there is one, and end its runs.
 
+    One that does not fit into a GPU's memory after all goes on in halves.
+
     Raises:
-        CreditError: the only checkpoint is not readable, or the store is away for
-            `PATIENCE_SECONDS`.
+        CreditError: the only checkpoint is not readable, the store is away for
+            `PATIENCE_SECONDS`, or a single run does not fit.
         Stopped: by a signal.
     """
+    try:
+        return _train(task, work, store, writer, bar)
+    except torch.OutOfMemoryError as error:
+        if len(task.specs) == 1:
+            raise CreditError(
+                f"{label(task.specs[0])} does not fit into the memory of {task.specs[0].device}: "
+                "lower width, depth, batch_size or measure_samples, or use another device"
+            ) from error
+    torch.cuda.empty_cache()  # here, because the error held the tensors of the stack
+    print("credit: a stack does not fit into memory: it goes on in halves", file=sys.stderr)
+    half, settled = len(task.specs) // 2, NOTHING
+    try:
+        for specs in (task.specs[:half], task.specs[half:]):
+            own = train(replace(task, specs=specs), work, store, writer, bar)
+            settled = Settled(settled.run_ids | own.run_ids, settled.failures | own.failures)
+    except BaseException:  # nothing stays RUNNING that nobody trains
+        for run in find_children(store, [spec.spec_hash for spec in task.specs]).values():
+            if run.status == "RUNNING":
+                writer.finish(run.run_id, "KILLED", "stopped before it was trained on")
+        raise
+    return settled
+
+
+def _train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Settled:
     hashes = sorted(spec.spec_hash for spec in task.specs)
     folder = task.state / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,8 +132,8 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
                 tracked = work.tracked(stack, run_ids, store, writer, task.state)
                 tracked.uploads = task.uploads
                 failures |= tracked.train(start, bar)
-            except BaseException:  # stopped, say: nothing stays RUNNING that nobody trains
-                for run_id in opened.values():
+            except BaseException as error:  # nothing stays RUNNING that nobody trains
+                for run_id in opened.values() if ends(error, len(specs)) else ():
                     writer.finish(run_id, "KILLED", "stopped before it was trained")
                 raise
             ids |= opened
