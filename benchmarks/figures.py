@@ -73,7 +73,8 @@ def main() -> None:
     args = parser.parse_args()
     try:
         there = sorted(path.parent.name for path in args.results.glob("*/runs.json"))
-        known = [*RAW, *(kind for kind in there if experiments.find(kind).figure)]
+        own = [kind for kind in there if kind in experiments.KINDS]  # the others add runs
+        known = [*RAW, *(kind for kind in own if experiments.find(kind).figure)]
         kinds = [kind for kind in args.only.split(",") if kind] or known
         check_names(kinds, known, "kind")
         args.folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from credit.tracking.exported import Export
 
 FOLDER = Path(__file__).parents[2] / "results"
 FOUND = sorted(path.parent.name for path in FOLDER.glob("*/runs.json"))
-KINDS = [kind for kind in FOUND if experiments.find(kind).figure]
+KINDS = [kind for kind in FOUND if kind in experiments.KINDS and experiments.find(kind).figure]
 
 
 @pytest.fixture(scope="module", params=KINDS)

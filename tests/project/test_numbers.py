@@ -18,8 +18,8 @@ NUMBER = re.compile(r"(?<![\w.·⁻−-])[−+-]?\d*\.\d+|(?<![\w.·⁻−-])[�
 @cache
 def found(kind: str) -> Results:
     export = Export(ROOT / "results" / kind)
-    parent = export.parents(kind)[0]
-    return results(experiments.find(kind), export.runs(parent), export)
+    kind = max(filter(kind.startswith, experiments.KINDS), key=len)  # further runs have a suffix
+    return results(experiments.find(kind), export.runs(export.parents(kind)[0]), export)
 
 
 @cache
@@ -140,6 +140,11 @@ CELLS = {
         )
         for rule in ("bp", "oracle", "fa", "dfa")
     },
+    "matched_controls_30": (
+        ("30 epochs, n = 3", "bp"),
+        {"ours": "accuracy", "reported": "reported_accuracy"},
+        [{"rule": rule, "control": c} for rule in ("bp", "dfa") for c in ("k=L", "penalty")],
+    ),
     **{
         f"credit_scale {name}": (
             ("rule, loss",),
