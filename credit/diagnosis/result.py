@@ -92,7 +92,8 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         verdicts = pd.DataFrame([(v.check, v.status, v.reason) for v in self.verdicts])
-        checks = verdicts.to_html(index=False, header=False)
+        with pd.option_context("display.max_colwidth", None):  # no reason is cut
+            checks = verdicts.to_html(index=False, header=False)
         return f"{self._shown.to_html(index=False)}{checks}<p>{html.escape(self._footnote)}</p>"
 
     @property
