@@ -94,6 +94,22 @@ def test_the_atlas():
         assert flops == quantities.FLOPS.text(value("atlas", "flops", **own)), rule
 
 
+def test_the_direction_numbers():
+    text = " ".join((ROOT / "docs/results.md").read_text().split())
+    layers = found("direction_quality").more["layers"]
+    plain = layers.loc[layers["penalty"] == 0].set_index("layer")
+    printed = re.search(r"raw cosines are ([^(]+) \(reported: ([^)]+)\)", text)
+    assert printed and same(printed[1], *plain["raw_cosine"])
+    assert same(printed[2], *plain["reported_alignment"])
+    last = plain.loc[4]
+    norms = re.search(r"‖h_L‖ is 6·10⁸ and ‖g_L‖ 3·10⁻⁷ per sample", text)
+    assert norms and 5.5e8 < last["hidden_norm"] < 6.5e8 and 2.5e-7 < last["grad_norm"] < 3.5e-7
+    own = value("direction_quality", "alignment_middle", penalty=0.01)
+    sd = value("direction_quality", "alignment_middle_sd", penalty=0.01)
+    judged = re.search(r"\|cos\| at layer 2 is ([^:]+):", text)
+    assert judged and same(judged[1], abs(own), sd)
+
+
 def test_gamma_of_the_nonlinearity_ladder():
     body = rows("docs/results.md", "rule", "ours", "reported")
     assert len(body) == 4
@@ -102,6 +118,39 @@ def test_gamma_of_the_nonlinearity_ladder():
         assert same(ours, *(value("nonlinearity_ladder", "alignment", **cell) for cell in cells))
         known = [value("nonlinearity_ladder", "reported_alignment", **cell) for cell in cells]
         assert same(reported.replace("–", ""), *(v for v in known if not pd.isna(v))), rule
+
+
+def said(pattern: str) -> list[str]:
+    """The groups of a pattern in docs/results.md, however its lines break."""
+    match = re.search(pattern, " ".join((ROOT / "docs/results.md").read_text().split()))
+    assert match, pattern
+    return [*match.groups()]
+
+
+def test_the_numbers_that_sentences_say():
+    costate = said(
+        r"steps Γ \(and ρ\) are (.+?) for the state bridge, (.+?) for the credit bridge, (.+?) for "
+        r"the vector field, (.+?) for DFA and (.+?) for a credit bridge without"
+    )
+    variants = ("state_bridge", "credit_bridge", "vector_field", "dfa", "credit_bridge tgw=0")
+    for printed, variant in zip(costate, variants, strict=True):
+        own = (value("toy_lq", column, variant=variant) for column in ("alignment", "rho"))
+        assert same(printed.replace("(", ""), *own), (variant, printed)
+    audit = said(r"M=4, Γ: (\S+) against (\S+) at L=4, (\S+) against (\S+) at L=8\)")
+    cells = [(variant, depth) for depth in (4, 8) for variant in ("M4", "scalar")]
+    for printed, (variant, depth) in zip(audit, cells, strict=True):
+        assert same(printed, value("vector_audit", "alignment", variant=variant, depth=depth))
+    (accuracies,) = said(r"ahead only at \.5 \(([^)]+)\)")
+    warm = [(f"{ratio:g}", "accuracy") for ratio in (0, 0.05, 0.2, 0.5)]
+    sweep = "warmup_ratio, code=deltaL"
+    own = (value("boundary_ablation", c, sweep=sweep, value=v) for v, c in warm)
+    assert same(accuracies, *own)
+    (gammas,) = said(r"terminal matching up to 1 \(([^)]+)\)")
+    own = (
+        value("boundary_ablation", "alignment", sweep="tgw", value=v)
+        for v in ("0", "0.25", "1", "4")
+    )
+    assert same(gammas, *own)
 
 
 CELLS = {
