@@ -83,7 +83,7 @@ def publish(store: Store, found: Comparison) -> str:
         log_figure(store, parent, figure(found), "figure")
         image = f"![figure]({views.file_link(parent, 'figure.svg')})"
         note = "\n\n".join([f"**{found.answer}**", image, markdown(found.first)])
-        notes.set_page(store, parent, note, found.answer, {}, {})
+        notes.set_page(store, parent, note, found.answer, {})
         status = "FINISHED"
     finally:
         finish(store, parent, status)
