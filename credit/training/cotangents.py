@@ -26,16 +26,16 @@ def cotangents(
     """
     samples, units, depth = traces[0].error.shape[-2], shape.units, shape.depth
     smallest = torch.finfo(eps.dtype).tiny  # norm(0) = 0 also where eps = 0
-    together = depth + 1 if merge else 1  # layers that are computed as one
-    size = (together, len(eps), samples)
-    found = [traces[0].error.new_empty(*size, d) for d in [*units[1:], units[0]][::together]]
+    sizes = [(len(eps), samples, d) for d in [*units[1:], units[0]]]
+    sizes = [(depth + 1, *sizes[0])] if merge else sizes
+    found = [traces[0].error.new_empty(size) for size in sizes]
     for group, trace in zip(groups, traces, strict=True):
         credits = group.credits(trace)
         rows, first = group.rows, group.rule.block_credit if shape.even else 1
         chosen = [*credits[first : first + depth], credits[0]]
-        for start, layers in zip(range(0, depth + 1, together), found, strict=True):
-            some, cotangent = chosen[start : start + together], layers[:, rows]
-            credit = torch.stack(some) if merge else some[0].unsqueeze(0)
+        chosen = [torch.stack(chosen)] if merge else chosen
+        for whole, credit in zip(found, chosen, strict=True):
+            cotangent = whole.narrow(-3, rows.start, rows.stop - rows.start)
             if not group.rule.surrogate:
                 cotangent.copy_(credit)
                 continue
@@ -47,4 +47,4 @@ def cotangents(
             rms = rms * credit.shape[-1] ** -0.5
             scale = 1 / ((rms + eps[rows]).clamp_(min=smallest) * samples)
             torch.mul(credit, scale, out=cotangent)
-    return [cotangent for layers in found for cotangent in layers]
+    return list(found[0]) if merge else found

@@ -253,7 +253,6 @@ class Lane:
         if self.optimizer is None:
             return loss, correct
         *at_blocks, at_embed = cotangents(self.groups, traces, self.shape, self._eps, self._merges)
-
         samples = labels.shape[-1]
         if self.specs[0].head_trains:
             self._assign(self.network.head_grads(params, run, error / samples))
@@ -265,7 +264,8 @@ class Lane:
         for parts, limit in self._at_once:
             grads = clipped(self.network.block_grads(params, run, parts, at_blocks), limit)
             sizes = [rows.stop - rows.start for _, rows in parts]
-            for (block, rows), *own in zip(parts, *(g.split(sizes) for g in grads), strict=True):
+            split = [grad.split(sizes) if len(parts) > 1 else [grad] for grad in grads]
+            for (block, rows), *own in zip(parts, *split, strict=True):
                 self._assign(dict(zip(self.network.block_names(block), own, strict=True)), rows)
         followed = []
         for group, trace in zip(self.groups, traces, strict=True):
