@@ -1,11 +1,10 @@
-"""A ladder that is killed again and again ends as one that never was; a signal ends one cleanly."""
+"""A ladder that is killed again and again ends as one that never was."""
 
 import contextlib
 import functools
 import mmap
 import os
 import random
-import re
 import signal
 import sqlite3
 import subprocess
@@ -294,36 +293,3 @@ def series(outcome: sweep.Outcome) -> pd.DataFrame:
     history = connect().history(outcome.run_ids.values())
     names = {run_id: key for key, run_id in outcome.run_ids.items()}
     return history.assign(run_id=history["run_id"].map(names))
-
-
-# ------------------------------------------------------------------ signals that ask
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_a_command_that_is_asked_to_stop_says_how_to_go_on(number):
-    words = "--preset quick --dataset digits --rules bp,dfa --ks 2 --seeds 42 --width 16 --depth 2"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "entrypoints.ladder", *words.split(), "--epochs", "100000"],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    state = Path(os.environ["CREDIT_STATE"])
-    while len(list(state.glob("*/journal/*.jsonl"))) < 2:  # an epoch is over
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + number and out == ""
-    last = err.splitlines()[-1]
-    assert re.fullmatch(
-        rf"credit: stopped by {number.name}; run the same command again to go on from the last "
-        "checkpoint",
-        last,
-    )
-    reader = connect()
-    assert set(reader.runs()["status"]) == {"KILLED"} and len(reader.runs()) == 2
-    assert set(reader.parents("ladder")["status"]) == {"KILLED"}
-    (path,) = state.glob("*/stacks/*[0-9a-f].safetensors")
-    assert checkpoint.read_header(path).done >= (1, 0)

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -131,3 +132,34 @@ def test_a_closed_terminal_stops_a_command_but_not_under_nohup(nohup, tmp_path):
         return
     assert process.wait(timeout=60) == 128 + signal.SIGHUP
     assert_stopped_after_the_first_epochs_last_step()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_command_that_is_asked_to_stop_says_how_to_go_on(number):
+    words = "--preset quick --dataset digits --rules bp,dfa --ks 2 --seeds 42 --width 16 --depth 2"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "entrypoints.ladder", *words.split(), "--epochs", "100000"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    state = Path(os.environ["CREDIT_STATE"])
+    while len(list(state.glob("*/journal/*.jsonl"))) < 2:  # an epoch is over
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number and out == ""
+    last = err.splitlines()[-1]
+    assert re.fullmatch(
+        rf"credit: stopped by {number.name}; run the same command again to go on from the last "
+        "checkpoint",
+        last,
+    )
+    reader = connect()
+    assert set(reader.runs()["status"]) == {"KILLED"} and len(reader.runs()) == 2
+    assert set(reader.parents("ladder")["status"]) == {"KILLED"}
+    (path,) = state.glob("*/stacks/*[0-9a-f].safetensors")
+    assert checkpoint.read_header(path).done >= (1, 0)
