@@ -141,9 +141,9 @@ def provenance(exports: Exports) -> pd.DataFrame:
     """Return one row per export: runs, commits, whether code had changed, days and machine."""
     rows = []
     for part in map(Export, exports.folders):
-        every = [*part.records.values()]
-        runs = [own for own in every if marks.KIND not in own["tags"]]
-        own = runs or every  # a parent without runs has measured its networks itself
+        records = [*part.records.values()]
+        every = [own for own in records if marks.KIND not in own["tags"]]
+        own = every or records  # a parent without runs has measured its networks itself
 
         def told(key: str, records: list[dict[str, Any]] = own) -> str:
             values = dict.fromkeys(record["tags"].get(key, UNKNOWN)[:40] for record in records)

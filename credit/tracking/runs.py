@@ -11,6 +11,7 @@ from functools import lru_cache
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
+from credit.errors import CreditError
 from credit.spec import SCHEMA, RunSpec, one_place, same_value
 from credit.tracking.artifacts import harmless, log_dataset, log_json
 from credit.tracking.marks import (
@@ -35,6 +36,9 @@ from credit.tracking.notes import note_tags
 from credit.tracking.rows import Row, select
 from credit.tracking.store import Store
 
+LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
+"""Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
+
 
 def open_parent(
     store: Store,
@@ -52,6 +56,9 @@ def open_parent(
     it opened, which then continues older parents of the same sweep hash. Otherwise the newest such
     parent with these parameters goes on, or a new one begins. `owner` is the place whose commands
     train the sweep.
+
+    Raises:
+        CreditError: the run of MLFLOW_RUN_ID has another value of a parameter.
     """
     client = store.client
     older = list(search(client, [store.experiment_id], {SWEEP: sweep_hash, SCHEMA_TAG: SCHEMA}))
@@ -59,8 +66,14 @@ def open_parent(
     tags = {SCHEMA_TAG: SCHEMA, KIND: experiment_kind, SWEEP: sweep_hash, OWNER: owner}
     if given:
         run = client.get_run(given)
+        for key in _differences(run, params):
+            logged = settings(run.data.params)[key]
+            raise CreditError(
+                f"{key}={params[key]!r}, but run {given} of MLFLOW_RUN_ID has {key}={logged!r}: "
+                f"pass {key} on unchanged, or unset MLFLOW_RUN_ID"
+            )
     else:
-        run = next((r for r in older if _has(r, params)), None)
+        run = next((r for r in older if not _differences(r, params)), None)
         if run is None:
             created = {**context_tags(), **tags}
             run = client.create_run(store.experiment_id, tags=created, run_name=name)
@@ -204,10 +217,15 @@ def _log(
     client.log_batch(run.info.run_id, params=missing, tags=run_tags)
 
 
-def _has(run: Run, params: Mapping[str, str]) -> bool:
-    """Return whether a parent's runs have these parameters; `cuda:0` is `cuda`."""
+def _differences(run: Run, params: Mapping[str, str]) -> list[str]:
+    """Return the parameters that a parent run has with other values."""
     logged = settings(run.data.params)
-    return all(
-        same_value(one_place(logged.get(name, value)), one_place(value))
-        for name, value in params.items()
-    )
+
+    def agrees(name: str, value: str) -> bool:
+        if name not in logged or logged[name] == LEFT_OPEN.get(name):
+            return True
+        if name == "device" and one_place(value) == "cuda":
+            return "," in logged[name] or one_place(logged[name]) == "cuda"
+        return same_value(logged[name], value)
+
+    return [name for name, value in params.items() if not agrees(name, value)]

@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from credit.errors import CreditError
 from credit.tracking import runs
 from credit.tracking.reader import connect
 from credit.tracking.writer import (
@@ -55,6 +58,15 @@ def test_mlflow_run_parameters_are_compared_and_completed(opened, monkeypatch):
     assert parent_of(opened) == run.info.run_id
     resolved = {f"sweep.{name}": value for name, value in PARAMS.items()}
     assert opened.client.get_run(run.info.run_id).data.params == PARAMS | resolved | logged
+
+
+@pytest.mark.parametrize(("key", "value"), [("ks", "0,1"), ("preset", "published")])
+def test_mlflow_run_parameter_that_disagrees_is_an_error(key, value, opened, monkeypatch):
+    run = opened.client.create_run(opened.experiment_id)
+    opened.client.log_param(run.info.run_id, key, value)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    with pytest.raises(CreditError, match=f"{key}="):
+        parent_of(opened)
 
 
 def test_parent_of_mlflow_run_continues_an_older_one_that_keeps_its_runs(opened, monkeypatch):
