@@ -34,6 +34,13 @@ def deleted_experiment(world: World) -> None:
     world.client.delete_experiment(experiment)
 
 
+def run_of_mlflow(world: World) -> None:
+    """A run as `mlflow run -P lr=0.5` opens it, for a command that does not pass lr on."""
+    run = world.client.create_run("0")
+    world.client.log_param(run.info.run_id, "lr", "0.5")
+    world.env["MLFLOW_RUN_ID"] = run.info.run_id
+
+
 def empty_parent(world: World) -> None:
     tags = {"credit.schema": "1", "credit.kind": "ladder"}
     world.names["parent"] = world.client.create_run("0", tags=tags).info.run_id
@@ -145,6 +152,7 @@ STORE = [
     Case(TRAIN, "sqlite://", env(URI, "sqlite://")),
     Case(TRAIN, "{here}/x/y", file("x", "", env("CREDIT_STATE", "{here}/x/y"))),
     Case(TRAIN, "0123 ... MLFLOW_RUN_ID", env("MLFLOW_RUN_ID", "0123")),
+    Case(TRAIN, "lr='0.001' ... lr='0.5'", run_of_mlflow),
     Case(TRAIN, "MLFLOW_EXPERIMENT_ID=77", env("MLFLOW_EXPERIMENT_ID", "77")),
     Case(f"matched_controls {QUICK}", "'credit' ... --experiment-id 1", deleted_experiment),
 ]
