@@ -156,7 +156,7 @@ def provenance(exports: Exports) -> pd.DataFrame:
         rows.append(
             {
                 "results": part.folders[0].name,
-                "runs": str(len(runs)),
+                "runs": str(len(every)),
                 "commits": ", ".join(sorted(c if c == UNKNOWN else c[:8] for c in commits)),
                 "code differed in": f"{dirty.count('true')}{unknown}",
                 "days": " to ".join(dict.fromkeys((days[0], days[-1]))),
