@@ -63,7 +63,7 @@ def notes(results: Results, found: Sequence[Cell]) -> list[str]:
     counts = {int(n) for cell in found for n in cell.points["n"] if n}
     setup, _, differs = results.setup.partition("; ")
     parts = [setup, bars(counts, any(map(curve, found)))]
-    parts += differs.split(", ") if differs else []
+    parts += [differs] if differs else []
     over = {cell.panel.y.symbol: cell.panel.y.over for cell in found}
     parts += [f"{s}: {w} over seeds" for s, w in over.items() if w in ("median", "max")]
     bands = {(cell.panel.y, cell.panel.band): None for cell in found if cell.panel.band}

@@ -92,11 +92,17 @@ def wrapped(text: str, inches: float, size: float) -> str:
 
 
 def one_line(notes: Sequence[str]) -> str:
-    """Return the first of some notes, as many as fit one line of a footnote."""
+    """Return the first of some notes, as many as fit one line of a footnote; "…" is for the rest.
+
+    The last one is cut between its parts.
+    """
     shown, *rest = notes
     for note in rest:
-        if _inches(f"{shown}; {note}; …", SMALL) > WIDTH - 2 * _EDGE:
-            return f"{shown}; …"
+        parts = note.split(", ")
+        while parts and _inches(f"{shown}; {', '.join(parts)}; …", SMALL) > WIDTH - 2 * _EDGE:
+            parts.pop()
+        if ", ".join(parts) != note:
+            return "; ".join([shown, ", ".join([*parts, "…"])])
         shown = f"{shown}; {note}"
     return shown
 

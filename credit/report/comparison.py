@@ -142,19 +142,19 @@ def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Compar
             cell differ in more than their seed.
     """
     names = [factor.name for factor in first.frame.factors]
-    own, theirs = (_cells(side, names) for side in (first, second))
-    common = [(cell, cell) for cell in own if cell in theirs]
-    if not common and len(own) == len(theirs) == 1:
-        common = [(own[0], theirs[0])]
+    first_cells, second_cells = (_cells(side, names) for side in (first, second))
+    common = [(cell, cell) for cell in first_cells if cell in second_cells]
+    if not common and len(first_cells) == len(second_cells) == 1:
+        common = [(first_cells[0], second_cells[0])]
     rows = []
     for quantity in quantities:
-        for cell, rival in common:
+        for cell, other_cell in common:
             one = _by_seed(first.frame, cell, quantity)
-            other = _by_seed(second.frame, rival, quantity)
+            other = _by_seed(second.frame, other_cell, quantity)
             seeds = sorted(one.keys() & other.keys())
             if seeds:
                 pairs = [(one[seed], other[seed]) for seed in seeds]
-                name = first.frame.name(cell) if cell == rival and cell else ""
+                name = first.frame.name(cell) if cell == other_cell and cell else ""
                 unpaired = len(one.keys() ^ other.keys())
                 rows.append({**_row(quantity, name, pairs), "unpaired": unpaired})
     if not rows:

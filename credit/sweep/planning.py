@@ -175,8 +175,8 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
       gradients of the runs that read them; beside these the batch, with several seeds once per run,
       one block's gradients, what rules need to compute their credit, rounded weights in bf16, and
       on a GPU, where the captured step keeps what it uses, a second set of gradients, and where
-      those of all blocks are computed at once, twice as much. Or one block of an evaluation, N =
-      EVALUATION_BATCH;
+      those of all blocks are computed at once, twice as much and six (N, d) of each trained block.
+      Or one block of an evaluation, N = EVALUATION_BATCH;
     - a measurement, N = measure_samples: L+1 hidden states, exact gradients and credits, the latter
       twice while rules hand them over, what rules need to compute them, and 4 L block
       intermediates. Or, when those are gone, a random control per seed, and one
@@ -191,7 +191,11 @@ def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:
     states = sum(state_numbers(spec, shape) for spec in specs) * item
     step = _step_numbers(specs, shape) * item + states  # averages and gradients of estimators
     step += params // 2 if first.precision == "bf16" else 0
-    step += grads + 2 * trained * item if first.device != "cpu" else 0
+    if first.device != "cpu":
+        step += grads
+        if first.network == RunSpec.network:  # whose trained blocks are computed at once
+            joined = 6 * first.batch_size * shape.width * sum(spec.k for spec in specs)
+            step += (2 * trained + joined) * item
     evaluation = EVALUATION_BATCH * runs * (8 * max(shape.units) + 3 * shape.classes) * item
     working = max(step, evaluation) + _measure_bytes(specs, shape)
     return Footprint(params, 2 * params, grads, states, int(SLACK * working) + OVERHEAD)

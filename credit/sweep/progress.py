@@ -22,7 +22,7 @@ class Progress:
         self, store: Store, specs: Sequence[RunSpec], bar: tqdm, done: Mapping[str, int]
     ) -> None:
         self._store, self._bar, self._done = store, bar, done
-        self._hashes = [spec.spec_hash for spec in specs]
+        self._epochs = {spec.spec_hash: spec.epochs for spec in specs}
         self._shown = 0
         self._looked = time.monotonic()
 
@@ -32,8 +32,8 @@ class Progress:
             return
         with contextlib.suppress(*AWAY):
             recorded = sum(
-                max(0, run.epoch - self._done.get(key, 0))
-                for key, run in find_children(self._store, self._hashes).items()
+                max(0, (self._epochs[key] if run.finished else run.epoch) - self._done.get(key, 0))
+                for key, run in find_children(self._store, self._epochs).items()
                 if run.status in ("RUNNING", "FINISHED")
             )
             self._bar.update(max(0, recorded - self._shown))

@@ -71,16 +71,16 @@ class Claim:
 
         `hashes` replace those held before. While it waits, `waiting` is called again and again.
         """
-        known = None
+        told = False
         while (other := self._try(hashes)) is not None:
-            if known is None:
+            if not told:
                 who = f"pid {other['pid']} on {other['host']}, since {other['since']}"
                 print(
                     f"credit: {other['name']} is running ({who}): waiting for it; "
                     "--follow true shows its progress",
                     file=sys.stderr,
                 )
-            known = other
+            told = True
             waiting()
             time.sleep(POLL_SECONDS)
 

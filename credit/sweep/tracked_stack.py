@@ -85,11 +85,6 @@ def hash_of(kind: str, specs: Sequence[RunSpec]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def ends(error: BaseException, runs: int) -> bool:
-    """Whether an error ends the training of so many runs: too many for a GPU go on in halves."""
-    return runs == 1 or not isinstance(error, torch.OutOfMemoryError)
-
-
 @dataclass
 class TrackedStack:
     """One stack on its way through training, with the MLflow runs it reports to."""
@@ -121,10 +116,11 @@ class TrackedStack:
             with PATIENCE.until_asked(), contextlib.suppress(_AtStep):
                 self._epochs(start, bar, failures, layers)
             self._finish(failures, layers)
+        except torch.OutOfMemoryError:
+            raise  # `worker.train` goes on with these runs
         except BaseException as error:
             reason = "stopped" if isinstance(error, Stopped) else f"{type(error).__name__}: {error}"
-            # what has ended, or is about to, keeps its end
-            for run_id in self.run_ids if ends(error, self.stack.size) else ():
+            for run_id in self.run_ids:  # what has ended, or is about to, keeps its end
                 self.writer.finish(run_id, "KILLED", reason)
             raise
         return {self.stack.specs[row].spec_hash: reason for row, reason in failures.items()}

@@ -1,6 +1,7 @@
 """A stack from its specs to its finished runs, in the process of the sweep or in one of its own."""
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +20,9 @@ from credit.spec import RunSpec
 from credit.sweep import checkpoints, machine
 from credit.sweep.networks import Networks
 from credit.sweep.running import refuse_elsewhere
-from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, ends, hash_of, stop_on_signals
+from credit.sweep.tracked_stack import FLUSH_SECONDS, PATIENCE, hash_of, stop_on_signals
 from credit.tracking.marks import REASON
-from credit.tracking.store import AWAY, is_final, open_store, shown
+from credit.tracking.store import AWAY, is_final, open_store, quick_http, shown
 from credit.tracking.writer import Row, Store, Writer, find_children, open_child
 from credit.training import checkpoint
 from credit.training.stack import Stack
@@ -87,23 +88,32 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
         return _train(task, work, store, writer, bar)
     except torch.OutOfMemoryError as error:
         if len(task.specs) == 1:
+            _abandon(task, store, writer, "out of memory")
             raise CreditError(
                 f"{label(task.specs[0])} does not fit into the memory of {task.specs[0].device}: "
                 "lower width, depth, batch_size or measure_samples, or use another device"
             ) from error
-    torch.cuda.empty_cache()  # here, because the error held the tensors of the stack
+    gc.collect()  # here, because the error held the tensors of the stack
+    torch.cuda.empty_cache()
+    writer.flush(FLUSH_SECONDS)  # runs that have ended are then known to have
     print("credit: a stack does not fit into memory: it goes on in halves", file=sys.stderr)
     half, settled = len(task.specs) // 2, NOTHING
     try:
         for specs in (task.specs[:half], task.specs[half:]):
             own = train(replace(task, specs=specs), work, store, writer, bar)
             settled = Settled(settled.run_ids | own.run_ids, settled.failures | own.failures)
-    except BaseException:  # nothing stays RUNNING that nobody trains
-        for run in find_children(store, [spec.spec_hash for spec in task.specs]).values():
-            if run.status == "RUNNING":
-                writer.finish(run.run_id, "KILLED", "stopped before it was trained on")
+    except BaseException:
+        _abandon(task, store, writer, "stopped before it was trained on")
         raise
     return settled
+
+
+def _abandon(task: Task, store: Store, writer: Writer, reason: str) -> None:
+    """End the runs of a stack that are open: nothing stays RUNNING that nobody trains."""
+    with contextlib.suppress(*AWAY), quick_http():  # the error that is on its way says more
+        for run in find_children(store, [spec.spec_hash for spec in task.specs]).values():
+            if run.status == "RUNNING":
+                writer.finish(run.run_id, "KILLED", reason)
 
 
 def _train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Settled:
@@ -132,8 +142,10 @@ def _train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) 
                 tracked = work.tracked(stack, run_ids, store, writer, task.state)
                 tracked.uploads = task.uploads
                 failures |= tracked.train(start, bar)
-            except BaseException as error:  # nothing stays RUNNING that nobody trains
-                for run_id in opened.values() if ends(error, len(specs)) else ():
+            except torch.OutOfMemoryError:
+                raise  # `train` goes on with these runs
+            except BaseException:  # nothing stays RUNNING that nobody trains
+                for run_id in opened.values():
                     writer.finish(run_id, "KILLED", "stopped before it was trained")
                 raise
             ids |= opened

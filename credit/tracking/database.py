@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from credit.errors import CreditError
 
-LOCK_SECONDS = 300
+LOCK_SECONDS = 60
 
 
 def read_only(path: Path) -> contextlib.closing[sqlite3.Connection]:

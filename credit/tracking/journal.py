@@ -106,6 +106,8 @@ class Journal:
         self.pending = sum(len(entry.metrics) for entry in entries if entry.end > self._sent)
         self.complete = there and good == len(raw)
         if good < len(raw):  # killed in mid-write: the cut line was never sent
+            if b"\n" in raw[good:]:  # whole lines, then, which no version of this wrote: kept
+                self.path.with_suffix(".damaged").write_bytes(raw[good:])
             with self.path.open("r+b") as file:
                 file.truncate(good)
 

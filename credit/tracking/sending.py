@@ -71,7 +71,8 @@ class Writer:
     def known_steps(self, run_id: str) -> set[int]:
         """Steps already logged for this run; from the server where there is no whole journal.
 
-        To be asked before a run goes on. Asking sends nothing: the run may be another process's.
+        To be asked before a run goes on: `log` knows its steps from then on. Asking sends nothing:
+        the run may be another process's.
         """
         with self._changed:
             journal = self._journals.get(run_id) or Journal(self._folder, run_id)
@@ -82,7 +83,7 @@ class Writer:
                 raise CreditError(
                     f"no answer about run {run_id} ({error}): resume when the store is up"
                 ) from error
-        return journal.steps
+        return set(journal.steps)
 
     def log(self, run_id: str, step: int, metrics: Mapping[str, float]) -> None:
         """Record a step's values and return at once; a step that was logged before is left alone.

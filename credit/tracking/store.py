@@ -228,6 +228,6 @@ def quick_http() -> Iterator[None]:
 def _unreachable(uri: str, error: Exception) -> CreditError:
     cause = shown((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
     return CreditError(
-        f"no tracking store answers at {shown(uri)} ({cause}): start the server, set or unset "
-        "MLFLOW_TRACKING_URI, or delete a database whose making was interrupted"
+        f"no tracking store answers at {shown(uri)} ({cause}): start the server, or set or "
+        "unset MLFLOW_TRACKING_URI"
     )
