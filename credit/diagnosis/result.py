@@ -67,7 +67,7 @@ class Diagnosis:
         raise CreditError(f"no check {check!r}: there are {known}")
 
     def log(self, step: int = 0) -> None:
-        """Log metrics, layers and verdicts at a step of the active MLflow run, which there must be."""
+        """Log metrics, layers and verdicts to the active MLflow run, which there must be."""
         import mlflow  # here: it takes seconds, and not everybody tracks
 
         run = mlflow.active_run()

@@ -230,7 +230,7 @@ def test_a_sweep_trains_the_parts_one_after_the_other(monkeypatch, capsys):
 
 @pytest.mark.usefixtures("tracking_store")
 @pytest.mark.parametrize("later", ["plenty", pytest.param("less", marks=pytest.mark.slow)])
-def test_a_resumed_sweep_keeps_its_stacks_whatever_memory_is_free(later, monkeypatch, tmp_path):
+def test_a_stack_that_has_begun_keeps_its_runs_whatever_memory_is_free(later, monkeypatch, tmp_path):
     """Stopped in its first stack of two, it ends as the one that was not stopped, bit for bit."""
     monkeypatch.setattr(planning, "OVERHEAD", 0)  # it would dwarf these runs
     grid = [(rule, k) for rule in ("dfa", "fa") for k in (1, 2)]
@@ -262,4 +262,4 @@ def test_a_resumed_sweep_keeps_its_stacks_whatever_memory_is_free(later, monkeyp
         run()
     monkeypatch.setattr(planning, "memory_free", lambda device: room[later] + spare)
     assert_equal_weights(run(), expected)
-    assert trained == whole
+    assert trained.count(whole[0]) == whole.count(whole[0])

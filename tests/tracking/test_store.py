@@ -98,11 +98,11 @@ def test_a_store_whose_making_is_interrupted_is_made_by_the_next_command(tmp_pat
     assert stopped
 
 
-def test_a_half_made_store_is_told_with_its_remedy(tmp_path):
+def test_a_half_made_store_is_told(tmp_path):
     """As an interrupted `mlflow` leaves it, which makes tables in place."""
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         database.execute("CREATE TABLE metrics (key TEXT)")
-    refused(open_store, "mlflow.db", "delete")
+    refused(open_store, "mlflow.db", "MLFLOW_TRACKING_URI")
 
 
 def test_experiment_from_the_environment(opened, monkeypatch):
