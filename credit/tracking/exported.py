@@ -35,9 +35,10 @@ class Export:
         return [r["run_id"] for r in sorted(own, key=lambda r: r["start"] or 0, reverse=True)]
 
     def children(self, parent: str) -> list[str]:
-        if parent not in self.records:
+        found = [r["run_id"] for r in self.records.values() if parent in r["sweeps"]]
+        if not found and parent not in self.records:
             raise CreditError(f"no run {parent} in {', '.join(map(str, self.folders))}")
-        return [r["run_id"] for r in self.records.values() if parent in r["sweeps"]]
+        return found
 
     def runs(self, parent: str | None = None) -> pd.DataFrame:
         """Return one row per run of a parent, or of all, oldest first, as `Reader.runs` does."""

@@ -230,7 +230,7 @@ def test_a_sweep_trains_the_parts_one_after_the_other(monkeypatch, capsys):
 
 @pytest.mark.usefixtures("tracking_store")
 @pytest.mark.parametrize("later", ["plenty", pytest.param("less", marks=pytest.mark.slow)])
-def test_a_stack_that_has_begun_keeps_its_runs_whatever_memory_is_free(later, monkeypatch, tmp_path):
+def test_a_stack_that_has_begun_keeps_its_runs_in_less_memory(later, monkeypatch, tmp_path):
     """Stopped in its first stack of two, it ends as the one that was not stopped, bit for bit."""
     monkeypatch.setattr(planning, "OVERHEAD", 0)  # it would dwarf these runs
     grid = [(rule, k) for rule in ("dfa", "fa") for k in (1, 2)]
