@@ -53,7 +53,9 @@ def stacked(data: Dataset, steps: int, precision: str, device: str, seeds: int) 
     specs = arrange(floor.published(RULES, 256, 4, seeds, precision=precision, device=device))
     stack = Stack(specs, shape_of(specs[0], data))
     total = math.ceil(data.n_train / specs[0].batch_size)
-    batches = train_batches(data, stack.seeds, 0, specs[0].batch_size, True, stack.dtype)
+    batches = stack.ahead(
+        train_batches(data, stack.seeds, 0, specs[0].batch_size, True, stack.dtype)
+    )
     for _ in range(WARM_UP):
         stack.step(*next(batches))
     training = seconds_of(lambda: [stack.step(*next(batches)) for _ in range(steps)], device)
