@@ -22,7 +22,7 @@ PANELS = {
     "Machine": ("doctor", "bench"),
 }
 FILES = {"import": "import_results"}
-"""Files of commands whose names are no names of modules."""
+"""Modules of commands whose own name is a keyword of Python."""
 COMMANDS = tuple(name for names in PANELS.values() for name in names)
 
 

@@ -26,10 +26,9 @@ _SHOWN = 3
 def show(store: Store, parent_id: str, found: Results, with_report: bool, order: Sequence[str]):
     """Describe a parent run by its results, and prepare the views of its runs.
 
-    `with_report` says whether its report is there, to be linked; `order` is of kinds of
-    experiments. Returns a line on where the charts are; empty where there are none, or where the
-    store takes no descriptions, which stderr then says: results that are logged are not lost to
-    that.
+    `with_report` says whether its report is there, to be linked; `order` lists the kinds of
+    experiments. Returns a line on where the charts are: "" where there are none. A store that takes
+    no descriptions costs the page, which stderr says, and no logged result.
     """
     try:
         return _show(store, parent_id, found, with_report, order)

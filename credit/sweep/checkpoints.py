@@ -48,7 +48,7 @@ def find(specs: Iterable[RunSpec], found: Mapping[str, Row], writer: Writer, sta
 
 
 def upload(store: Store, writer: Writer, run_id: str, path: Path) -> None:
-    """Upload a stack's checkpoint, once all values up to it are accepted, for the one before."""
+    """Replace a stack's uploaded checkpoint, if the store has accepted all values up to it."""
     if writer.flush(FLUSH_SECONDS):
         return
     header = checkpoint.read_header(path)
