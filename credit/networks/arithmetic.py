@@ -16,6 +16,8 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """a @ b, rounded to `dtype` (by default that of b) before and after, as numbers of a's type."""
     dtype = dtype or b.dtype
     if a.dtype == b.dtype == dtype:
+        if a.dim() == b.dim() == 3 and len(a) == len(b) == 1:  # as a batch, up to 1.4 x slower
+            return torch.mm(a[0], b[0]).unsqueeze(0)
         return a @ b
     return (a.to(dtype) @ b.to(dtype)).to(a.dtype)
 

@@ -81,11 +81,15 @@ class Lane:
         self._penalty = self._column([spec.penalty for spec in specs])
         self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
         limits = [s.clip if rules.get(s.rule).surrogate else float("inf") for s in specs]
-        clip = self._column(limits).view(-1)
+
+        def limit(parts: Sequence[Part]) -> Tensor | None:
+            of_rows = [value for _, rows in parts for value in limits[rows]]
+            return self._column(of_rows).view(-1) if min(of_rows) < float("inf") else None
+
         self._merges = self.network.alike and recorded(self.device)
         """All layers are computed at once: copies cost a GPU less than launches, a CPU more."""
         each = [self.trained] if self._merges and self.trained else [[p] for p in self.trained]
-        self._at_once = [(parts, torch.cat([clip[rows] for _, rows in parts])) for parts in each]
+        self._at_once = [(parts, limit(parts)) for parts in each]
         """Parts whose gradients are computed as one, and the limits of their norms, by row."""
 
     def _column(self, values: Sequence[float]) -> Tensor:
@@ -219,9 +223,11 @@ class Lane:
         grad_out = self.network.head_input_vjp(params, run, reduced)
         hidden_grads = []
         if self.exact.stop and not self.frozen:
-            exact = {name: p[self.exact] for name, p in params.items()}
-            part = run.rows(self.exact)
-            hidden_grads = self.network.hidden_gradients(exact, part, reduced[self.exact])
+            exact, part, at_logits = params, run, reduced
+            if self.exact.stop < self.size:
+                exact = {name: p[self.exact] for name, p in params.items()}
+                part, at_logits = run.rows(self.exact), reduced[self.exact]
+            hidden_grads = self.network.hidden_gradients(exact, part, at_logits)
         return self.traces(run, x, labels, reduced, grad_out, hidden_grads, noise, params)
 
     # ---------------------------------------------------------------- one step

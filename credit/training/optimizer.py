@@ -47,12 +47,13 @@ def set_steps(optimizer: torch.optim.AdamW | None, steps: int) -> None:
         state["step"].fill_(float(steps))
 
 
-def clipped(grads: list[Tensor], limit: Tensor) -> list[Tensor]:
+def clipped(grads: list[Tensor], limit: Tensor | None) -> list[Tensor]:
     """Scale a block's gradients, (R, ...) each, to norm `limit` (R,) per row where they exceed it.
 
-    The rule of `torch.nn.utils.clip_grad_norm_`, for every row by itself.
+    The rule of `torch.nn.utils.clip_grad_norm_`, for every row by itself. No limit is infinite
+    here where none of the rows has one.
     """
-    if not grads:  # a block without parameters, such as a pooling
+    if limit is None or not grads:  # a block without parameters, such as a pooling
         return grads
     norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in grads])
     scale = (limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
