@@ -28,6 +28,7 @@ class Networks:
         pending: those of them that are still to be trained.
         memory: bytes that a worker has, where stacks train in other processes and are only planned
             here, on the CPU. None is what is free on their device.
+        workers: how many stacks train at once.
     """
 
     def __init__(
@@ -36,8 +37,9 @@ class Networks:
         pending: Sequence[RunSpec],
         store: Store,
         memory: int | None = None,
+        workers: int = 1,
     ) -> None:
-        self._planned = memory is not None
+        self._planned, self._workers = memory is not None, workers
         if len(devices := {spec.place for spec in specs}) > 1:
             raise CreditError(f"one sweep trains on one device, not {', '.join(sorted(devices))}")
         self._data = {key: load(*key) for key in dict.fromkeys(map(self._data_key, specs))}
@@ -84,7 +86,7 @@ class Networks:
         began: Mapping[str, str],
     ) -> list[list[RunSpec]]:
         """Return the runs of each stack; arguments as `planning.plan` has them."""
-        return planning.plan(pending, self.shape, done, self.free, began)
+        return planning.plan(pending, self.shape, done, self.free, began, self._workers)
 
     def source(self, spec: RunSpec) -> dict[str, str]:
         """Return what the tracking store calls a run's data."""

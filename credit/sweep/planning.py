@@ -58,19 +58,21 @@ def plan(
     done: Mapping[str, tuple[int, int]],
     free: int,
     began: Mapping[str, str] = {},
+    workers: int = 1,
 ) -> list[list[RunSpec]]:
     """Split runs into stacks: of one shape, at one step, at most MAX_RUNS each, that fit.
 
     On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
     one seed's results are complete before the next begins. Runs that do not fit together are split,
     in the order of `arrange`, into the fewest parts of equal size (give or take one run); stderr
-    says so.
+    says so. So are, without a word, runs that would leave workers without a stack.
 
     Args:
         done: epochs, and steps of the next, by spec hash; none is from scratch.
         free: bytes of memory free for stacks; SHARE of it is used.
         began: the checkpoints from which runs go on, by spec hash. Those of one stay together, so
             that they go on bit for bit, if all of `free` is enough for them.
+        workers: how many stacks train at once.
 
     Raises:
         CreditError: a single run does not fit.
@@ -85,10 +87,13 @@ def plan(
     stacks, split = [], 0
     for runs in together.values():
         shape = shape_of(runs[0])
-        limit = free if runs[0].spec_hash in began else SHARE * free
-        parts = _fewest(arrange(runs), shape, limit)
+        goes_on = runs[0].spec_hash in began
+        least = math.ceil(len(runs) / MAX_RUNS)
+        if workers > len(together) and not goes_on:
+            least = min(len(runs), max(least, math.ceil(len(runs) * workers / len(specs))))
+        parts = _fewest(arrange(runs), shape, free if goes_on else SHARE * free, least)
         stacks += map(arrange, parts)
-        split += len(parts) > math.ceil(len(runs) / MAX_RUNS)
+        split += len(parts) > least
     if split:
         print(
             f"{len(specs)} runs in {len(stacks)} stacks: together they need more than {SHARE:.0%} "
@@ -127,13 +132,15 @@ def refuse_above(free: int, need: int, what: str, device: str) -> None:
         )
 
 
-def _fewest(runs: Sequence[RunSpec], shape: Shape, limit: float) -> list[Sequence[RunSpec]]:
-    """The fewest parts of which each fits into `limit` bytes, or single runs.
+def _fewest(
+    runs: Sequence[RunSpec], shape: Shape, limit: float, least: int
+) -> list[Sequence[RunSpec]]:
+    """The fewest parts, from `least` on, of which each fits into `limit` bytes, or single runs.
 
     A try ends at the first part that does not fit; the next one begins at its place.
     """
     place = 0.0  # of that part among the others, from 0 to 1
-    for count in range(math.ceil(len(runs) / MAX_RUNS), len(runs) + 1):
+    for count in range(least, len(runs) + 1):
         parts, first = _parts(runs, count), int(place * count)
         for i in (*range(first, count), *range(first)):
             if memory_needed(parts[i], shape) > limit:

@@ -123,9 +123,10 @@ def run(
         raise CreditError("the sweep is empty: name at least one rule, k and seed")
     make_writable(state := state_folder(store, launch.checkpoints))
     memory = launch.memory(specs[0].device, len(gpus)) if launch.hands_out(gpus) else None
-    work = _prepared(specs, store, training, memory)
+    workers = launch.workers or len(gpus) or 1
+    work = _prepared(specs, store, training, memory, workers)
     if launch.dry_run:
-        raise Planned(dry_run.report(specs, work, store, launch, launch.workers or len(gpus) or 1))
+        raise Planned(dry_run.report(specs, work, store, launch, workers))
     engine = launcher(launch, specs, gpus)
     # a second stage is not named by the runs of the first, but by what was asked for
     asked = json.dumps(dict(sweep.params), sort_keys=True) if sweep.then else ""
@@ -174,7 +175,7 @@ def run(
                 del work  # a second stage loads its own data
                 if sweep.then and (more := _distinct(sweep.then(outcome, store), launch)):
                     _take(claim, more, store, launch)
-                    second = train(more, _prepared(more, store, training, memory))
+                    second = train(more, _prepared(more, store, training, memory, workers))
                     outcome = Outcome(
                         parent_id,
                         outcome.run_ids | second.run_ids,
@@ -230,10 +231,14 @@ def _distinct(specs: Sequence[RunSpec], launch: Launch) -> list[RunSpec]:
 
 
 def _prepared(
-    specs: Sequence[RunSpec], store: Store, training: type[Networks], memory: int | None
+    specs: Sequence[RunSpec],
+    store: Store,
+    training: type[Networks],
+    memory: int | None,
+    workers: int,
 ) -> Networks:
     """Return what trains the runs, or, where workers do, what plans them; refuse bad ones."""
     pending = unsettled(store, specs)
-    work = training(specs, pending, store, memory)
+    work = training(specs, pending, store, memory, workers)
     work.check(pending)
     return work

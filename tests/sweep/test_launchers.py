@@ -294,7 +294,8 @@ def test_runs_that_another_place_trains_are_refused_until_taken_over(monkeypatch
 
 
 @pytest.mark.usefixtures("tracking_store")
-def test_a_dry_run_trains_nothing():
-    with pytest.raises(sweep.Planned, match=r"6 of 6 runs in 3 stacks"):
-        train(Launch(dry_run=True, workers=2), sweep.Networks)
+@pytest.mark.parametrize(("workers", "stacks"), [(2, 3), (5, 6)])
+def test_a_dry_run_trains_nothing(workers, stacks):
+    with pytest.raises(sweep.Planned, match=rf"6 of 6 runs in {stacks} stacks"):
+        train(Launch(dry_run=True, workers=workers), sweep.Networks)
     assert connect().parents().empty and connect().runs().empty

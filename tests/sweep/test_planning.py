@@ -115,6 +115,15 @@ def test_what_memory_splits_is_said(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_runs_of_one_stack_are_shared_by_the_workers():
+    specs = [spec_of(k=2, penalty=i / 1000).replace(device="cuda") for i in range(45)]
+    one = {spec.spec_hash: "a checkpoint" for spec in specs}
+    for began, sizes in (({}, [12, 11, 11, 11]), (one, [45])):
+        assert [len(s) for s in plan(specs, shape_of, {}, PLENTY, began, workers=4)] == sizes
+    seeds = [spec_of(seed=seed, k=k) for seed in (1, 2, 3) for k in (0, 1)]
+    assert [len(s) for s in plan(seeds, shape_of, {}, PLENTY, workers=3)] == [2, 2, 2]
+
+
 members = st.builds(
     spec_of,
     rule=st.sampled_from(RULES),
@@ -131,19 +140,21 @@ members = st.builds(
     device=st.sampled_from(["cpu", "cuda"]),
     epochs=st.lists(st.integers(0, 1), min_size=80, max_size=80),
     room=st.floats(1.0, 20.0),
+    workers=st.integers(1, 9),
 )
-def test_a_plan_is_complete_fits_and_has_the_fewest_parts(specs, device, epochs, room):
+def test_a_plan_is_complete_fits_and_has_the_fewest_parts(specs, device, epochs, room, workers):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "OVERHEAD", 0)  # it would dwarf these runs, and nothing be split
-        _check_plan([spec.replace(device=device) for spec in specs], device, epochs, room)
+        _check_plan([spec.replace(device=device) for spec in specs], device, epochs, room, workers)
 
 
-def _check_plan(specs, device, epochs, room):
+def _check_plan(specs, device, epochs, room, workers):
     done = {spec.spec_hash: n for spec, n in zip(specs, epochs, strict=False) if n}
     largest = max(memory_needed([spec], shape_of(spec)) for spec in specs)
     free = math.ceil(room * largest / SHARE)
-    stacks = plan(specs, shape_of, done, free)
+    stacks = plan(specs, shape_of, done, free, {}, workers)
 
+    assert len(stacks) >= min(workers, len(specs))
     assert Counter(spec for stack in stacks for spec in stack) == Counter(specs)
     together: dict[tuple, list[list[RunSpec]]] = {}
     for stack in stacks:
@@ -158,11 +169,13 @@ def _check_plan(specs, device, epochs, room):
         key = (first.stack_key, done.get(first.spec_hash, 0), seed)
         together.setdefault(key, []).append(stack)
 
+    spare = workers > len(together)
     for parts in together.values():
         runs = arrange([spec for part in parts for spec in part])
         sizes = [len(part) for part in parts]
         assert max(sizes) - min(sizes) <= 1
-        for fewer in range(math.ceil(len(runs) / MAX_RUNS), len(parts)):
+        share = math.ceil(len(runs) * workers / len(specs)) if spare else 1
+        for fewer in range(max(share, math.ceil(len(runs) / MAX_RUNS)), len(parts)):
             some = planning._parts(runs, fewer)
             needs = [memory_needed(part, shape_of(runs[0])) for part in some]
             assert max(needs) > SHARE * free
