@@ -5,6 +5,7 @@ On a SQLite file and on a real `mlflow server` (one worker, SQLite behind it, th
 - an epoch of 100 s, as on two CPU cores: each epoch is sent before the next one ends, so epochs are
   logged one after the other, as soon as the one before has arrived;
 - an epoch of 1.5 s, as on a GPU, in real time: how far sending falls behind, and what it costs;
+- calls of 1000 values, the most that MLflow takes: what a value costs at least;
 - a server that is stopped (SIGSTOP): how long training waits then.
 
 Blocked is the wall time of `Writer.log` in the training thread. CPU is that of all other threads of
@@ -19,11 +20,11 @@ were taken from training, which is more than the truth where a core is idle.
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
 import platform
-import shutil
 import signal
 import socket
 import statistics
@@ -38,9 +39,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from mlflow.entities import Metric
 
 from credit.errors import CreditError
 from credit.spec import RunSpec
+from credit.tracking.sending import BATCH
 from credit.tracking.store import Store, reach
 from credit.tracking.writer import Writer, open_child, open_parent, open_store
 
@@ -53,11 +56,11 @@ KEYS = (
     "valid/reference",
     *(
         f"{name}/h{layer:02d}"
-        for name in ("alignment", "rho", "nudge", "hidden_norm")
-        for layer in range(5)
+        for name, layer in itertools.product(("alignment", "rho", "nudge", "hidden_norm"), range(5))
     ),
 )
 """25 series, named as training names them."""
+ROOT = Path(__file__).resolve().parents[1]
 CPU_EPOCH_S, GPU_EPOCH_S = 100.0, 1.5
 PATIENCE_S = 300
 
@@ -78,8 +81,8 @@ def serve(folder: Path, backend: str) -> Iterator[tuple[str, int]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", backend]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
+    command += ["--port", str(port), "--backend-store-uri", backend]
     command += ["--artifacts-destination", str(folder / "mlartifacts")]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
     env |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -178,10 +181,20 @@ def gpu_epochs(stack: Stack, epochs: int) -> dict[str, float]:
     stack.writer.flush(PATIENCE_S)
     drained = time.perf_counter() - drained
     client, server = ((b - a) / epochs for a, b in zip(before, stack.cpu(), strict=True))
-    return _costs(blocked, client, server, GPU_EPOCH_S) | {
-        "seconds_behind_max": max(behind),
-        "seconds_to_send_the_rest": drained,
-    }
+    costs = _costs(blocked, client, server, GPU_EPOCH_S)
+    return costs | {"seconds_behind_max": max(behind), "seconds_to_send_the_rest": drained}
+
+
+def full_calls(stack: Stack, calls: int = 9) -> float:
+    """Microseconds of CPU, here and in the server, of a value in calls of `BATCH` values."""
+    spent = []
+    for call in range(calls):
+        steps = range(BATCH // len(KEYS) * call, BATCH // len(KEYS) * (call + 1))
+        values = [Metric(f"full/{key}", math.sin(step), 0, step) for step in steps for key in KEYS]
+        before = sum(stack.cpu()) + 1000 * time.thread_time()
+        stack.store.client.log_batch(stack.run_ids[0], values)
+        spent.append(sum(stack.cpu()) + 1000 * time.thread_time() - before)
+    return 1000 * statistics.median(spent) / BATCH
 
 
 def stopped(stack: Stack, epochs: int = 10) -> float:
@@ -218,6 +231,7 @@ def overhead(folder: Path, epochs: int, gpu: int) -> dict[str, dict]:
         stack = Stack(open_store(), folder / name, server)
         figures: dict = {f"epoch of {CPU_EPOCH_S:g} s": cpu_epochs(stack, epochs)}
         figures[f"epoch of {GPU_EPOCH_S:g} s"] = gpu_epochs(stack, gpu)
+        figures["cpu_us_per_value_in_full_calls"] = full_calls(stack)
         if server:
             figures["blocked_ms_max_server_stopped"] = stopped(stack)
         stack.writer.close(PATIENCE_S)
@@ -251,36 +265,26 @@ def startup(folder: Path, repeats: int) -> dict[str, dict]:
     return figures
 
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
 def rounded(value: Any) -> Any:
     """Figures with three significant digits, and dictionaries of them."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return float(f"{value:.3g}")
+    return [*map(rounded, value)] if isinstance(value, list) else float(f"{value:.3g}")
 
 
 def main() -> None:
     """Measure one of the two and print JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description="What tracking costs training.")
     parser.add_argument("--epochs", type=int, default=4, help="of 100 s; logged without waiting")
     parser.add_argument("--gpu-epochs", type=int, default=40, help="of 1.5 s; in real time")
     parser.add_argument("--startup", action="store_true", help="measure that instead")
     parser.add_argument("--repeats", type=int, default=3, help="of each start")
     args = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="credit-tracking-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="credit-tracking-", ignore_cleanup_errors=True) as path:
         if args.startup:
-            figures = {"seconds_to_first_step_of_72_runs": startup(folder, args.repeats)}
+            figures = {"seconds_to_first_step_of_72_runs": startup(Path(path), args.repeats)}
         else:
-            figures = overhead(folder, args.epochs, args.gpu_epochs)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            figures = overhead(Path(path), args.epochs, args.gpu_epochs)
     result = {
         "command": " ".join(["python -m benchmarks.tracking", *sys.argv[1:]]),
         "date": date.today().isoformat(),
