@@ -1,7 +1,8 @@
 """Seconds per run-epoch: the stack against the plain published loop, interleaved, and the floor.
 
 Each round times, one after the other: the plain loop with torch's default threads, the plain loop
-with one thread, and the stack (bp, fa, dfa x 5 k, d=256, L=4 on CIFAR-10) in fp32 and in bf16.
+with one thread, the stack (bp, fa, dfa x 5 k, d=256, L=4 on CIFAR-10) in fp32 and in bf16, and bp
+with k=4 alone.
 Ratios are taken within a round, so that a machine whose speed drifts does not decide. The floor is
 that of `floor.py`, its rates measured in the same round. Prints JSON: medians and every round.
 
@@ -14,6 +15,7 @@ import math
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from benchmarks import floor
 from benchmarks.common import hardware, seconds_of
 from credit.data import Dataset, load
 from credit.data.batches import held_out, train_batches
+from credit.spec import RunSpec
 from credit.sweep.networks import shape_of
 from credit.training.measuring import evaluate
 from credit.training.stack import Stack, arrange
@@ -48,9 +51,9 @@ def plain(steps: int, threads: int, device: str) -> float:
     return json.loads(done.stdout)["seconds_per_epoch"]
 
 
-def stacked(data: Dataset, steps: int, precision: str, device: str, seeds: int) -> float:
-    """Seconds per run-epoch of the stack, scaled from `steps` steps, test set included."""
-    specs = arrange(floor.published(RULES, 256, 4, seeds, precision=precision, device=device))
+def stacked(data: Dataset, steps: int, specs: Sequence[RunSpec]) -> float:
+    """Seconds per run-epoch of a stack, scaled from `steps` steps, test set included."""
+    specs, device = arrange(specs), specs[0].device
     stack = Stack(specs, shape_of(specs[0], data))
     total = math.ceil(data.n_train / specs[0].batch_size)
     batches = stack.ahead(
@@ -83,8 +86,11 @@ def main() -> None:
             row["plain_one_thread"] = plain(args.steps, 1, device)
         for precision in ("fp32", "bf16"):
             rates = floor.measure(torch.device(device), precision)
-            row[f"stack_{precision}"] = stacked(data, args.steps, precision, device, seeds)
+            same = floor.published(RULES, 256, 4, seeds, precision=precision, device=device)
+            row[f"stack_{precision}"] = stacked(data, args.steps, same)
             row[f"floor_{precision}"] = floor.seconds(work, rates)["sum"] / len(specs)
+        one = [spec for spec in specs if spec.rule == "bp" and spec.k == spec.depth]
+        row["one_run_fp32"] = stacked(data, args.steps, one[:1])
         rounds.append(row)
         print(json.dumps(row), file=sys.stderr)
     ratios = {
