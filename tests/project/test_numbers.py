@@ -79,6 +79,15 @@ def test_the_ladder_of_the_readme():
                 assert same(cell, own, value("ladder", f"{column}_sd", rule=rule, k=k)), (rule, k)
 
 
+def test_the_online_cell_of_published_length():
+    body = rows("docs/results.md", "credit_eT, warm-up .2, tgw 1")
+    for what, prefix in (("ours", ""), ("reported", "reported_")):
+        for printed, name in zip(
+            body[what], ("accuracy", "alignment", "rho", "s1", "s2"), strict=True
+        ):
+            assert same(printed, value("online_scan_100", f"{prefix}{name}", arm="credit_eT")), name
+
+
 def test_the_atlas():
     body = rows("docs/results.md", "rule", "k=0", "k=4", "Γ, l < L")
     taken = ("nothing", "signs", "weights", "the gradient")
