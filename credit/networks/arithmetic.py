@@ -16,8 +16,6 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """a @ b, rounded to `dtype` (by default that of b) before and after, as numbers of a's type."""
     dtype = dtype or b.dtype
     if a.dtype == b.dtype == dtype:
-        if a.dim() == b.dim() == 3 and len(a) == len(b) == 1:  # as a batch, up to 1.4 x slower
-            return torch.mm(a[0], b[0]).unsqueeze(0)
         return a @ b
     return (a.to(dtype) @ b.to(dtype)).to(a.dtype)
 
@@ -25,6 +23,18 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """inputs (..., N, i), weight (..., o, i), bias (..., o) -> (..., N, o)."""
     return product(inputs, weight.mT).add_(bias.unsqueeze(-2))
+
+
+def weight_grad(at_output: Tensor, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Gradient of a weight matrix, (..., o, i), multiplied in `dtype`.
+
+    Args:
+        at_output: gradient at what it gives, (..., N, o).
+        inputs: what it is given, (..., N, i).
+    """
+    if inputs.dim() == 3 and len(inputs) == 1:  # a batch of one is up to 1.3 x slower on a CPU
+        return product(at_output[0].mT, inputs[0], dtype).unsqueeze(0)
+    return product(at_output.mT, inputs, dtype)
 
 
 class Normed(NamedTuple):

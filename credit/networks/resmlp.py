@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from credit.networks.arithmetic import Normed, affine, linear, norm_vjp, product, standardise
+from credit.networks.arithmetic import (
+    Normed,
+    affine,
+    linear,
+    norm_vjp,
+    product,
+    standardise,
+    weight_grad,
+)
 from credit.networks.base import Params, Part
 
 EMBED = ("embed.weight", "embed.bias")
@@ -208,7 +216,7 @@ def head_grads(params: Params, normed: Normed, error: Tensor) -> Params:
         at_norm = product(error, w)
         grads["out_ln.weight"] = (at_norm * normed.out).sum(-2)
         grads["out_ln.bias"] = at_norm.sum(-2)
-    grads["out_head.weight"] = product(error.mT, head_input(params, normed), w.dtype)
+    grads["out_head.weight"] = weight_grad(error, head_input(params, normed), w.dtype)
     grads["out_head.bias"] = error.sum(-2)
     return grads
 
@@ -250,14 +258,14 @@ def block_grads(
     alpha = {ALPHA: joined(lambda _: params[ALPHA])} if ALPHA in params else {}
     cotangent = joined(lambda block: cotangents[block])
     at_pre = activate_vjp(alpha, product(cotangent, w2), joined(lambda block: blocks[block].pre))
-    at_scale = product(at_pre.mT, joined(lambda block: blocks[block].normed.out), w1.dtype)
+    at_scale = weight_grad(at_pre, joined(lambda block: blocks[block].normed.out), w1.dtype)
     sums = at_pre.sum(-2)
     return [
         (w1 * at_scale).sum(-2),
         product(sums.unsqueeze(-2), w1).squeeze(-2),
         torch.addcmul(sums.unsqueeze(-1) * b.unsqueeze(-2), at_scale, g.unsqueeze(-2)),
         sums,
-        product(cotangent.mT, joined(lambda block: blocks[block].act), w2.dtype),
+        weight_grad(cotangent, joined(lambda block: blocks[block].act), w2.dtype),
         cotangent.sum(-2),
     ]
 

@@ -50,8 +50,8 @@ def set_steps(optimizer: torch.optim.AdamW | None, steps: int) -> None:
 def clipped(grads: list[Tensor], limit: Tensor | None) -> list[Tensor]:
     """Scale a block's gradients, (R, ...) each, to norm `limit` (R,) per row where they exceed it.
 
-    The rule of `torch.nn.utils.clip_grad_norm_`, for every row by itself. No limit is infinite
-    here where none of the rows has one.
+    The rule of `torch.nn.utils.clip_grad_norm_`, for every row by itself. `limit` is None where no
+    row has one.
     """
     if limit is None or not grads:  # a block without parameters, such as a pooling
         return grads

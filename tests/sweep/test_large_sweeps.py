@@ -53,7 +53,7 @@ def test_all_stacks_are_claimed_with_one_plan_and_few_looks_at_each_run(monkeypa
 
     class Planned(Networks):
         def __init__(self) -> None:
-            self.free = free
+            self.free, self._workers = free, 1
 
         def shape(self, spec: RunSpec) -> Shape:
             return SHAPE
