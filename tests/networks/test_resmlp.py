@@ -187,3 +187,24 @@ def test_network_init_has_the_distributions_of_torch_s_default():
             if p.numel() > 1000:
                 assert p.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03), name
                 assert p.abs().max() > 0.99 * bound, name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1, 256), (3, 128, 10), (2, 5, 1)])
+def test_standardise_has_the_bits_of_a_layer_norm_without_affine_part(dtype, shape):
+    h = 100 * torch.randn(shape, dtype=dtype, generator=stream())
+    expected = torch.native_layer_norm(h, shape[-1:], None, None, arithmetic.LN_EPS)
+    out, inputs, mean, rstd = arithmetic.standardise(h)
+    assert inputs is h and all(map(torch.equal, (out, mean, rstd), expected))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_weight_grad_is_the_sum_over_samples_of_outer_products(runs, dtype):
+    source = stream()
+    error, inputs = (torch.randn(runs, 40, n, generator=source) for n in (5, 7))
+    found = arithmetic.weight_grad(error, inputs, dtype)
+    assert found.shape == (runs, 5, 7) and found.dtype == torch.float32
+    lowered = (t.to(dtype).double() for t in (error, inputs))
+    expected = torch.einsum("rno,rni->roi", *lowered)
+    torch.testing.assert_close(found.double(), expected, rtol=2 * torch.finfo(dtype).eps, atol=1e-4)
