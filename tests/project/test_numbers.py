@@ -198,6 +198,14 @@ CELLS = {
         )
         for rule in ("bp", "oracle", "fa", "dfa")
     },
+    **{
+        f"ladder_fashion_mnist {rule}": (
+            ("accuracy, Fashion-MNIST", "k=0"),
+            {rule: "accuracy"},
+            [{"rule": rule, "k": k} for k in range(5)],
+        )
+        for rule in ("bp", "oracle", "fa", "dfa")
+    },
     "matched_controls_30": (
         ("30 epochs, n = 3", "bp"),
         {"ours": "accuracy", "reported": "reported_accuracy"},
