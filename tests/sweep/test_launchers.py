@@ -63,6 +63,7 @@ def undisturbed(tmp_path_factory) -> dict:
         folder = tmp_path_factory.mktemp("undisturbed")
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.setenv("CREDIT_STATE", str(folder / "state"))
+        patch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)  # mlflow leaves it behind
         return weights(train(Launch(), sweep.Networks))
 
 
