@@ -65,7 +65,7 @@ def plan(
     On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
     one seed's results are complete before the next begins. Runs that do not fit together are split,
     in the order of `arrange`, into the fewest parts of equal size (give or take one run); stderr
-    says so. So are, without a word, runs that would leave workers without a stack.
+    says so. Where that gives fewer stacks than workers, runs are split further until each has one.
 
     Args:
         done: epochs, and steps of the next, by spec hash; none is from scratch.

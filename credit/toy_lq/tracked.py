@@ -49,7 +49,7 @@ class Trajectories(Networks):
         pending: Sequence[RunSpec],
         store: Store,
         memory: int | None = None,
-        workers: int = 1,  # a bundle is of one
+        workers: int = 1,  # bundles stay whole
     ) -> None:
         for spec in specs:
             check(spec)

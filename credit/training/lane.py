@@ -8,6 +8,7 @@ Shape legend: R runs of the lane, N batch, d width, C classes, L depth, S seeds.
 
 from collections.abc import Sequence
 from itertools import groupby
+from math import inf
 
 import torch
 from torch import Tensor
@@ -80,17 +81,15 @@ class Lane:
         self._eps = self._column([spec.credit_eps for spec in specs])
         self._penalty = self._column([spec.penalty for spec in specs])
         self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
-        limits = [s.clip if rules.get(s.rule).surrogate else float("inf") for s in specs]
-
-        def limit(parts: Sequence[Part]) -> Tensor | None:
-            of_rows = [value for _, rows in parts for value in limits[rows]]
-            return self._column(of_rows).view(-1) if min(of_rows) < float("inf") else None
-
+        limits = [s.clip if rules.get(s.rule).surrogate else inf for s in specs]
         self._merges = self.network.alike and recorded(self.device)
         """All layers are computed at once: copies cost a GPU less than launches, a CPU more."""
         each = [self.trained] if self._merges and self.trained else [[p] for p in self.trained]
-        self._at_once = [(parts, limit(parts)) for parts in each]
-        """Parts whose gradients are computed as one, and the limits of their norms, by row."""
+        self._at_once: list[tuple[list[Part], Tensor | None]] = []
+        """Parts whose gradients are computed as one, and the limits of their norms, if any."""
+        for parts in each:
+            own = [value for _, rows in parts for value in limits[rows]]
+            self._at_once.append((parts, self._column(own).view(-1) if min(own) < inf else None))
 
     def _column(self, values: Sequence[float]) -> Tensor:
         """One number per run as (R, 1, 1)."""
@@ -223,11 +222,9 @@ class Lane:
         grad_out = self.network.head_input_vjp(params, run, reduced)
         hidden_grads = []
         if self.exact.stop and not self.frozen:
-            exact, part, at_logits = params, run, reduced
-            if self.exact.stop < self.size:
-                exact = {name: p[self.exact] for name, p in params.items()}
-                part, at_logits = run.rows(self.exact), reduced[self.exact]
-            hidden_grads = self.network.hidden_gradients(exact, part, at_logits)
+            exact = {name: p[self.exact] for name, p in params.items()}
+            part = run.rows(self.exact)
+            hidden_grads = self.network.hidden_gradients(exact, part, reduced[self.exact])
         return self.traces(run, x, labels, reduced, grad_out, hidden_grads, noise, params)
 
     # ---------------------------------------------------------------- one step
