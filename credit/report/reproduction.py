@@ -125,7 +125,8 @@ def document(state: State, exports: Exports) -> str:
         "that trained the runs in `results/`.",
         RULE,
         "Ours are runs of the reported configuration, in all of its settings; reduced ones are "
-        "none. A number that several experiments show stands at one of them.",
+        "none, and of two runs of one seed the newer counts. A number that several experiments "
+        "show stands at one of them.",
         markdown(summary(state).replace({"experiment": r"(.+)"}, r"[\1](#\1)", regex=True)),
     ]
     for own in sections(state, markdown):

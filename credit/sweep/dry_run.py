@@ -24,7 +24,8 @@ def report(
 ) -> str:
     """Return the stacks that a sweep would train, as text for the terminal.
 
-    Hours are those of training alone, at the speed at which a few steps ran here.
+    They are those of runs of which none has begun: a stack that has keeps its runs. Hours are those
+    of training alone, at the speed at which a few steps ran here.
     """
     left = unsettled(store, specs)
     stacks = work.plan(left, {}, {}) if left else []

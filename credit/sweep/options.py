@@ -1,4 +1,4 @@
-"""Options that say where the stacks of a sweep train; no result depends on them."""
+"""Options that say where the stacks of a sweep train; they change results by rounding at most."""
 
 import dataclasses
 import os

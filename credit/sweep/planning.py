@@ -65,7 +65,8 @@ def plan(
     On a CPU, runs on images share a stack with their own seed alone: they share every batch, and
     one seed's results are complete before the next begins. Runs that do not fit together are split,
     in the order of `arrange`, into the fewest parts of equal size (give or take one run); stderr
-    says so. Where that gives fewer stacks than workers, runs are split further until each has one.
+    says so. No stack that begins is larger than a worker's equal share of all runs, so that the
+    45 runs of one shape are four stacks on four GPUs.
 
     Args:
         done: epochs, and steps of the next, by spec hash; none is from scratch.
@@ -85,12 +86,11 @@ def plan(
         key = (spec.stack_key, done.get(spec.spec_hash), seed, began.get(spec.spec_hash))
         together.setdefault(key, []).append(spec)
     stacks, split = [], 0
+    share = min(MAX_RUNS, math.ceil(len(specs) / workers))
     for runs in together.values():
         shape = shape_of(runs[0])
         goes_on = runs[0].spec_hash in began
-        least = math.ceil(len(runs) / MAX_RUNS)
-        if workers > len(together) and not goes_on:
-            least = min(len(runs), max(least, math.ceil(len(runs) * workers / len(specs))))
+        least = math.ceil(len(runs) / (MAX_RUNS if goes_on else share))
         parts = _fewest(arrange(runs), shape, free if goes_on else SHARE * free, least)
         stacks += map(arrange, parts)
         split += len(parts) > least

@@ -21,7 +21,7 @@ from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
 from credit.training.cotangents import cotangents
 from credit.training.group import Group
-from credit.training.optimizer import Moments, adamw, clipped, recorded, set_steps
+from credit.training.optimizer import Moments, adamw, clipped, recorded, set_lr, set_steps
 from credit.training.products import PRECISIONS
 
 
@@ -126,10 +126,7 @@ class Lane:
             group.set_optimizer_steps(steps)
 
     def set_lr(self, lr: float) -> None:
-        """Learning rate of the coming steps."""
-        for group in self.optimizer.param_groups if self.optimizer else ():
-            rate = group["lr"]  # a graph reads a tensor anew
-            group["lr"] = rate.fill_(lr) if isinstance(rate, Tensor) else lr
+        set_lr(self.optimizer, lr)
 
     # ---------------------------------------------------------------- rules that learn
 

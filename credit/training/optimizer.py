@@ -41,6 +41,13 @@ def adamw(
     return optimizer
 
 
+def set_lr(optimizer: torch.optim.AdamW | None, lr: float) -> None:
+    """Learning rate of the coming steps."""
+    for group in optimizer.param_groups if optimizer else ():
+        rate = group["lr"]  # a graph reads a tensor anew
+        group["lr"] = rate.fill_(lr) if isinstance(rate, Tensor) else lr
+
+
 def set_steps(optimizer: torch.optim.AdamW | None, steps: int) -> None:
     """Continue the bias correction from `steps`."""
     for state in optimizer.state.values() if optimizer else ():

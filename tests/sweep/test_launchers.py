@@ -209,15 +209,9 @@ def cluster(monkeypatch):
 
 def ray_worker() -> psutil.Process:
     """The Ray worker that has used most of a CPU: it trains."""
-    found = [p for p in psutil.process_iter() if "ray::" in " ".join(_words(p))]
+    found = psutil.process_iter(["cmdline"])  # None of a process that is gone
+    found = [p for p in found if "ray::" in " ".join(p.info["cmdline"] or [])]
     return max(found, key=lambda p: sum(p.cpu_times()[:2]))
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def test_a_node_and_a_worker_that_die_lose_nothing(remote, cluster, undisturbed):
@@ -296,7 +290,7 @@ def test_runs_that_another_place_trains_are_refused_until_taken_over(monkeypatch
 
 @pytest.mark.usefixtures("tracking_store")
 def test_a_dry_run_trains_nothing():
-    for workers, stacks in ((2, 3), (5, 6)):
+    for workers, stacks in ((2, 3), (6, 6)):
         with pytest.raises(sweep.Planned, match=rf"6 of 6 runs in {stacks} stacks"):
             train(Launch(dry_run=True, workers=workers), sweep.Networks)
     assert connect().parents().empty and connect().runs().empty

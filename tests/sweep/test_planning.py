@@ -117,11 +117,20 @@ def test_what_memory_splits_is_said(capsys):
 
 def test_runs_of_one_stack_are_shared_by_the_workers():
     specs = [spec_of(k=2, penalty=i / 1000).replace(device="cuda") for i in range(45)]
-    one = {spec.spec_hash: "a checkpoint" for spec in specs}
-    for began, sizes in (({}, [12, 11, 11, 11]), (one, [45])):
+    one, some = ({spec.spec_hash: "a checkpoint" for spec in part} for part in (specs, specs[:9]))
+    for began, sizes in (({}, [12, 11, 11, 11]), (one, [45]), (some, [9, 12, 12, 12])):
         assert [len(s) for s in plan(specs, shape_of, {}, PLENTY, began, workers=4)] == sizes
     seeds = [spec_of(seed=seed, k=k) for seed in (1, 2, 3) for k in (0, 1)]
-    assert [len(s) for s in plan(seeds, shape_of, {}, PLENTY, workers=3)] == [2, 2, 2]
+    for workers, sizes in ((2, [2] * 3), (3, [2] * 3), (4, [2] * 3), (6, [1] * 6), (9, [1] * 6)):
+        assert [len(s) for s in plan(seeds, shape_of, {}, PLENTY, workers=workers)] == sizes
+
+
+def test_stacks_that_have_not_begun_are_the_same_when_others_have():
+    specs = [spec_of(k=2, seed=s, penalty=i / 1000) for s in (1, 2, 3) for i in range(24)]
+    stacks = plan(specs, shape_of, {}, PLENTY, workers=4)
+    assert [len(stack) for stack in stacks] == [12] * 6
+    began = {spec.spec_hash: str(n) for n, stack in enumerate(stacks[:4]) for spec in stack}
+    assert plan(specs, shape_of, {}, PLENTY, began, workers=4) == stacks
 
 
 members = st.builds(
@@ -154,11 +163,11 @@ def _check_plan(specs, device, epochs, room, workers):
     free = math.ceil(room * largest / SHARE)
     stacks = plan(specs, shape_of, done, free, {}, workers)
 
-    assert len(stacks) >= min(workers, len(specs))
+    most = min(MAX_RUNS, math.ceil(len(specs) / workers))
     assert Counter(spec for stack in stacks for spec in stack) == Counter(specs)
     together: dict[tuple, list[list[RunSpec]]] = {}
     for stack in stacks:
-        assert 0 < len(stack) <= MAX_RUNS
+        assert 0 < len(stack) <= most
         assert memory_needed(stack, shape_of(stack[0])) <= SHARE * free
         assert stack == arrange(stack)
         assert len({spec.stack_key for spec in stack}) == 1
@@ -169,16 +178,14 @@ def _check_plan(specs, device, epochs, room, workers):
         key = (first.stack_key, done.get(first.spec_hash, 0), seed)
         together.setdefault(key, []).append(stack)
 
-    spare = workers > len(together)
     for parts in together.values():
         runs = arrange([spec for part in parts for spec in part])
         sizes = [len(part) for part in parts]
         assert max(sizes) - min(sizes) <= 1
-        share = math.ceil(len(runs) * workers / len(specs)) if spare else 1
-        for fewer in range(max(share, math.ceil(len(runs) / MAX_RUNS)), len(parts)):
+        for fewer in range(1, len(parts)):
             some = planning._parts(runs, fewer)
             needs = [memory_needed(part, shape_of(runs[0])) for part in some]
-            assert max(needs) > SHARE * free
+            assert max(map(len, some)) > most or max(needs) > SHARE * free
 
 
 def test_a_run_that_does_not_fit_is_named_with_its_need():
