@@ -88,6 +88,16 @@ def test_the_online_cell_of_published_length():
             assert same(printed, value("online_scan_100", f"{prefix}{name}", arm="credit_eT")), name
 
 
+def test_the_cosines_of_dfa_by_layer():
+    export = Export(ROOT / "results" / "ladder_512")
+    runs = export.runs(export.parents("ladder")[0]).query("rule == 'dfa' and k == 2")
+    h = [runs[f"alignment/h{layer:02}"] for layer in range(3)]
+    assert len(runs) == 3
+    body = rows("docs/results.md", "cosine, dfa k=2, L=2", "h_0")["ours"]
+    for printed, own in zip(body, (*h, (h[0] + h[1]) / 2, (h[1] + h[2]) / 2), strict=True):
+        assert same(printed, own.mean(), own.std()), printed
+
+
 def test_the_atlas():
     body = rows("docs/results.md", "rule", "k=0", "k=4", "Γ, l < L")
     taken = ("nothing", "signs", "weights", "the gradient")
@@ -205,6 +215,14 @@ CELLS = {
             [{"rule": rule, "k": k} for k in range(5)],
         )
         for rule in ("bp", "oracle", "fa", "dfa")
+    },
+    **{
+        f"ladder_512 {rule}": (
+            ("accuracy, d=512, L=2", "k=0"),
+            {f"{rule}, ours": "accuracy", f"{rule}, reported": "reported_accuracy"},
+            [{"rule": rule, "k": k} for k in range(3)],
+        )
+        for rule in ("bp", "fa", "dfa")
     },
     "matched_controls_30": (
         ("30 epochs, n = 3", "bp"),

@@ -60,7 +60,7 @@ def test_reduced_runs_are_nobodys_numbers(state):
 def test_the_plan_has_hours_of_what_is_missing_alone(state):
     plan = state.plan.set_index("experiment")
     assert plan.loc["ladder", "missing"] == 0 == plan.loc["ladder", "hours"]
-    assert plan.loc["ladder --depth 2 --width 512", "missing"] == 36
+    assert plan.loc["ladder --depth 2 --width 512", "missing"] == 9
     assert plan.loc["depth_scan", "hours"] > plan.loc["method_comparison", "hours"] > 1
     assert "credit_scale" not in plan.index  # its numbers are the ladder's
     assert plan.index[-1] == "depth_scan"
