@@ -24,7 +24,7 @@ def report(
 ) -> str:
     """Return the stacks that a sweep would train, as text for the terminal.
 
-    They are those of runs of which none has begun: a stack that has keeps its runs. Hours are those
+    They are planned as if no run had begun; stacks that have begun keep their runs. Hours are those
     of training alone, at the speed at which a few steps ran here.
     """
     left = unsettled(store, specs)
