@@ -7,11 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 CHECKSUM = "checksum"
 """The entry of a file's metadata that is the digest of all else in it."""
+UNREADABLE = (OSError, SafetensorError, RuntimeError)
+"""What opening a file raises; torch maps it, with a RuntimeError if it has gone in between."""
 
 
 def digest(metadata: Mapping[str, str], tensors: Iterable[tuple[str, Tensor]]) -> str:
@@ -27,7 +29,7 @@ def is_whole(path: Path) -> bool:
     """Return whether a file has the digest that it names, or names none, as older ones do.
 
     Raises:
-        OSError, SafetensorError: it cannot be read.
+        `UNREADABLE`: it cannot be read.
     """
     status = path.stat()
     return _agrees(path, status.st_mtime_ns, status.st_size)

@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from credit.training.checkpoint import (
     restore,
     save_run,
     save_stack,
+    verify,
 )
 from credit.training.checksum import CHECKSUM
 from credit.training.stack import Stack
@@ -221,3 +223,16 @@ def test_a_disk_without_room_for_the_spec_is_a_credit_error(tmp_path):
     pages = [-(-p.stat().st_size // page) for p in (tmp_path / "measure").glob("*.safetensors")]
     with small_disk(tmp_path / "disk", sum(pages) * page), pytest.raises(CreditError):
         save_run(stack, 0, 1, tmp_path / "disk")
+
+
+@pytest.mark.parametrize("read", [read_header, verify])
+def test_a_file_that_goes_between_its_header_and_its_tensors_is_no_crash(saved, read, monkeypatch):
+    map_file = torch.UntypedStorage.from_file
+
+    def of_a_file_that_has_gone(filename: str, *args: Any, **more: Any):
+        Path(filename).unlink()  # as another process does that has just trained the run to its end
+        return map_file(filename, *args, **more)
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", of_a_file_that_has_gone)
+    refused(lambda: read(saved), str(saved))
+    assert not saved.exists() and find(saved.parent) == ({}, [])
