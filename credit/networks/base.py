@@ -204,12 +204,18 @@ class Network(ABC, Generic[P]):
 
     @abstractmethod
     def block_grads(
-        self, params: Params, run: P, parts: Sequence[Part], cotangents: Sequence[Tensor]
+        self,
+        params: Params,
+        run: P,
+        parts: Sequence[Part],
+        cotangents: Sequence[Tensor],
+        exact: bool = False,
     ) -> list[Tensor]:
         """Return gradients of `<h_{l+1}, c>` for some blocks l and runs, h_l held constant.
 
         One tensor for each of `block_names`, its rows those of the parts, one after the other.
-        `cotangents` are c of every block, (R, N, d). Several parts are for `alike` blocks only.
+        `cotangents` are c of every block, (R, N, d); `exact` says that they are what
+        `hidden_gradients` gave of this very pass. Several parts are for `alike` blocks only.
         """
 
     @abstractmethod

@@ -88,8 +88,10 @@ class ResMLP(Network[resmlp.Forward]):
         run: resmlp.Forward,
         parts: Sequence[Part],
         cotangents: Sequence[Tensor],
+        exact: bool = False,
     ) -> list[Tensor]:
-        return resmlp.block_grads(params, run.blocks, parts, cotangents)
+        known = run.at_pre if exact else None
+        return resmlp.block_grads(params, run.blocks, parts, cotangents, known)
 
     def embed_grads(self, params: Params, x: Tensor, cotangent: Tensor, out: Params) -> Params:
         weight = "embed.weight"
@@ -105,7 +107,7 @@ class ResMLP(Network[resmlp.Forward]):
         feedback: Mapping[str, Tensor],
     ) -> Tensor:
         trace = resmlp.block_forward(params, block, h)
-        return resmlp.block_input_vjp({**params, **feedback}, block, trace, cotangent)
+        return resmlp.block_input_vjp({**params, **feedback}, block, trace, cotangent)[0]
 
     def branch(self, run: resmlp.Forward, block: int) -> Tensor:
         return run.blocks[block].out

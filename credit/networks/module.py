@@ -7,12 +7,13 @@ CPU, where that is twice as fast as `vmap`, and lifted by `vmap` on a GPU.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from credit.errors import CreditError
@@ -176,7 +177,7 @@ class ModuleNetwork(Network[Pass]):
         """Call a function of one run for every run, and stack what it returns."""
         if self._lift:
             return vmap(call)(*stacked)
-        runs = len(_first(stacked[-1]))
+        runs = len(tree_leaves(stacked[-1])[0])
         results = [call(*tree_map(lambda t, r=row: t[r], stacked)) for row in range(runs)]
         return tree_map(lambda *rows: torch.stack(rows), *results)
 
@@ -202,15 +203,17 @@ class ModuleNetwork(Network[Pass]):
         return self._grads(-1, params, self.head, run.hiddens[-1], error)
 
     def block_grads(
-        self, params: Params, run: Pass, parts: Sequence[Part], cotangents: Sequence[Tensor]
+        self,
+        params: Params,
+        run: Pass,
+        parts: Sequence[Part],
+        cotangents: Sequence[Tensor],
+        exact: bool = False,
     ) -> list[Tensor]:
         ((block, rows),) = parts
-
-        def forward(params: Params, h: Tensor) -> Tensor:
-            return self.advance(params, h, block)
-
         part = {name: params[name][rows] for name in self._names[block + 1]}
         at = run.hiddens[block][rows], cotangents[block][rows]
+        forward = partial(self.advance, block=block)
         return list(self._grads(block + 1, part, forward, *at).values())
 
     def embed_grads(self, params: Params, x: Tensor, cotangent: Tensor, out: Params) -> Params:
@@ -284,12 +287,6 @@ def _replaced(part: nn.Module, feedback: Mapping[str, Tensor]) -> Iterator[set[s
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _first(tree: Any) -> Tensor:
-    while not isinstance(tree, Tensor):
-        tree = next(iter(tree.values())) if isinstance(tree, dict) else tree[0]
-    return tree
 
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> Any:

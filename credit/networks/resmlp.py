@@ -10,7 +10,7 @@ Every function works on one run, and, with a leading run dimension on parameters
 stack of R runs at once. Shape legend: R runs, N batch, d width, C classes, D input units.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -170,11 +170,12 @@ class Forward(NamedTuple):
     hiddens: list[Tensor]  # h_0 .. h_L, each (..., N, d)
     blocks: list[BlockTrace]
     last: Normed  # of h_L
+    at_pre: dict[int, Tensor]  # by block: the exact gradient at `pre`, once it has been computed
 
     def rows(self, rows: slice) -> "Forward":
         blocks = [block.rows(rows) for block in self.blocks]
         hiddens = [h[rows] for h in self.hiddens]
-        return Forward(self.logits[rows], hiddens, blocks, self.last.rows(rows))
+        return Forward(self.logits[rows], hiddens, blocks, self.last.rows(rows), {})
 
     def expanded(self, runs: int) -> "Forward":
         """One run's pass, (1, N, .), as that of `runs` equal ones, without block traces.
@@ -182,12 +183,9 @@ class Forward(NamedTuple):
         Views, but for `last`: LayerNorm's backward kernel reads past the end of tensors that are
         repeated by a stride of 0.
         """
-
-        def wide(t: Tensor) -> Tensor:
-            return t.expand(runs, -1, -1)
-
-        last = Normed(*(wide(t).contiguous() for t in self.last))
-        return Forward(wide(self.logits), list(map(wide, self.hiddens)), [], last)
+        last = Normed(*(t.expand(runs, -1, -1).contiguous() for t in self.last))
+        logits, *hiddens = (t.expand(runs, -1, -1) for t in (self.logits, *self.hiddens))
+        return Forward(logits, hiddens, [], last, {})
 
 
 def forward(params: Params, x: Tensor) -> Forward:
@@ -197,7 +195,7 @@ def forward(params: Params, x: Tensor) -> Forward:
         blocks.append(block_forward(params, block, hiddens[-1]))
         hiddens.append(hiddens[-1] + blocks[-1].out)
     last = at_output(params, hiddens[-1])
-    return Forward(head(params, last), hiddens, blocks, last)
+    return Forward(head(params, last), hiddens, blocks, last, {})
 
 
 def head_input_vjp(params: Params, normed: Normed, error: Tensor) -> Tensor:
@@ -221,11 +219,13 @@ def head_grads(params: Params, normed: Normed, error: Tensor) -> Params:
     return grads
 
 
-def block_input_vjp(params: Params, block: int, trace: BlockTrace, cotangent: Tensor) -> Tensor:
-    """Pull a cotangent (..., N, d) of h_{l+1} back through h_l + f_l(h_l) to h_l."""
+def block_input_vjp(
+    params: Params, block: int, trace: BlockTrace, cotangent: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Pull a cotangent (..., N, d) of h_{l+1} back to h_l, and to `trace.pre` on the way."""
     g, _, w1, _, w2, _ = (params[name] for name in block_names(block))
     at_pre = activate_vjp(params, product(cotangent, w2), trace.pre)
-    return cotangent + norm_vjp(product(at_pre, w1) * g.unsqueeze(-2), trace.normed)
+    return cotangent + norm_vjp(product(at_pre, w1) * g.unsqueeze(-2), trace.normed), at_pre
 
 
 def block_grads(
@@ -233,11 +233,13 @@ def block_grads(
     blocks: Sequence[BlockTrace],
     parts: Sequence[Part],
     cotangents: Sequence[Tensor],
+    at_pre: Mapping[int, Tensor] | None = None,
 ) -> list[Tensor]:
     """Parameter gradients of <f_l(h_l), c>, h_l held constant, of the blocks and rows of `parts`.
 
     Args:
         blocks, cotangents: of every block; c is (..., N, d).
+        at_pre: the cotangents at fc1's outputs, by block, where they are known.
 
     Returns:
         One tensor for each of `block_names`, the rows of all parts one after the other.
@@ -255,11 +257,14 @@ def block_grads(
         return joined(lambda block: params[f"blocks.{block}.{name}"])
 
     g, b, w1, w2 = map(own, ("ln.weight", "ln.bias", "fc1.weight", "fc2.weight"))
-    alpha = {ALPHA: joined(lambda _: params[ALPHA])} if ALPHA in params else {}
     cotangent = joined(lambda block: cotangents[block])
-    at_pre = activate_vjp(alpha, product(cotangent, w2), joined(lambda block: blocks[block].pre))
-    at_scale = weight_grad(at_pre, joined(lambda block: blocks[block].normed.out), w1.dtype)
-    sums = at_pre.sum(-2)
+    if at_pre:
+        inner = joined(at_pre.__getitem__)
+    else:
+        alpha = {ALPHA: joined(lambda _: params[ALPHA])} if ALPHA in params else {}
+        inner = activate_vjp(alpha, product(cotangent, w2), joined(lambda block: blocks[block].pre))
+    at_scale = weight_grad(inner, joined(lambda block: blocks[block].normed.out), w1.dtype)
+    sums = inner.sum(-2)
     return [
         (w1 * at_scale).sum(-2),
         product(sums.unsqueeze(-2), w1).squeeze(-2),
@@ -274,7 +279,8 @@ def hidden_gradients(params: Params, run: Forward, error: Tensor) -> list[Tensor
     """Exact gradients g_0 .. g_L, each (..., N, d), from the one at the logits, (..., N, C)."""
     grads = [head_input_vjp(params, run.last, error)]
     for block in reversed(range(depth_of(params))):
-        grads.append(block_input_vjp(params, block, run.blocks[block], grads[-1]))
+        grad, run.at_pre[block] = block_input_vjp(params, block, run.blocks[block], grads[-1])
+        grads.append(grad)
     return grads[::-1]
 
 

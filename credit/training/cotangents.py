@@ -8,8 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from credit import rules
 from credit.rules import Shape, Trace
+from credit.spec import RunSpec
 from credit.training.group import Group
+
+
+def trains_exactly(spec: RunSpec) -> bool:
+    """Return whether the cotangents of a run's blocks are its exact gradients."""
+    return rules.of(spec) == rules.get("bp") and not spec.penalty
 
 
 def cotangents(

@@ -19,18 +19,18 @@ from credit.networks.arithmetic import losses, output_error
 from credit.networks.base import Params, Part, Pass
 from credit.rules import Rule, Shape, State, Trace
 from credit.spec import RunSpec
-from credit.training.cotangents import cotangents
+from credit.training.cotangents import cotangents, trains_exactly
 from credit.training.group import Group
-from credit.training.optimizer import Moments, adamw, clipped, recorded, set_lr, set_steps
+from credit.training.optimizer import Moments, adamw, clipped, decay, recorded, set_lr, set_steps
 from credit.training.products import PRECISIONS
 
 
-def runs_of(flags: Sequence[bool]) -> list[slice]:
-    """The maximal contiguous slices where `flags` holds."""
+def runs_of(marks: Sequence[int]) -> list[slice]:
+    """The maximal contiguous slices of one mark, but for those of mark 0."""
     slices, start = [], 0
-    for flag, members in groupby(flags):
+    for mark, members in groupby(marks):
         stop = start + len(list(members))
-        if flag:
+        if mark:
             slices.append(slice(start, stop))
         start = stop
     return slices
@@ -70,10 +70,16 @@ class Lane:
         self._alike = self.frozen and len({(spec.seed, spec.start) for spec in specs}) == 1
         """All networks are one, and see one batch."""
         self.exact = slice(0, sum(rules.get(s.rule).reads_hidden_grads for s in specs))
+        self._merges = self.network.alike and recorded(self.device)
+        """All layers are computed at once: copies cost a GPU less than launches, a CPU more."""
+        apart = not self._merges and not any(spec.penalty for spec in specs)
+        exact = [apart and trains_exactly(spec) for spec in specs]
+        marked = [(spec, 1 + flag) for spec, flag in zip(specs, exact, strict=True)]
+        least = range(shape.depth, 0, -1)  # k of runs that train a block
         self.trained: list[Part] = [
             (block, rows)
-            for block in range(shape.depth)
-            for rows in runs_of([spec.k >= shape.depth - block for spec in specs])
+            for block, k in enumerate(least)
+            for rows in runs_of([(spec.k >= k) * mark for spec, mark in marked])
         ]
         self.phase: tuple[tuple[bool, bool], ...] = ()
         self.optimizer = self._init_optimizer(moments)
@@ -82,14 +88,13 @@ class Lane:
         self._penalty = self._column([spec.penalty for spec in specs])
         self._per_sample = self._column([spec.credit_reduction == "sum" for spec in specs]) > 0
         limits = [s.clip if rules.get(s.rule).surrogate else inf for s in specs]
-        self._merges = self.network.alike and recorded(self.device)
-        """All layers are computed at once: copies cost a GPU less than launches, a CPU more."""
         each = [self.trained] if self._merges and self.trained else [[p] for p in self.trained]
-        self._at_once: list[tuple[list[Part], Tensor | None]] = []
-        """Parts whose gradients are computed as one, and the limits of their norms, if any."""
+        self._at_once: list[tuple[list[Part], Tensor | None, bool]] = []
+        """Parts whose gradients are computed as one, limits of their norms, if any, and `exact`."""
         for parts in each:
             own = [value for _, rows in parts for value in limits[rows]]
-            self._at_once.append((parts, self._column(own).view(-1) if min(own) < inf else None))
+            limit = self._column(own).view(-1) if min(own) < inf else None
+            self._at_once.append((parts, limit, all(exact[rows.start] for _, rows in parts)))
 
     def _column(self, values: Sequence[float]) -> Tensor:
         """One number per run as (R, 1, 1)."""
@@ -213,16 +218,15 @@ class Lane:
         labels: Tensor,
         error: Tensor,
         noise: list[State],
-    ) -> list[Trace]:
-        """`traces` in a step, from each sample's own `error`."""
+    ) -> tuple[list[Trace], Pass]:
+        """`traces` in a step, from each sample's own `error`, and the pass of `self.exact`."""
         reduced = torch.where(self._per_sample, error, error / error.shape[-2])
         grad_out = self.network.head_input_vjp(params, run, reduced)
-        hidden_grads = []
+        hidden_grads, part = [], run
         if self.exact.stop and not self.frozen:
-            exact = {name: p[self.exact] for name, p in params.items()}
-            part = run.rows(self.exact)
+            exact, part = {name: p[self.exact] for name, p in params.items()}, run.rows(self.exact)
             hidden_grads = self.network.hidden_gradients(exact, part, reduced[self.exact])
-        return self.traces(run, x, labels, reduced, grad_out, hidden_grads, noise, params)
+        return self.traces(run, x, labels, reduced, grad_out, hidden_grads, noise, params), part
 
     # ---------------------------------------------------------------- one step
 
@@ -246,7 +250,7 @@ class Lane:
         loss = losses(run.logits, labels).sum(-1)
         correct = (run.logits.argmax(-1) == labels).sum(-1)
         error = output_error(run.logits, labels)
-        traces = self._step_traces(params, run, x, labels, error, noise)
+        traces, part = self._step_traces(params, run, x, labels, error, noise)
         for group, trace in zip(self.groups, traces, strict=True):
             if group.learns:
                 group.learn(trace)
@@ -261,8 +265,9 @@ class Lane:
         if any(spec.penalty for spec in self.specs):
             pull = self._penalty * (2 / samples)
             at_blocks = [c + pull * self.network.branch(run, i) for i, c in enumerate(at_blocks)]
-        for parts, limit in self._at_once:
-            grads = clipped(self.network.block_grads(params, run, parts, at_blocks), limit)
+        for parts, limit, exact in self._at_once:
+            seen = params, part if exact else run, parts, at_blocks, exact
+            grads = clipped(self.network.block_grads(*seen), limit)
             sizes = [rows.stop - rows.start for _, rows in parts]
             split = [grad.split(sizes) if len(parts) > 1 else [grad] for grad in grads]
             for (block, rows), *own in zip(parts, *split, strict=True):
@@ -270,21 +275,14 @@ class Lane:
         followed = []
         for group, trace in zip(self.groups, traces, strict=True):
             if group.rule.follows:  # the weights as they are, not as the step multiplies with them
-                before = self._shown(group.rule, group.rows, self.params)
-                before = {name: weight.clone() for name, weight in before.items()}
+                before = self._shown(group.rule, group.rows, self.params).items()
+                before = {name: weight.clone() for name, weight in before}
                 followed.append((group, trace._replace(weights=before)))
         self.optimizer.step()
         for group, trace in followed:
             after = self._shown(group.rule, group.rows, self.params)
-            group.follow(trace, after, self._decay())
+            group.follow(trace, after, decay(self.optimizer, self._eps))
         return loss, correct
-
-    def _decay(self) -> Tensor:
-        """The share of a weight that a step's weight decay takes."""
-        assert self.optimizer is not None
-        lr = self.optimizer.param_groups[0]["lr"]
-        lr = torch.as_tensor(lr, dtype=self.dtype, device=self.device)
-        return lr * self.specs[0].weight_decay
 
     def _forward(self, params: Params, x: Tensor) -> Pass:
         """The forward pass of all runs: one, shown to each, where their networks are one."""

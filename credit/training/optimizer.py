@@ -48,6 +48,13 @@ def set_lr(optimizer: torch.optim.AdamW | None, lr: float) -> None:
         group["lr"] = rate.fill_(lr) if isinstance(rate, Tensor) else lr
 
 
+def decay(optimizer: torch.optim.AdamW, like: Tensor) -> Tensor:
+    """The share of a weight that a step's weight decay takes, of the type of `like`."""
+    group = optimizer.param_groups[0]
+    lr = torch.as_tensor(group["lr"], dtype=like.dtype, device=like.device)
+    return lr * group["weight_decay"]
+
+
 def set_steps(optimizer: torch.optim.AdamW | None, steps: int) -> None:
     """Continue the bias correction from `steps`."""
     for state in optimizer.state.values() if optimizer else ():

@@ -23,6 +23,7 @@ from credit.networks import kinds
 from credit.rules import Shape, State
 from credit.spec import RunSpec
 from credit.training import capturing, optimizer
+from credit.training.cotangents import trains_exactly
 from credit.training.lane import Lane
 
 MOST_LANES = 4
@@ -62,13 +63,15 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
     """Multiply-adds that a sample costs in one training step, in matrix products.
 
     Forward: embedding, blocks, head. Gradients: the embedding's, as much again; a trained block's
-    weights, one and a half times its forward pass; the head's, once for h_L and twice for its
-    weights and norm. And what the rule's credit and its learning cost, the exact gradients as much
-    as the blocks; of a network of which nothing trains, its learning alone.
+    weights, as much as its forward pass, and half of it to pull the credit to fc1, but for exact
+    gradients; the head's, once for h_L and twice for its weights and norm. And what the rule's
+    credit and its learning cost, the exact gradients as much as the blocks; of a network of which
+    nothing trains, its learning alone.
     """
     rule = rules.of(spec)
     costs, each = rule.costs(shape), kinds.products(spec, shape)
-    in_blocks = sum(each.blocks) + 3 * sum(each.blocks[shape.depth - spec.k :]) // 2
+    trained = sum(each.blocks[shape.depth - spec.k :])
+    in_blocks = sum(each.blocks) + (2 if trains_exactly(spec) else 3) * trained // 2
     at_embed = (1 + spec.embed_trains) * each.embed
     at_head = (2 + 2 * spec.head_trains) * each.head
     exact = int(sum(each.blocks) * (rule.reads_hidden_grads + costs.passes))

@@ -29,6 +29,14 @@ MINUTES = "--dataset digits --width 16 --depth 30 --k 2 --epochs 2 --measure_eve
 MINUTES += " --measure_samples 32 --directions 100000"
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_arrive():
+    """Commands of a test that runs under nohup would never see one."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("epoch", [3, 4], ids=["in between", "last epoch"])
 def test_a_signal_stops_between_measurements_and_nothing_is_done_twice(
     epoch, monkeypatch, tmp_path
