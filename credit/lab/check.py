@@ -71,7 +71,6 @@ class Check:
     """One place is enough."""
     words: Mapping[str, float] | None = None
     """The outcome in a word, by the value from which on it holds."""
-    claim: str = ""
     late: bool = False
     place: str = ""
     """Where, in words, if checks of one name and rule are told apart by it."""
@@ -101,14 +100,14 @@ class Check:
         return replace(self, low=-bound, high=bound, **more)
 
     def having(self, **more: Any) -> "Check":
-        """Return the check with further fields set: claim, also, needs, words, late."""
+        """Return the check with further fields set: also, needs, words, late."""
         return replace(self, **more)
 
     def judge(self, frame: Frame) -> Verdict:
         """Return the verdict on the runs of a frame."""
         bounds = Bounds(*(b(frame) if callable(b) else b for b in (self.low, self.high)))
-        own = (self.claim, self.late, self.place)
-        none = Verdict(self.name, self.rule, UNDEFINED, None, bounds.shown, "", "", *own)
+        own = {"late": self.late, "place": self.place}
+        none = Verdict(self.name, self.rule, UNDEFINED, None, bounds.shown, "", **own)
         for need in self.needs:
             if (first := need.judge(frame)).status != PASS:
                 label = "not applicable" * (first.status == FAIL)
@@ -232,13 +231,10 @@ class All:
     rule: str
     checks: tuple["Check | All", ...]
     threshold: float | None = None
-    claim: str = ""
-    late: bool = False
 
     def judge(self, frame: Frame) -> Verdict:
         """Return the verdict: fail where one fails, undefined where one is, else pass."""
         own = [check.judge(frame) for check in self.checks]
         reason = cut("; ".join(f"{verdict.check}: {verdict.status}" for verdict in own))
         status = worst(verdict.status for verdict in own)
-        more = ("", self.claim, self.late)
-        return Verdict(self.name, self.rule, status, None, self.threshold, reason, *more)
+        return Verdict(self.name, self.rule, status, None, self.threshold, reason)

@@ -40,8 +40,6 @@ class Verdict:
     reason: str
     label: str = ""
     """The outcome in a word where the check has one: poor, climbs, not applicable."""
-    claim: str = ""
-    """The sentence that holds if the check passes."""
     late: bool = False
     """Whether it was asked for after first numbers had been seen."""
     place: str = ""
