@@ -30,7 +30,7 @@ from credit.lab.measure import each, value
 from credit.lab.options import listed, product
 from credit.lab.protocol import beyond_copy
 from credit.lab.source import Source
-from credit.lab.table import cells, spreads
+from credit.lab.table import spreads
 from credit.spec import RunSpec
 
 TERMINAL = {"credit_bridge": "tgw", "vector_field": "terminal_weight"}
@@ -188,7 +188,7 @@ def checks(frame: Frame) -> Checks:
 
 def more(frame: Frame, _: Source) -> dict[str, pd.DataFrame]:
     """Return the best cell on all seeds and on those that did and did not choose it; staleness."""
-    own = [cell for cell in cells(frame) if cell["arm"] != BASELINE]
+    own = [cell for cell in frame.cells() if cell["arm"] != BASELINE]
     return {"best": best_table(frame), "staleness": staleness_table(frame, own)}
 
 

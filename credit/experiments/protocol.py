@@ -28,7 +28,6 @@ from credit.lab.options import items, listed, product
 from credit.lab.protocol import MAX_GROWTH, POOR, SAMPLE_FLOOR, direction_checks, sample_floor_of
 from credit.lab.quantity import VALID
 from credit.lab.source import Source, Span
-from credit.lab.table import cells
 from credit.spec import RunSpec
 
 ARM = Factor(
@@ -105,7 +104,7 @@ def grid(chosen: Options) -> list[RunSpec]:
 def checks(frame: Frame) -> Checks:
     """Return D1, D2 and direction of every cell, and that fresh feedback has no direction."""
     found = []
-    for cell in cells(frame):
+    for cell in frame.cells():
         place = frame.name({"arm": cell["arm"]})
         own = [*direction_checks(cell["rule"], cell)]
         if cell["rule"] != "bp":
