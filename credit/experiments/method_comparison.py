@@ -144,7 +144,7 @@ EXPERIMENT = Experiment(
     checks=checks,
     figure=(
         Panel(q.ACCURACY, x="rule"),
-        Panel(q.ACCURACY, x=q.FLOPS, by=("rule",), line=False, xscale="log"),
+        Panel(q.ACCURACY, x=q.FLOPS, by=("rule",)),
         Panel(q.GAMMA, x="layer", by=("rule",)),
     ),
     more=lambda frame, source: {"layers": layer_table(frame, source)},
