@@ -8,7 +8,6 @@ A check fails where it fails at one place; else it is undefined where a place ha
 with `anywhere` is passed by one place, and undefined where none passes and a place has no number.
 """
 
-import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -172,11 +171,8 @@ class Check:
         return replace(own, numbers=(*own.numbers, *(n for o in others for n in o.numbers)))
 
     def _word(self, value: float) -> str:
-        if not self.words:
-            return ""
-        words = sorted(self.words, key=self.words.__getitem__)
-        starts = [self.words[word] for word in words]
-        return words[max(bisect.bisect_right(starts, value) - 1, 0)]
+        fits = {start: word for word, start in (self.words or {}).items() if start <= value}
+        return fits[max(fits)] if fits else ""
 
     def _reason(
         self,
