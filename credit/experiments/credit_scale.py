@@ -20,7 +20,7 @@ import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import ladder
-from credit.experiments._parts.grids import POINTS, QUICK, helps
+from credit.experiments._parts.grids import QUICK, helps
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
@@ -141,8 +141,8 @@ def checks(frame: Frame) -> Checks:
 
     A pass says that what was published does not hang on the size of the credit.
     """
-    lead = gap(cell("fa"), cell("dfa"), POINTS)
-    left = share(gap(cell("fa", eps=0.0), cell("dfa", eps=0.0), POINTS), lead, DEPTH_MARGIN)
+    lead = gap(cell("fa"), cell("dfa"), q.POINTS)
+    left = share(gap(cell("fa", eps=0.0), cell("dfa", eps=0.0), q.POINTS), lead, DEPTH_MARGIN)
     words = {"scale effect": -np.inf, "direction": HALF}
     named = RULES.in_order([*frame.labels("rule"), *REDUCTIONS])
     return [
@@ -155,9 +155,9 @@ def checks(frame: Frame) -> Checks:
 def scale_checks(rule: str) -> list[Check]:
     """Return that mean and sum agree at ε = 0, and that neither ε nor reduction matters."""
     mean, total = (cell(rule, kind, 0.0) for kind in ("mean", "sum"))
-    same = Check("mean = sum, eps 0", rule, gap(mean, total, POINTS, size=True))
-    eps = Check(f"eps {EPS:g} - 0", rule, gap(cell(rule), cell(rule, eps=0.0), POINTS))
-    kinds = gap(cell(rule, "mean"), cell(rule, "sum"), POINTS)
+    same = Check("mean = sum, eps 0", rule, gap(mean, total, q.POINTS, size=True))
+    eps = Check(f"eps {EPS:g} - 0", rule, gap(cell(rule), cell(rule, eps=0.0), q.POINTS))
+    kinds = gap(cell(rule, "mean"), cell(rule, "sum"), q.POINTS)
     kind = Check(f"mean - sum, eps {EPS:g}", rule, kinds)
     words = three_words("lower", "equal", "higher")
     bounds = {"mean": True, "strict": True, "words": words}

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from credit.experiments import method_comparison as method
-from credit.experiments._parts.grids import POINTS, along, helps
+from credit.experiments._parts.grids import along, helps
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Panel, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
@@ -63,7 +63,7 @@ def checks(frame: Frame) -> Checks:
 
 def shape(frame: Frame, rule: str) -> Check:
     """Return the change of a rule's accuracy from its shallowest to its deepest network."""
-    own = course(along(frame, "depth", {"rule": rule}), POINTS)
+    own = course(along(frame, "depth", {"rule": rule}), q.POINTS)
     words = three_words("falls", "stays", "rises")
     return Check("shape", rule, own, words=words)
 
