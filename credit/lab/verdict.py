@@ -56,11 +56,6 @@ class Verdict:
         return asdict(self)
 
 
-def late(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return the checks that were asked for after first numbers had been seen, each once."""
-    return list(dict.fromkeys(verdict.check for verdict in verdicts if verdict.late))
-
-
 def worst(statuses: Iterable[str]) -> str:
     """Return fail where one fails, else undefined where one is, else pass."""
     known = set(statuses)

@@ -17,7 +17,6 @@ from credit.figures import caption, save
 from credit.lab import Results, Verdict
 from credit.lab.departure import PUBLISHED
 from credit.lab.table import html_table
-from credit.lab.verdict import late
 from credit.report.answer import answer, tally
 from credit.report.origin import Origin, command, origin_of, setup, versions, when
 from credit.spec import RunSpec, format_value
@@ -52,7 +51,7 @@ def build(reader: Reader, parent_id: str, found: Results, drawn: Figure | None) 
         glossary={one.symbol: one.meaning for one in found.experiment.columns if one.meaning},
         tally=tally(found.verdicts),
         verdicts=found.verdicts,
-        late=late(found.verdicts),
+        late=dict.fromkeys(v.check for v in found.verdicts if v.late),
         short=found.frame.short,
         numbers_of=numbers_of,
         controls=_controls(found),
