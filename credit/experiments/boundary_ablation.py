@@ -176,6 +176,8 @@ PUBLISHED = {
     },
 }
 
+WHERE = {name: teacher.SAME[name] for name in teacher.SAME if name != "tgw"} | {"depth": 4}
+
 EXPERIMENT = Experiment(
     kind="boundary_ablation",
     title="Boundary ablation",
@@ -204,14 +206,7 @@ EXPERIMENT = Experiment(
     ),
     fixed=("rule", "seed"),
     reported=tuple(
-        Reported(
-            teacher.SOURCE,
-            quantity,
-            ("sweep", "value"),
-            values,
-            {name: teacher.SAME[name] for name in teacher.SAME if name != "tgw"} | {"depth": 4},
-            recipe=False,
-        )
+        Reported(teacher.SOURCE, quantity, ("sweep", "value"), values, WHERE, recipe=False)
         for quantity, values in PUBLISHED.items()
     ),
     caveats=(

@@ -14,6 +14,7 @@ Published (d=256, L=4, n=3, ε=1e-6): fa .402 with the mean and ‖h_L‖ 1e5, d
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,6 +88,9 @@ def grid(chosen: Options) -> list[RunSpec]:
     return product(chosen, named, kinds, listed(chosen, "epss", "credit_eps"))
 
 
+PERCENT: dict[str, Any] = {"form": ".0f", "scale": 100, "unit": " %", "axis": "%"}
+
+
 def sizes(layer: str, symbol: str, end: str) -> tuple[Quantity, Quantity]:
     """Return the rms of a layer's credit as `norm` is given it, and the share that `norm` keeps."""
 
@@ -102,19 +106,8 @@ def sizes(layer: str, symbol: str, end: str) -> tuple[Quantity, Quantity]:
     size = "root mean square of the credit of the batch's mean loss, or of its sum"
     share = "share rms / (rms + ε) of its full length that `norm` leaves the credit"
     return (
-        Quantity(f"rms{end}", "", f"rms({symbol})", size, ".2g", 1, "", "median", True, rms),
-        Quantity(
-            f"kept{end}",
-            "",
-            f"kept of {symbol}",
-            share,
-            ".0f",
-            100,
-            " %",
-            "median",
-            of=kept,
-            axis="%",
-        ),
+        Quantity(f"rms{end}", "", f"rms({symbol})", size, ".2g", over="median", log=True, of=rms),
+        Quantity(f"kept{end}", "", f"kept of {symbol}", share, over="median", of=kept, **PERCENT),
     )
 
 
