@@ -71,12 +71,8 @@ def checks(frame: Frame) -> Checks:
     rules = frame.labels("rule")
     others = [rule for rule in rules if rule not in CEILINGS]
     rest = [rule for rule in rules if rule != "state_bridge"] or ["bp"]
-    like_dfa = Check(
-        "equals dfa",
-        "credit_bridge",
-        gap("credit_bridge", "dfa", q.POINTS),
-        words=three_words("worse", "equal", "better"),
-    )
+    lead, words = gap("credit_bridge", "dfa", q.POINTS), three_words("worse", "equal", "better")
+    like_dfa = Check("equals dfa", "credit_bridge", lead, words=words)
     last = Check("last", "state_bridge", gap("state_bridge", rest, q.POINTS, lowest=True))
     return [
         *(Check("bp far ahead", r, gap("bp", r, q.POINTS)).above(FAR) for r in others),
