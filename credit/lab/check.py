@@ -132,15 +132,14 @@ class Check:
         shown = known if len(known) < _MANY and not self.anywhere else {best: known[best]}
         label, first = self._word(value), known[best][0]
         reason = self._reason(shown, value, label, bounds, len(known))
-        note = self.note(frame) if self.note else ""
-        seeds = None if None in first.by_seed else list(first.by_seed.values())
-        found_out = statistics(seeds or [], bounds.low, bounds.high)
-        note = "; ".join(filter(None, (note, _in_words(found_out, first))))
+        seeds = list(first.by_seed.values())
+        found_out = statistics(seeds, bounds.low, bounds.high)
+        notes = (self.note(frame) if self.note else "", _in_words(found_out, first))
         verdict = replace(
             none,
             status=PASS if ok else FAIL,
             value=value if math.isfinite(value) else None,
-            reason=cut("; ".join(filter(None, (reason, note)))),
+            reason=cut("; ".join(filter(None, (reason, *notes)))),
             label=label,
             numbers=tuple(
                 s.number(place)
@@ -151,7 +150,7 @@ class Check:
             shown=first.quantity.text(value, first.sign),
             statistics=found_out,
         )
-        if self.noise and within_noise(list(first.by_seed.values()), bounds.shown or 0.0):
+        if self.noise and within_noise(seeds, bounds.shown or 0.0):
             reason = cut(f"{UNDECIDED}, within the noise: {verdict.reason}")
             return replace(verdict, status=UNDEFINED, label=UNDECIDED, reason=reason)
         return verdict
