@@ -25,25 +25,19 @@ class Double:
 
     def cosines(self, x: Any, y: Any, grads: Sequence[Tensor]) -> list[Tensor] | None:
         """Return each sample's cosine of its gradients with float64's, (n,) each, or None."""
-        if all(g.dtype == torch.float64 for g in grads):
-            exact: Sequence[Tensor | None] = grads
-        else:
-            exact = self._found(x, y)
-        if self.missing:
-            return None
+        exact: Sequence[Tensor | None] = grads
+        if any(g.dtype != torch.float64 for g in grads):
+            if self.passes.training:
+                self.missing = "no float64 copy in training mode"
+            if self.missing:
+                return None
+            try:
+                exact = self._grads(x, y)
+            except Exception as error:  # the model may be anything
+                self.copied, self.missing = None, f"no float64 copy: {type(error).__name__}"
+                return None
         pairs = zip(grads, exact, strict=True)
         return [agreement.cosine(g.flatten(1), e.flatten(1)) for g, e in pairs if e is not None]
-
-    def _found(self, x: Any, y: Any) -> list[Tensor | None]:
-        if self.passes.training:
-            self.missing = "no float64 copy in training mode"
-        if self.missing:
-            return []
-        try:
-            return self._grads(x, y)
-        except Exception as error:  # the model may be anything
-            self.copied, self.missing = None, f"no float64 copy: {type(error).__name__}"
-            return []
 
     def _grads(self, x: Any, y: Any) -> list[Tensor | None]:
         if self.copied is None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from credit.errors import CreditError
 from credit.lab.quantity import Quantity
 from credit.lab.verdict import Verdict
+from credit.spec import check_names
 
 _COSINE, _NUMBER, _PLAIN = (Quantity("", "", "", "", form) for form in (".3f", ".2e", ".3g"))
 _SHOWN = {
@@ -60,11 +61,9 @@ class Diagnosis:
 
     def verdict(self, check: str) -> Verdict:
         """Return the verdict of a check: "D1", "D2" or "direction"."""
-        for verdict in self.verdicts:
-            if verdict.check == check:
-                return verdict
-        known = ", ".join(verdict.check for verdict in self.verdicts)
-        raise CreditError(f"no check {check!r}: there are {known}")
+        known = {verdict.check: verdict for verdict in self.verdicts}
+        check_names([check], known, "check")
+        return known[check]
 
     def log(self, step: int = 0) -> None:
         """Log metrics, layers and verdicts to the active MLflow run, which there must be."""

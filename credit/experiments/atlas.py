@@ -152,8 +152,6 @@ EXPERIMENT = Experiment(
             x=q.GAMMA_INNER,
             by=("rule",),
             where={"k": lambda k: k > 0},
-            line=False,
-            xscale="linear",
             below=True,
         ),
     ),

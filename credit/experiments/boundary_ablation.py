@@ -122,7 +122,7 @@ def _collapses(code: str) -> Check:
     """Return that h_L beside a code takes most of its Γ, and leaves accuracy as it is."""
     bare, joined = ({"sweep": "code", "value": name} for name in (code, f"{code}_hL"))
     loss = share(gap(bare, joined, DIRECTION), value(bare, DIRECTION), POOR)
-    stays = Check("accuracy", CREDIT, gap(joined, bare, (q.ACCURACY.points,)))
+    stays = Check("accuracy", CREDIT, gap(joined, bare, q.POINTS))
     return Check(f"{code}_hL", CREDIT, loss).above(
         COLLAPSE,
         strict=True,
@@ -133,7 +133,7 @@ def _collapses(code: str) -> Check:
 
 def _trades(sweep: str, points: Sequence[Cell]) -> Check:
     """Return that Γ falls along a sweep and accuracy rises, neither with a step back."""
-    name, accuracy = sweep.removeprefix("warmup_ratio, code="), (q.ACCURACY.points,)
+    name, accuracy = sweep.removeprefix("warmup_ratio, code="), q.POINTS
     falls = Check("warmup" if name == sweep else f"warm {name}", CREDIT, course(points, DIRECTION))
     rises = Check("accuracy", CREDIT, course(points, accuracy)).above(DEPTH_MARGIN, mean=True)
     down = Check("no step up", CREDIT, steps(points, DIRECTION))
@@ -176,6 +176,8 @@ PUBLISHED = {
     },
 }
 
+WHERE = {name: teacher.SAME[name] for name in teacher.SAME if name != "tgw"} | {"depth": 4}
+
 EXPERIMENT = Experiment(
     kind="boundary_ablation",
     title="Boundary ablation",
@@ -204,14 +206,7 @@ EXPERIMENT = Experiment(
     ),
     fixed=("rule", "seed"),
     reported=tuple(
-        Reported(
-            teacher.SOURCE,
-            quantity,
-            ("sweep", "value"),
-            values,
-            {name: teacher.SAME[name] for name in teacher.SAME if name != "tgw"} | {"depth": 4},
-            recipe=False,
-        )
+        Reported(teacher.SOURCE, quantity, ("sweep", "value"), values, WHERE, recipe=False)
         for quantity, values in PUBLISHED.items()
     ),
     caveats=(

@@ -14,13 +14,14 @@ Published (d=256, L=4, n=3, ε=1e-6): fa .402 with the mean and ‖h_L‖ 1e5, d
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from credit.errors import CreditError
 from credit.experiments import ladder
-from credit.experiments._parts.grids import POINTS, QUICK, helps
+from credit.experiments._parts.grids import QUICK, helps
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
@@ -87,6 +88,9 @@ def grid(chosen: Options) -> list[RunSpec]:
     return product(chosen, named, kinds, listed(chosen, "epss", "credit_eps"))
 
 
+PERCENT: dict[str, Any] = {"form": ".0f", "scale": 100, "unit": " %", "axis": "%"}
+
+
 def sizes(layer: str, symbol: str, end: str) -> tuple[Quantity, Quantity]:
     """Return the rms of a layer's credit as `norm` is given it, and the share that `norm` keeps."""
 
@@ -102,19 +106,8 @@ def sizes(layer: str, symbol: str, end: str) -> tuple[Quantity, Quantity]:
     size = "root mean square of the credit of the batch's mean loss, or of its sum"
     share = "share rms / (rms + ε) of its full length that `norm` leaves the credit"
     return (
-        Quantity(f"rms{end}", "", f"rms({symbol})", size, ".2g", 1, "", "median", True, rms),
-        Quantity(
-            f"kept{end}",
-            "",
-            f"kept of {symbol}",
-            share,
-            ".0f",
-            100,
-            " %",
-            "median",
-            of=kept,
-            axis="%",
-        ),
+        Quantity(f"rms{end}", "", f"rms({symbol})", size, ".2g", over="median", log=True, of=rms),
+        Quantity(f"kept{end}", "", f"kept of {symbol}", share, over="median", of=kept, **PERCENT),
     )
 
 
@@ -141,8 +134,8 @@ def checks(frame: Frame) -> Checks:
 
     A pass says that what was published does not hang on the size of the credit.
     """
-    lead = gap(cell("fa"), cell("dfa"), POINTS)
-    left = share(gap(cell("fa", eps=0.0), cell("dfa", eps=0.0), POINTS), lead, DEPTH_MARGIN)
+    lead = gap(cell("fa"), cell("dfa"), q.POINTS)
+    left = share(gap(cell("fa", eps=0.0), cell("dfa", eps=0.0), q.POINTS), lead, DEPTH_MARGIN)
     words = {"scale effect": -np.inf, "direction": HALF}
     named = RULES.in_order([*frame.labels("rule"), *REDUCTIONS])
     return [
@@ -155,9 +148,9 @@ def checks(frame: Frame) -> Checks:
 def scale_checks(rule: str) -> list[Check]:
     """Return that mean and sum agree at ε = 0, and that neither ε nor reduction matters."""
     mean, total = (cell(rule, kind, 0.0) for kind in ("mean", "sum"))
-    same = Check("mean = sum, eps 0", rule, gap(mean, total, POINTS, size=True))
-    eps = Check(f"eps {EPS:g} - 0", rule, gap(cell(rule), cell(rule, eps=0.0), POINTS))
-    kinds = gap(cell(rule, "mean"), cell(rule, "sum"), POINTS)
+    same = Check("mean = sum, eps 0", rule, gap(mean, total, q.POINTS, size=True))
+    eps = Check(f"eps {EPS:g} - 0", rule, gap(cell(rule), cell(rule, eps=0.0), q.POINTS))
+    kinds = gap(cell(rule, "mean"), cell(rule, "sum"), q.POINTS)
     kind = Check(f"mean - sum, eps {EPS:g}", rule, kinds)
     words = three_words("lower", "equal", "higher")
     bounds = {"mean": True, "strict": True, "words": words}

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from credit.experiments import method_comparison as method
-from credit.experiments._parts.grids import POINTS, along, helps
+from credit.experiments._parts.grids import along, helps
 from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Panel, Reported
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
@@ -63,7 +63,7 @@ def checks(frame: Frame) -> Checks:
 
 def shape(frame: Frame, rule: str) -> Check:
     """Return the change of a rule's accuracy from its shallowest to its deepest network."""
-    own = course(along(frame, "depth", {"rule": rule}), POINTS)
+    own = course(along(frame, "depth", {"rule": rule}), q.POINTS)
     words = three_words("falls", "stays", "rises")
     return Check("shape", rule, own, words=words)
 
@@ -74,11 +74,12 @@ def more(frame: Frame, source: Source) -> Mapping[str, pd.DataFrame]:
     return {"layers": layer_table(frame, source), "seconds": seconds}
 
 
+CELLS = [(rule, depth) for rule in ("dfa", "credit_bridge") for depth in (2, 4)]
 REPORTED = {
-    q.ACCURACY: {"dfa": (0.312, 0.314), "credit_bridge": (0.311, 0.298)},
-    q.GAMMA: {"dfa": (0.196, 0.100), "credit_bridge": (0.175, 0.123)},
+    q.ACCURACY: dict(zip(CELLS, (0.312, 0.314, 0.311, 0.298), strict=True)),
+    q.GAMMA: dict(zip(CELLS, (0.196, 0.100, 0.175, 0.123), strict=True)),
 }
-"""By rule, at L=2 and 4."""
+SOURCE = f"{AUTHORS} (ResMLP d=512, CIFAR-10, 100 epochs, seed 42)"
 
 EXPERIMENT = Experiment(
     kind="depth_scan",
@@ -101,17 +102,7 @@ EXPERIMENT = Experiment(
     options=helps("rules", "depths", "seeds"),
     fixed=("rule", "depth", "k", "seed"),
     reported=tuple(
-        Reported(
-            f"{AUTHORS} (ResMLP d=512, CIFAR-10, 100 epochs, seed 42)",
-            quantity,
-            ("rule", "depth"),
-            {
-                (rule, d): v
-                for rule, row in values.items()
-                for d, v in zip((2, 4), row, strict=True)
-            },
-            {"width": 512},
-        )
+        Reported(SOURCE, quantity, ("rule", "depth"), values, {"width": 512})
         for quantity, values in REPORTED.items()
     ),
     caveats=(

@@ -24,7 +24,6 @@ from credit.lab.layers import RAW, at_layer, layer_table, with_raw
 from credit.lab.looks import RULES
 from credit.lab.options import listed, product
 from credit.lab.protocol import MEDIOCRE, POOR, direction_checks, sample_floor
-from credit.lab.table import cells
 
 DIRECTION = {"rules": "dfa", "penalties": "0,0.01", "seeds": "42"}
 PRESETS = {"published": DIRECTION, "quick": {**DIRECTION, **QUICK}}
@@ -34,7 +33,7 @@ def checks(frame: Frame) -> Checks:
     """Return D1, D2 and direction of every rule at every penalty."""
     return [
         check.having(place=frame.name({"penalty": cell["penalty"]}))
-        for cell in cells(frame)
+        for cell in frame.cells()
         for check in direction_checks(cell["rule"], cell)
     ]
 

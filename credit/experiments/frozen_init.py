@@ -76,8 +76,9 @@ def measured(specs: Sequence[RunSpec]) -> pd.DataFrame:
     )
 
 
-NETWORK = "d=256 L=4"
 PUBLISHED = {RATIO: 0.10, DEVIATION: (0.196, 0.003), COS: (0.981, 0.001)}
+SOURCE = f"{AUTHORS} (ResMLP, CIFAR-10, first 256 test images, 3 seeds)"
+IMAGES = {"dataset": "cifar10", "measure_samples": 256}
 
 EXPERIMENT = Experiment(
     kind="frozen_init",
@@ -92,14 +93,7 @@ EXPERIMENT = Experiment(
     checks=lambda _: [],
     more=lambda frame, _: {NETWORKS: by_seed(frame, COLUMNS)},
     reported=tuple(
-        Reported(
-            f"{AUTHORS} (ResMLP, CIFAR-10, first 256 test images, 3 seeds)",
-            quantity,
-            ("network",),
-            {NETWORK: value},
-            {"dataset": "cifar10", "measure_samples": 256},
-            recipe=False,
-        )
+        Reported(SOURCE, quantity, ("network",), {"d=256 L=4": value}, IMAGES, recipe=False)
         for quantity, value in PUBLISHED.items()
     ),
     options=helps(

@@ -38,7 +38,6 @@ MATCHED = 0.02
 the margins. All margins are DEPTH_MARGIN, the protocol's 2 points, and were fixed before any number
 was seen: guessing 10,000 images scatters by .3 points, and 2 leave room for a network that answers
 alike for whole groups of images."""
-POINTS = q.ACCURACY.points
 
 
 def control_of(run: Mapping[str, Any]) -> str:
@@ -173,7 +172,7 @@ def matched(full: Cell, shallow: Cell) -> Measure:
             excess = other["parameters"].iloc[0] / own["parameters"].iloc[0] - 1
             if not abs(excess) <= MATCHED:
                 raise Undecided(f"the shallow network has {excess:+.1%} parameters: not matched")
-        return gap(full, shallow, (POINTS,))(frame)
+        return gap(full, shallow, q.POINTS)(frame)
 
     return measure
 
@@ -185,7 +184,7 @@ def control_checks(rule: str) -> list[Check | All]:
         return {"rule": of, "control": control}
 
     def beyond(name: str, rule: str, frozen: Cell, **more: Any) -> Check:
-        measure = gap(cell(FULL, rule), frozen, (POINTS,))
+        measure = gap(cell(FULL, rule), frozen, q.POINTS)
         return Check(name, rule, measure, **more).above(DEPTH_MARGIN, mean=True)
 
     bp = (beyond("bp's gain", "bp", cell(NONE, "bp")),)
@@ -198,7 +197,7 @@ def control_checks(rule: str) -> list[Check | All]:
     words = dict(zip(("shallower", "equal", "deeper"), COURSE.values(), strict=True))
     depth = Check("k=L > shallow", rule, matched(cell(FULL), cell(SHALLOW)), words=words)
     labels = Check("random labels", rule, value(cell(RANDOM), (BEYOND_CHANCE,)))
-    penalty = Check("penalty", rule, gap(cell(PENALTY), cell(FULL), (POINTS,)))
+    penalty = Check("penalty", rule, gap(cell(PENALTY), cell(FULL), q.POINTS))
     return [
         depth.above(DEPTH_MARGIN, mean=True),
         labels.within(DEPTH_MARGIN),

@@ -12,7 +12,7 @@ one (d=256, L=4) bp lies 21 points above fa and 32 above dfa.
 
 import pandas as pd
 
-from credit.experiments._parts.grids import POINTS, QUICK_LEARNED, RELATIVE, beside, helps
+from credit.experiments._parts.grids import QUICK_LEARNED, RELATIVE, beside, helps
 from credit.lab import AUTHORS, Check, Experiment, Frame, Panel, Quantity, Reported
 from credit.lab import quantities as q
 from credit.lab.costs import FLOPS_RATIO, TOGETHER
@@ -71,15 +71,11 @@ def checks(frame: Frame) -> Checks:
     rules = frame.labels("rule")
     others = [rule for rule in rules if rule not in CEILINGS]
     rest = [rule for rule in rules if rule != "state_bridge"] or ["bp"]
-    like_dfa = Check(
-        "equals dfa",
-        "credit_bridge",
-        gap("credit_bridge", "dfa", POINTS),
-        words=three_words("worse", "equal", "better"),
-    )
-    last = Check("last", "state_bridge", gap("state_bridge", rest, POINTS, lowest=True))
+    lead, words = gap("credit_bridge", "dfa", q.POINTS), three_words("worse", "equal", "better")
+    like_dfa = Check("equals dfa", "credit_bridge", lead, words=words)
+    last = Check("last", "state_bridge", gap("state_bridge", rest, q.POINTS, lowest=True))
     return [
-        *(Check("bp far ahead", r, gap("bp", r, POINTS)).above(FAR) for r in others),
+        *(Check("bp far ahead", r, gap("bp", r, q.POINTS)).above(FAR) for r in others),
         like_dfa.within(DEPTH_MARGIN, mean=True, strict=True),
         last.above(0, strict=True),
         *map(cost, others),
@@ -89,7 +85,7 @@ def checks(frame: Frame) -> Checks:
 
 def cost(rule: str) -> Check:
     """Return the check that a step is cheaper than bp's, or as accurate within DEPTH_MARGIN."""
-    worth = Check("worth it", rule, gap(rule, "bp", POINTS)).above(-DEPTH_MARGIN, mean=True)
+    worth = Check("worth it", rule, gap(rule, "bp", q.POINTS)).above(-DEPTH_MARGIN, mean=True)
     words = {"cheaper": 0.0, "no cheaper": 1.0}
     own = Check("cost", rule, value(rule, (FLOPS_RATIO,)), words=words, unless=worth)
     return own.below(1.0)
@@ -144,7 +140,7 @@ EXPERIMENT = Experiment(
     checks=checks,
     figure=(
         Panel(q.ACCURACY, x="rule"),
-        Panel(q.ACCURACY, x=q.FLOPS, by=("rule",), line=False, xscale="log"),
+        Panel(q.ACCURACY, x=q.FLOPS, by=("rule",)),
         Panel(q.GAMMA, x="layer", by=("rule",)),
     ),
     more=lambda frame, source: {"layers": layer_table(frame, source)},

@@ -22,13 +22,13 @@ from credit.lab import AUTHORS, Check, Experiment, Factor, Frame, Options, Panel
 from credit.lab import quantities as q
 from credit.lab.experiment import Checks
 from credit.lab.frame import finished
+from credit.lab.layers import by_epoch
 from credit.lab.looks import RULES
 from credit.lab.measure import value
 from credit.lab.options import items, listed, product
 from credit.lab.protocol import MAX_GROWTH, POOR, SAMPLE_FLOOR, direction_checks, sample_floor_of
 from credit.lab.quantity import VALID
 from credit.lab.source import Source, Span
-from credit.lab.table import cells
 from credit.spec import RunSpec
 
 ARM = Factor(
@@ -68,17 +68,15 @@ def with_fires(runs: pd.DataFrame, source: Source) -> pd.DataFrame:
     """
     found = runs.assign(**{D1_FIRES.metric: math.nan, D2_FIRES.metric: math.nan})
     done = finished(runs)
-    tops = {depth: f"grad_norm/h{depth:02d}" for depth in done["depth"].unique()}
-    history = source.history(done["run_id"], [VALID, "growth/max", *tops.values()])
-    by_run = dict(list(history.groupby("run_id")))
+    keys = [VALID, q.GROWTH.metric, *map(q.GRADIENT.key, done["depth"].unique())]
+    logged = by_epoch(source.history(done["run_id"], keys)).reindex(columns=keys).reset_index()
     for index, run in done.iterrows():
-        own = by_run.get(run["run_id"], history.iloc[:0])
-        series = own.pivot_table(index="step", columns="key", values="value", aggfunc="last")
-        growth, top = (series.get(k, math.nan) for k in ("growth/max", tops[run["depth"]]))
+        series = logged.loc[logged["run_id"] == run["run_id"]].set_index("step")
         floor = sample_floor_of(run["reference_floor"], run["precision"])
-        for quantity, kept in ((D1_FIRES, growth <= MAX_GROWTH), (D2_FIRES, top > floor)):
-            epochs = series.index[~kept] if len(series) else []
-            found.loc[index, quantity.metric] = min(epochs, default=math.nan)
+        stable = series[q.GROWTH.metric] <= MAX_GROWTH
+        above = series[q.GRADIENT.key(run["depth"])] > floor
+        for quantity, kept in ((D1_FIRES, stable), (D2_FIRES, above)):
+            found.loc[index, quantity.metric] = series.index[~kept].min()
     return found
 
 
@@ -105,7 +103,7 @@ def grid(chosen: Options) -> list[RunSpec]:
 def checks(frame: Frame) -> Checks:
     """Return D1, D2 and direction of every cell, and that fresh feedback has no direction."""
     found = []
-    for cell in cells(frame):
+    for cell in frame.cells():
         place = frame.name({"arm": cell["arm"]})
         own = [*direction_checks(cell["rule"], cell)]
         if cell["rule"] != "bp":

@@ -115,9 +115,9 @@ EXPERIMENT = Experiment(
     columns=(*DIRECTION, q.RHO, q.NUDGE, q.ACCURACY, q.FIT),
     checks=checks,
     figure=(
-        Panel(q.GAMMA, x="variant", by=("depth",), line=False, band=COLLAPSED),
-        Panel(q.RHO, x="variant", by=("depth",), line=False),
-        Panel(q.ACCURACY, x="variant", by=("depth",), line=False),
+        Panel(q.GAMMA, x="variant", by=("depth",), band=COLLAPSED),
+        Panel(q.RHO, x="variant", by=("depth",)),
+        Panel(q.ACCURACY, x="variant", by=("depth",)),
     ),
     options=helps(
         "depths", "seeds", arms=f"what is compared, comma-separated: {', '.join(VARIANTS.levels)}"

@@ -1,7 +1,7 @@
 """One way to draw a quantity over a factor: `draw` puts a cell's points on a pair of axes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ def draw(axes: Axes, cell: Cell, inches: float) -> list[Line2D]:
     panel, points, unit = cell.panel, cell.points, cell.panel.y.scale
     place, entries = x_axis(axes, cell, inches), _references(axes, cell)
     series = list(dict.fromkeys(points["series"]))
-    ordered = _in_order(cell.xs) or not isinstance(panel.x, str)
-    lines = panel.line and ordered and points["series"].duplicated().any()
+    ordered = isinstance(panel.x, Mapping) or (isinstance(panel.x, str) and _in_order(cell.xs))
+    lines = ordered and points["series"].duplicated().any()
     step = _WIDTH / len(series)
     if lines:
         step = min(step, _APART, _POINTS * len(cell.xs) / inches)

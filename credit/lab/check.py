@@ -8,7 +8,6 @@ A check fails where it fails at one place; else it is undefined where a place ha
 with `anywhere` is passed by one place, and undefined where none passes and a place has no number.
 """
 
-import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +70,6 @@ class Check:
     """One place is enough."""
     words: Mapping[str, float] | None = None
     """The outcome in a word, by the value from which on it holds."""
-    claim: str = ""
     late: bool = False
     place: str = ""
     """Where, in words, if checks of one name and rule are told apart by it."""
@@ -101,14 +99,14 @@ class Check:
         return replace(self, low=-bound, high=bound, **more)
 
     def having(self, **more: Any) -> "Check":
-        """Return the check with further fields set: claim, also, needs, words, late."""
+        """Return the check with further fields set: also, needs, words, late."""
         return replace(self, **more)
 
     def judge(self, frame: Frame) -> Verdict:
         """Return the verdict on the runs of a frame."""
         bounds = Bounds(*(b(frame) if callable(b) else b for b in (self.low, self.high)))
-        own = (self.claim, self.late, self.place)
-        none = Verdict(self.name, self.rule, UNDEFINED, None, bounds.shown, "", "", *own)
+        own = {"late": self.late, "place": self.place}
+        none = Verdict(self.name, self.rule, UNDEFINED, None, bounds.shown, "", **own)
         for need in self.needs:
             if (first := need.judge(frame)).status != PASS:
                 label = "not applicable" * (first.status == FAIL)
@@ -134,15 +132,14 @@ class Check:
         shown = known if len(known) < _MANY and not self.anywhere else {best: known[best]}
         label, first = self._word(value), known[best][0]
         reason = self._reason(shown, value, label, bounds, len(known))
-        note = self.note(frame) if self.note else ""
-        seeds = None if None in first.by_seed else list(first.by_seed.values())
-        found_out = statistics(seeds or [], bounds.low, bounds.high)
-        note = "; ".join(filter(None, (note, _in_words(found_out, first))))
+        seeds = list(first.by_seed.values())
+        found_out = statistics(seeds, bounds.low, bounds.high)
+        notes = (self.note(frame) if self.note else "", _in_words(found_out, first))
         verdict = replace(
             none,
             status=PASS if ok else FAIL,
             value=value if math.isfinite(value) else None,
-            reason=cut("; ".join(filter(None, (reason, note)))),
+            reason=cut("; ".join(filter(None, (reason, *notes)))),
             label=label,
             numbers=tuple(
                 s.number(place)
@@ -153,7 +150,7 @@ class Check:
             shown=first.quantity.text(value, first.sign),
             statistics=found_out,
         )
-        if self.noise and within_noise(list(first.by_seed.values()), bounds.shown or 0.0):
+        if self.noise and within_noise(seeds, bounds.shown or 0.0):
             reason = cut(f"{UNDECIDED}, within the noise: {verdict.reason}")
             return replace(verdict, status=UNDEFINED, label=UNDECIDED, reason=reason)
         return verdict
@@ -173,11 +170,8 @@ class Check:
         return replace(own, numbers=(*own.numbers, *(n for o in others for n in o.numbers)))
 
     def _word(self, value: float) -> str:
-        if not self.words:
-            return ""
-        words = sorted(self.words, key=self.words.__getitem__)
-        starts = [self.words[word] for word in words]
-        return words[max(bisect.bisect_right(starts, value) - 1, 0)]
+        fits = {start: word for word, start in (self.words or {}).items() if start <= value}
+        return fits[max(fits)] if fits else ""
 
     def _reason(
         self,
@@ -232,13 +226,10 @@ class All:
     rule: str
     checks: tuple["Check | All", ...]
     threshold: float | None = None
-    claim: str = ""
-    late: bool = False
 
     def judge(self, frame: Frame) -> Verdict:
         """Return the verdict: fail where one fails, undefined where one is, else pass."""
         own = [check.judge(frame) for check in self.checks]
         reason = cut("; ".join(f"{verdict.check}: {verdict.status}" for verdict in own))
         status = worst(verdict.status for verdict in own)
-        more = ("", self.claim, self.late)
-        return Verdict(self.name, self.rule, status, None, self.threshold, reason, *more)
+        return Verdict(self.name, self.rule, status, None, self.threshold, reason)

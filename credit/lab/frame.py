@@ -120,10 +120,15 @@ class Frame:
         """Return the runs of a cell at a place, of any status."""
         return pick(self.runs, {**place, **self.cell(cell)})
 
-    def cells(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the labels that runs have together, by factor, each in its factor's order."""
+    def cells(self, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return the labels that runs have together, by factor, each in its factor's order.
+
+        Args:
+            names: of factors; all by default.
+        """
+        names = [factor.name for factor in self.factors] if names is None else names
         orders = {name: self.labels(name) for name in names}
-        rows = self.runs[list(names)].drop_duplicates().to_dict("records")
+        rows = self.runs[list(names)].drop_duplicates().to_dict("records") if names else [{}]
         return sorted(rows, key=lambda row: [orders[name].index(row[name]) for name in names])
 
     def where(self, cells: Sequence["Cell | str"]) -> list[dict[str, Any]]:
@@ -133,8 +138,7 @@ class Frame:
             Undecided: there is none.
         """
         fixed = {n for cell in cells for n in self.cell(cell)}
-        free = [n for n in self.places if n not in fixed]
-        places = self.cells(free) if free else [{}]
+        places = self.cells([n for n in self.places if n not in fixed])
         found = [p for p in places if all(len(self.at(cell, p)) for cell in cells)]
         if not found:
             lost = [c for c in cells if all(self.at(c, p).empty for p in places)]

@@ -9,7 +9,7 @@ import pandas as pd
 from credit.lab.frame import Frame, finished, pick
 from credit.lab.quantity import Quantity
 from credit.lab.source import Reported, Source
-from credit.lab.table import cells, spread, spreads
+from credit.lab.table import spread, spreads
 
 OK = "ok"
 MEDIANS = ("hidden_norm", "grad_norm", "credit_norm", "sensitivity")
@@ -64,7 +64,7 @@ def layer_table(frame: Frame, source: Source, reported: Sequence[Reported] = ())
 
 def _done(frame: Frame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the labels of every cell with finished runs, and these by seed."""
-    for labels in cells(frame):
+    for labels in frame.cells():
         done = pick(frame.done, labels).sort_values("seed")
         if len(done):
             yield labels, done

@@ -29,8 +29,6 @@ class Panel:
     """Only runs with these labels or settings, each a value or a function that accepts some."""
     say: str = ""
     """A short title above the panel."""
-    line: bool = True
-    """Whether points of a series are joined, where x is a number."""
     band: float = 0.0
     """Shades |y| below it: what the checks call none."""
     levels: Mapping[str, float | Callable[[Frame], float]] = field(default_factory=dict)
@@ -44,7 +42,7 @@ class Panel:
     scale: str = ""
     """linear or log; by default that of the quantity."""
     xscale: str = "even"
-    """even (labels at equal distances), linear or log."""
+    """even (labels at equal distances), linear or log; of a quantity as its own axis is."""
     below: bool = False
     """Whether the panel begins a row of the figure."""
 

@@ -74,10 +74,13 @@ def _tried(judge: Callable[..., T], *args: Any) -> T | Undecided:
         return why
 
 
-def _within(name: str, own: Found | Undecided) -> Found:
-    """Return what was found within a place or cell, by the names of both."""
-    parts = {"": own} if isinstance(own, Undecided) else own
-    return {f"{name} {place}".strip(): samples for place, samples in parts.items()}
+def _flattened(found: Mapping[str, Found | Undecided]) -> Found:
+    """Return what was found within places or cells, by the names of both."""
+    return {
+        f"{name} {place}".strip(): samples
+        for name, own in found.items()
+        for place, samples in ({"": own} if isinstance(own, Undecided) else own).items()
+    }
 
 
 def _by_place(cells: Sequence[Name], judge: Callable[[Frame, Cell], Sequence[Sample]]) -> Measure:
@@ -143,10 +146,7 @@ def each(cells: Sequence[Name], make: Callable[[Name], Measure]) -> Measure:
     def measure(frame: Frame) -> Found:
         if not cells:
             raise Undecided("there is no such run")
-        found: dict[str, Sequence[Sample] | Undecided] = {}
-        for cell in cells:
-            found |= _within(frame.name(cell), _tried(make(cell), frame))
-        return found
+        return _flattened({frame.name(cell): _tried(make(cell), frame) for cell in cells})
 
     return measure
 
@@ -184,10 +184,7 @@ def _trend(
                     samples.append(Sample(quantity, apart, "+"))
             return found
 
-        found: dict[str, Sequence[Sample] | Undecided] = {}
-        for place, own in at_places(frame, cells, judge).items():
-            found |= _within(place, own)
-        return found
+        return _flattened(at_places(frame, cells, judge))
 
     return measure
 

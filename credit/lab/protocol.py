@@ -21,6 +21,7 @@ from credit.lab.quantity import (
     GAMMA_MIDDLE,
     GRADIENT,
     GROWTH,
+    POINTS,
     TRANSPORT,
 )
 from credit.spec import field_types
@@ -119,7 +120,7 @@ def depth_utility(rule: str, own: tuple[Cell, Cell], bp: tuple[Cell, Cell]) -> C
     """
 
     def gains(of: str, ends: tuple[Cell, Cell]) -> Check:
-        measure = gap(*ends, (ACCURACY.points,))
+        measure = gap(*ends, POINTS)
         return Check("D3", of, measure).above(DEPTH_MARGIN, mean=True)
 
     return gains(rule, own).having(needs=(gains("bp", bp),), noise=True)
@@ -127,7 +128,7 @@ def depth_utility(rule: str, own: tuple[Cell, Cell], bp: tuple[Cell, Cell]) -> C
 
 def shape(rule: str, full: Cell, frozen: Cell) -> Check:
     """Return shape: climbs, flat or falls by the gain from k = 0 to k = L."""
-    measure = gap(full, frozen, (ACCURACY.points,))
+    measure = gap(full, frozen, POINTS)
     return Check("shape", rule, measure, words=COURSE).above(DEPTH_MARGIN, mean=True)
 
 
@@ -136,7 +137,7 @@ def oracle_share(rule: str, own: tuple[Cell, Cell], oracle: tuple[Cell, Cell]) -
 
     Undefined unless the oracle gains DEPTH_MARGIN: a share of nothing is no number.
     """
-    part, whole = (gap(full, frozen, (ACCURACY.points,)) for full, frozen in (own, oracle))
+    part, whole = (gap(full, frozen, POINTS) for full, frozen in (own, oracle))
     measure = share(part, whole, DEPTH_MARGIN, nothing="none")
     check = Check("oracle_share", rule, measure, note=lambda frame: _best_rung(frame, oracle[0]))
     return check.above(0, strict=True)

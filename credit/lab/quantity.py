@@ -286,5 +286,7 @@ SECONDS = Quantity(
     ".3g",
 )
 COSTS = (FLOPS, EVALUATIONS, ESTIMATOR_PARAMETERS)
+POINTS = (ACCURACY.points,)
+"""Of gaps between accuracies."""
 DIRECTION = (GAMMA, GAMMA_INNER)
 """A direction is judged with and without h_L, where some rules are taught the exact gradient."""

@@ -96,7 +96,7 @@ class Results:
     @cached_property
     def sources(self) -> list[str]:
         """Where the reported values of the table come from; [] where none is shown."""
-        cells = [(labels, pick(self.frame.runs, labels)) for labels in tables.cells(self.frame)]
+        cells = [(labels, pick(self.frame.runs, labels)) for labels in self.frame.cells()]
         shown = (
             one.source
             for one in self.experiment.beside

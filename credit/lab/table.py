@@ -27,7 +27,7 @@ def long_table(
         CreditError: runs of a cell differ in more than their seed.
     """
     rows = []
-    for labels in cells(frame):
+    for labels in frame.cells():
         asked = pick(frame.runs, labels)
         one_configuration(asked)
         done = pick(frame.done, labels).sort_values("seed")
@@ -41,11 +41,6 @@ def long_table(
             row[f"difference_{name}"] = row[name] - mean
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def cells(frame: Frame) -> list[dict[str, Any]]:
-    """Return the labels of every cell of the runs, by factor, in the factors' order."""
-    return frame.cells([factor.name for factor in frame.factors])
 
 
 def spread(quantity: Quantity, values: pd.Series) -> dict[str, Any]:

@@ -44,10 +44,7 @@ def read_back(
     Raises:
         CreditError: the parent has no table of them, or not of these seeds.
     """
-    try:
-        path = source.artifact(parent, f"{NETWORKS}.csv")
-    except CreditError:
-        path = source.artifact(parent, "table.csv")  # of parents before `networks.csv`
+    path = source.artifact(parent, f"{NETWORKS}.csv")
     table = pd.read_csv(path)
     names = {q.name: q.metric for q in quantities}
     try:

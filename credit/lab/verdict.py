@@ -40,8 +40,6 @@ class Verdict:
     reason: str
     label: str = ""
     """The outcome in a word where the check has one: poor, climbs, not applicable."""
-    claim: str = ""
-    """The sentence that holds if the check passes."""
     late: bool = False
     """Whether it was asked for after first numbers had been seen."""
     place: str = ""
@@ -56,11 +54,6 @@ class Verdict:
     def row(self) -> dict[str, Any]:
         """The verdict as `verdicts.json` has it."""
         return asdict(self)
-
-
-def late(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return the checks that were asked for after first numbers had been seen, each once."""
-    return list(dict.fromkeys(verdict.check for verdict in verdicts if verdict.late))
 
 
 def worst(statuses: Iterable[str]) -> str:

@@ -142,7 +142,7 @@ def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Compar
             cell differ in more than their seed.
     """
     names = [factor.name for factor in first.frame.factors]
-    first_cells, second_cells = (_cells(side, names) for side in (first, second))
+    first_cells, second_cells = (side.frame.cells(names) for side in (first, second))
     common = [(cell, cell) for cell in first_cells if cell in second_cells]
     if not common and len(first_cells) == len(second_cells) == 1:
         common = [(first_cells[0], second_cells[0])]
@@ -171,10 +171,6 @@ def compare(first: Side, second: Side, quantities: Sequence[Quantity]) -> Compar
         [quantity for quantity in quantities if quantity.symbol in known],
         "" if quantities[0].symbol in known else quantities[0].symbol,
     )
-
-
-def _cells(side: Side, names: Sequence[str]) -> list[dict[str, Any]]:
-    return side.frame.cells(names) if names else [{}]
 
 
 def _by_seed(frame: Frame, cell: dict[str, Any], quantity: Quantity) -> dict[int, float]:

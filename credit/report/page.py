@@ -5,20 +5,20 @@
 
 import time
 from dataclasses import fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from credit.figures import caption
+from credit.figures import caption, save
 from credit.lab import Results, Verdict
 from credit.lab.departure import PUBLISHED
 from credit.lab.table import html_table
-from credit.lab.verdict import late
 from credit.report.answer import answer, tally
 from credit.report.origin import Origin, command, origin_of, setup, versions, when
-from credit.report.svg import inline
 from credit.spec import RunSpec, format_value
 from credit.tracking.artifacts import visible
 from credit.tracking.reader import Reader
@@ -42,7 +42,7 @@ def build(reader: Reader, parent_id: str, found: Results, drawn: Figure | None) 
         started=when(origin.run.info.start_time)[:10],
         made=when(int(1000 * time.time())),
         setup=setup(runs),
-        figure=Markup("") if drawn is None else inline(drawn, said),
+        figure=Markup("") if drawn is None else _inline(drawn, said),
         caption=said,
         table=_table(found.wide),
         sources=found.sources,
@@ -51,7 +51,7 @@ def build(reader: Reader, parent_id: str, found: Results, drawn: Figure | None) 
         glossary={one.symbol: one.meaning for one in found.experiment.columns if one.meaning},
         tally=tally(found.verdicts),
         verdicts=found.verdicts,
-        late=late(found.verdicts),
+        late=dict.fromkeys(v.check for v in found.verdicts if v.late),
         short=found.frame.short,
         numbers_of=numbers_of,
         controls=_controls(found),
@@ -62,6 +62,17 @@ def build(reader: Reader, parent_id: str, found: Results, drawn: Figure | None) 
         command=command(found.experiment, origin.run.data.params),
         versions=versions(),
     )
+
+
+def _inline(figure: Figure, label: str) -> Markup:
+    """Return the figure as an `svg` element, `label` read out in its place: one to a page.
+
+    Its letters are outlines: words stand in comments alone, where matplotlib escapes them.
+    """
+    with TemporaryDirectory() as folder:
+        (file,) = save(figure, Path(folder) / "figure", ("svg",))
+        _, _, rest = file.read_text(encoding="utf-8").partition("<svg ")
+    return Markup('<svg role="img" aria-label="{}" {}').format(label, Markup(rest))
 
 
 def excerpt(found: Results) -> str:

@@ -1,6 +1,5 @@
 """The page of an experiment in the MLflow UI: the description of its parent run, and its views."""
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -126,7 +125,7 @@ def accuracies(runs: pd.DataFrame, chosen: Mapping[str, str]) -> dict[str, float
     for rule, run_id in chosen.items():
         same = (settings == settings.loc[done["run_id"] == run_id].iloc[0]).all(axis=1)
         means[rule] = float(done.loc[same, "accuracy/test"].mean())
-    return {rule: mean for rule, mean in means.items() if math.isfinite(mean)}
+    return means
 
 
 def rungs(runs: pd.DataFrame, depth: int) -> dict[str, float]:

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from credit.lab import Frame, Quantity
-from credit.lab import quantities as q
 from credit.lab.frame import Cell
 
 QUICK = {
@@ -36,7 +35,6 @@ ARMS = {
 STEP = 0.01
 """The standard error of a mean cosine over 1024 samples with sd .3: a lead of an arm that counts.
 It was fixed before any number was seen."""
-POINTS = (q.ACCURACY.points,)
 HELPS = {
     "rules": "credit rules, comma-separated; package.module:Rule for your own",
     "depths": "numbers of residual blocks, comma-separated; all of them train",

@@ -8,14 +8,13 @@ from credit.experiments._parts.choice import BASELINE, scan_seeds
 from credit.lab import Frame, Quantity, Undecided
 from credit.lab import quantities as q
 from credit.lab.measure import Found, Sample
-from credit.lab.table import cells
 
 BRIDGES = ("state_bridge", "credit_eT", "credit_deltaL")
 
 
 def cells_of(frame: Frame, arm: str) -> list[dict[str, Any]]:
     """Return the cells of an arm, by warm-up and weight."""
-    return [cell for cell in cells(frame) if cell["arm"] == arm]
+    return [cell for cell in frame.cells() if cell["arm"] == arm]
 
 
 def order_of(frame: Frame) -> Found:
