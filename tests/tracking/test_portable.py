@@ -97,10 +97,6 @@ def test_second_import_creates_nothing(exported, other):
         assert_frame_equal(old, new)
 
 
-def test_import_into_the_store_it_came_from_creates_nothing(exported):
-    assert import_into(open_store(), exported)[:2] == (0, 4)
-
-
 def test_interrupted_import_is_completed_by_the_next(exported, other):
     import_into(other, exported)
     whole = by_name(connect())[1]
