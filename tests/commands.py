@@ -22,6 +22,12 @@ def python(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
     )
 
 
+def begun(code: str, *words: str) -> subprocess.Popen:
+    """A process that runs this code in the checkout, just started."""
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
 def entry(script: str, *words: str, **env: str) -> subprocess.CompletedProcess:
     return python("-m", f"entrypoints.{script}", *words, **env)
 

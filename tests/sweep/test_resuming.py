@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from credit.tracking.store import Store, open_store
 from credit.tracking.writer import finish, open_child, open_parent
 from credit.training import checkpoint
 from credit.training.loop import train
+from tests import commands
 from tests.sweeps import (
     BASE,
     Broken,
@@ -87,8 +87,6 @@ def test_where_every_checkpoint_is_bad_the_user_decides(monkeypatch):
 
 
 SCRIPT = """
-import sys
-sys.path.insert(0, {root!r})
 from tests import sweeps
 from credit.sweep import tracked_stack
 tracked_stack.CHECKPOINT_SECONDS = 0.0
@@ -98,8 +96,7 @@ sweeps.run(sweeps.grid(epochs=60))
 
 def begun(generations: int = 1) -> subprocess.Popen:
     """A process that has saved so often; parameters of its runs are sent in the background."""
-    code = SCRIPT.format(root=str(Path(__file__).parents[2]))
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    process = commands.begun(SCRIPT)
     state, deadline = Path(os.environ["CREDIT_STATE"]), time.monotonic() + 120
 
     def saves() -> int:
