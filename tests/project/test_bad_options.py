@@ -140,7 +140,8 @@ CASES = [*COMMAND_LINE, *VALUES, *RULES, *GRIDS, *TOO_LARGE]
 @table(CASES)
 def test_bad_options_are_one_line_a_status_and_no_run(case, world, forks):
     refused(case, world, forks)
-    assert case in TOO_LARGE or not (world.folder / "state").exists()
+    if case in RULES:  # which are tried before anything is written
+        assert not (world.folder / "state").exists()
 
 
 @table([COMMAND_LINE[0], VALUES[0], TOO_LARGE[0], Case("report", "'ladder'")])
