@@ -33,7 +33,7 @@ from tests.traps import refused
         ),
         ("augment", ["yes", 1, "0", "", None], ["augment=", "is not true or false"]),
         ("rule", ["", None, 3], ["rule=", "is not a name"]),
-        *((name, [""], [f"{name}=''", "is not a name"]) for name in ("device", "dataset")),
+        *((name, [""], [f"{name}=''", "is not a name"]) for name in ("device", "dataset", "start")),
         ("code", ["et"], ["'et'", "eT, deltaL"]),
         ("code", ["deltal"], ["'deltal'", "'deltaL'"]),
         ("activation", ["sine"], ["'sine'", "gelu, phi"]),

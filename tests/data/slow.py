@@ -46,4 +46,5 @@ def assert_same_batches(got, expected):
     assert len(got) == len(expected)
     for (x, y), (x_slow, y_slow) in zip(got, expected, strict=True):
         assert_close(x, x_slow)
+        assert x.is_contiguous()
         assert torch.equal(y, y_slow)

@@ -47,15 +47,6 @@ def test_a_seed_does_not_depend_on_the_seeds_beside_it(augment):
             assert torch.equal(y[position], y_alone)
 
 
-def test_shapes_last_short_batch_and_types_with_one_seed():
-    batches = list(train_batches(small(), [1], 0, 4, True, F64))
-    assert [tuple(x.shape) for x, _ in batches] == [(4, 108), (4, 108), (2, 108)]
-    assert all(x.dtype == F64 and x.is_contiguous() for x, _ in batches)
-    assert all(y.dtype == torch.int64 and y.dim() == 1 for _, y in batches)
-    again = list(train_batches(small(), [1], 0, 4, True, F64))  # `batches` are still valid
-    assert all(torch.equal(x, y) for (x, _), (y, _) in zip(batches, again, strict=True))
-
-
 def test_every_image_once_per_epoch_and_a_new_order_each_epoch_and_seed():
     data = small(n=50)
 

@@ -126,8 +126,7 @@ def test_a_rule_that_trains_depth_is_said_to():
 
 
 @pytest.mark.parametrize(
-    ("copy", "status"),
-    [(0.28, "pass"), (0.281, "fail"), (0.3, "fail"), (0.99, "fail")],
+    ("copy", "status"), [(0.28, "pass"), (0.281, "fail"), (0.3, "fail"), (0.99, "fail")]
 )
 def test_a_copy_of_the_outputs_gradient_is_exceeded_or_not(copy, status):
     found = judged(copy=copy)

@@ -31,8 +31,10 @@ def hashes(kind: str, given: dict[str, str], stage: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_options_mean_the_same_runs(kind):
-    own = [row for row in GRIDS if row["kind"] == kind]
-    assert {row["given"].get("preset") for row in own} >= set(find(kind).presets) - {"published"}
+    own, experiment = [row for row in GRIDS if row["kind"] == kind], find(kind)
+    assert {row["given"].get("preset", "published") for row in own} >= set(experiment.presets)
+    for options in experiment.presets.values():
+        assert options.keys() <= experiment.defaults().keys() | {"dataset"}
     for row in own:
         assert hashes(kind, row["given"], row["stage"]) == row["hashes"], row["given"]
 

@@ -7,13 +7,7 @@ import pytest
 import torch
 
 from credit import rules
-from credit.experiments.protocol import (
-    D1_FIRES,
-    D2_FIRES,
-    EXPERIMENT,
-    thresholds,
-    with_fires,
-)
+from credit.experiments.protocol import D1_FIRES, D2_FIRES, EXPERIMENT, thresholds, with_fires
 from credit.training import fresh
 from tests.lab.made import made
 from tests.rules.cases import SHAPE, new_params, new_state, spec, trace_of

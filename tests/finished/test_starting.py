@@ -4,10 +4,8 @@ from itertools import combinations
 
 import pytest
 import torch
-from mlflow import MlflowClient
 
 from credit.data import load
-from credit.errors import CreditError
 from credit.spec import RunSpec
 from credit.sweep import sweep
 from credit.tracking.reader import connect
@@ -83,21 +81,6 @@ def test_a_part_that_does_not_train_stays_and_the_rest_does(rule, part, names):
         if name.startswith("param/"):
             stays = name.removeprefix("param/").partition(".")[0] in names
             assert torch.equal(value, before[name]) == stays, name
-
-
-def test_a_run_that_starts_elsewhere_needs_a_finished_run_of_that_kind():
-    with pytest.raises(CreditError, match="start=deadbeef: the tracking store has no finished run"):
-        sweep.run(sweep.Sweep("train", "x", frozen("deadbeef")[:1]), open_store())
-    outcome = sweep.run(sweep.Sweep("train", "reference", [REFERENCE]), open_store())
-    (key,) = outcome.run_ids
-    (run_id,) = outcome.run_ids.values()
-    wider = frozen(key, width=17)[:1]
-    with pytest.raises(CreditError, match=f"width=17, but run {run_id} to start from has width=16"):
-        sweep.run(sweep.Sweep("train", "x", wider), open_store())
-    MlflowClient().log_text(run_id, "not a checkpoint", "checkpoint/weights.safetensors")
-    with pytest.raises(CreditError, match="not a readable checkpoint"):
-        sweep.run(sweep.Sweep("train", "x", frozen(key)[:1]), open_store())
-    assert len(connect().parents()) == 1, "a refused sweep opened a parent run"
 
 
 def test_permuted_labels_are_a_seeds_own():

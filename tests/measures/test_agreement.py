@@ -3,15 +3,10 @@
 import pytest
 import torch
 
-from credit.data import load
 from credit.lab import protocol
 from credit.measures import agreement, scale, validity
 from credit.measures.base import Options, Probe
-from credit.networks import kinds, resmlp
-from credit.spec import RunSpec
-from credit.sweep.sweep import resolve
-from credit.training.measuring import measure_held_out
-from credit.training.stack import Stack, arrange
+from credit.networks import resmlp
 from tests.measures.made import CLASSES, DEPTH, WIDTH, batch, column, draw, noisy, one_run, report
 
 LAYERS = DEPTH + 1
@@ -119,17 +114,6 @@ def test_the_bound_is_a_cosine_of_99_hundredths():
     assert validity.AGREES == protocol.AGREES  # which loads no torch
     assert validity.direction_status(True, 1.0, 0.0) == "credit_zero"
     assert validity.direction_status(False, 1.0, 1.0) == "not_finite"
-
-
-@pytest.mark.parametrize("network", ["resmlp", "mlp", "vit_mini", "small_cnn", "small_resnet"])
-def test_every_kind_of_network_is_measured(network):
-    common = {"network": network, "dataset": "digits", "width": 8, "depth": 3, "k": 3}
-    common |= {"device": "cpu", "measure_samples": 32, "directions": 2}
-    specs = [resolve(RunSpec(rule=rule, **common)) for rule in ("bp", "dfa")]
-    stack = Stack(arrange(specs), kinds.shape_of(specs[0], (1, 8, 8), 10))
-    for found in measure_held_out(stack, load("digits", "cpu")):
-        assert 0.9999 < found.metrics["agreement/min"] <= 1
-        assert found.metrics["valid/reference"] == 1
 
 
 def test_relative_steps_are_those_of_relative_runs_on_fewer_directions():

@@ -13,6 +13,7 @@ import requests
 
 from credit.commands import find
 from credit.errors import CreditError
+from tests.server import Server
 
 
 def test_a_port_that_is_taken_is_refused(tracking_store):
@@ -25,9 +26,7 @@ def test_a_port_that_is_taken_is_refused(tracking_store):
 
 @pytest.mark.slow
 def test_the_store_is_served_until_ctrl_c(tracking_store, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = Server.free_port()
     command = [sys.executable, "-m", "credit", "ui", "--port", str(port)]
     server = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True

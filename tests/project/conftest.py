@@ -42,7 +42,7 @@ def newcomer(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     return checkout, env
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     with Forks() as started:
         yield started

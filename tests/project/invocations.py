@@ -81,10 +81,6 @@ def file(name: str, content: str | bytes, *more: Prepare) -> Prepare:
     return prepare
 
 
-def folder(name: str) -> Prepare:
-    return lambda world: (world.folder / name).mkdir(parents=True)
-
-
 def sql(*statements: str) -> Prepare:
     """Changes in the tracking database that no client makes."""
 

@@ -9,7 +9,7 @@ from credit import rules
 from credit.spec import RunSpec
 from credit.sweep.sweep import resolve
 from credit.tracking.reader import connect
-from tests.commands import entry, succeed
+from tests.commands import succeed
 from tests.traps import refused
 
 TEXT = """
@@ -123,13 +123,6 @@ def test_a_bad_option_is_one_line(rule, option, named):
 
 
 TINY = "--dataset digits --width 16 --epochs 1"
-
-
-def test_options_that_no_rule_takes_are_refused(folder):
-    words = f"--preset quick --rules bp,dfa {TINY} --rule_option k=3"
-    done = entry("ladder", *words.split(), PYTHONPATH=str(folder))
-    (line,) = done.stderr.strip().splitlines()
-    assert done.returncode == 1 and "k=3" in line
 
 
 @pytest.mark.slow

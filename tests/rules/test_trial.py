@@ -8,7 +8,6 @@ from credit.rules import Shape
 from credit.spec import RunSpec
 from credit.training import capturing, checkpoint, trial
 from credit.training.stack import Stack
-from tests.commands import entry
 from tests.rules.written import run_of, written
 from tests.traps import refused
 
@@ -157,13 +156,3 @@ def test_what_no_graph_can_record_is_named_in_one_line(capfd):
         tried(run_of("tests.exploding:Solving"))
     (line,) = capfd.readouterr().err.splitlines()
     assert "exploding.py, line" in line and "_linalg_solve_ex" in line
-
-
-def test_the_command_refuses_an_impure_rule_and_leaves_no_run(tmp_path):
-    (tmp_path / "mine.py").write_text(HEAD + COUNTER)
-    words = "--preset quick --rule mine:Mine --dataset digits --width 16 --epochs 1"
-    done = entry("audit", *words.split(), PYTHONPATH=str(tmp_path))
-    assert done.returncode == 1 and done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
-    assert "mine:Mine" in line and "calls" in line
-    assert not (tmp_path / "state").exists()

@@ -49,4 +49,6 @@ def test_a_pickle_where_a_sweep_looks(made, tracking_store, trap, capsys):
     (folder / "spec.json").write_bytes(made(trap))  # for people to read; no code does
     train("fa", start=spec.spec_hash)
     (folder / "weights.safetensors").write_bytes(made(trap))
+    before = len(connect().parents())
     refused(lambda: train("oracle", start=spec.spec_hash), "weights.safetensors")
+    assert len(connect().parents()) == before

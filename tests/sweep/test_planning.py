@@ -92,12 +92,6 @@ def test_seeds_are_stacked_apart_on_a_cpu_and_together_elsewhere():
     assert sorted(sizes) == [1, 3, 4]
 
 
-def test_shapes_are_stacked_apart():
-    specs = [spec_of(width=w, k=k) for k in (0, 1) for w in (8, 16)]
-    stacks = plan(specs, shape_of, {}, PLENTY)
-    assert [[spec.width for spec in stack] for stack in stacks] == [[8, 8], [16, 16]]
-
-
 def test_a_long_list_is_cut_at_the_most_runs_without_a_word(capsys):
     specs = [spec_of(k=2, penalty=i / 1000) for i in range(MAX_RUNS + 3)]
     assert [len(stack) for stack in plan(specs, shape_of, {}, PLENTY)] == [34, 33]

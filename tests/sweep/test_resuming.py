@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from credit.tracking.store import Store, open_store
 from credit.tracking.writer import finish, open_child, open_parent
 from credit.training import checkpoint
 from credit.training.loop import train
+from tests import commands
 from tests.sweeps import (
     BASE,
     Broken,
@@ -42,10 +42,7 @@ pytestmark = pytest.mark.usefixtures("tracking_store")
 )
 def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypatch, capsys):
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
-    process = start_process()
-    wait_for_checkpoint(process, generations=2)
-    while len(connect().runs()) < len(grid()):
-        assert process.poll() is None
+    process = begun(generations=2)
     while True:
         process.send_signal(signal.SIGSTOP)
         there = list(Path(os.environ["CREDIT_STATE"]).glob("*/stacks/*[0-9a-f].safetensors"))
@@ -76,10 +73,7 @@ def test_a_bad_checkpoint_is_refused_and_the_one_before_goes_on(damage, monkeypa
 
 @pytest.mark.slow
 def test_where_every_checkpoint_is_bad_the_user_decides(monkeypatch):
-    process = start_process()
-    wait_for_checkpoint(process)
-    while len(connect().runs()) < len(grid()):
-        assert process.poll() is None
+    process = begun()
     process.kill()
     process.communicate()
     files = list(Path(os.environ["CREDIT_STATE"]).glob("*/stacks/*.safetensors"))
@@ -93,8 +87,6 @@ def test_where_every_checkpoint_is_bad_the_user_decides(monkeypatch):
 
 
 SCRIPT = """
-import sys
-sys.path.insert(0, {root!r})
 from tests import sweeps
 from credit.sweep import tracked_stack
 tracked_stack.CHECKPOINT_SECONDS = 0.0
@@ -102,26 +94,24 @@ sweeps.run(sweeps.grid(epochs=60))
 """
 
 
-def start_process() -> subprocess.Popen:
-    code = SCRIPT.format(root=str(Path(__file__).parents[2]))
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+def begun(generations: int = 1, sent: bool = True) -> subprocess.Popen:
+    """A process that has saved so often, and `sent` parameters, which it does in the background."""
+    process = commands.begun(SCRIPT)
+    state, deadline = Path(os.environ["CREDIT_STATE"]), time.monotonic() + 120
 
+    def saves() -> int:
+        return len(list(state.glob("*/stacks/[!.]*.safetensors")))
 
-def wait_for_checkpoint(process: subprocess.Popen, generations: int = 1) -> None:
-    state = Path(os.environ["CREDIT_STATE"])
-    deadline = time.monotonic() + 120
-    while len(list(state.glob("*/stacks/[!.]*.safetensors"))) < generations:
+    while saves() < generations or (sent and len(connect().runs()) < len(grid())):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
+    return process
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_a_killed_process_is_continued_bit_for_bit(number, monkeypatch, tmp_path):
-    process = start_process()
-    wait_for_checkpoint(process)
-    while len(connect().runs()) < len(grid()):  # parameters are sent in the background
-        assert process.poll() is None
+    process = begun()
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode != 0
@@ -141,8 +131,7 @@ def test_a_killed_process_is_continued_bit_for_bit(number, monkeypatch, tmp_path
 def test_a_checkpoint_without_its_run_is_not_used(monkeypatch, tmp_path):
     """A new store starts from scratch, although checkpoints of an older one may lie around."""
     monkeypatch.setattr(tracked_stack, "CHECKPOINT_SECONDS", 0.0)
-    process = start_process()
-    wait_for_checkpoint(process)
+    process = begun(sent=False)  # else this process would know the store that goes
     process.kill()
     process.communicate()
     path = Path(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))

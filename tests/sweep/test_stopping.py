@@ -31,9 +31,13 @@ pytestmark = pytest.mark.usefixtures("tracking_store")
 LEARNED = {"rule": "credit_bridge", "k": 2, "estimator_width": 16, "warmup_ratio": 0.25}
 
 
-@pytest.mark.parametrize("at", [1, 3, 5], ids="step {}".format)
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    ("at", "number"),
+    [
+        (1, signal.SIGTERM),
+        (5, signal.SIGTERM),
+        pytest.param(3, signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_stops_at_the_next_step_and_nothing_is_done_twice(
     at, number, monkeypatch, tmp_path

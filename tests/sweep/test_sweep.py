@@ -13,14 +13,7 @@ from credit.spec import SCHEMA, RunSpec
 from credit.sweep import scheduler, sweep, worker
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
-from tests.sweeps import (
-    BASE,
-    RULES,
-    assert_equal_weights,
-    grid,
-    run,
-    weights,
-)
+from tests.sweeps import BASE, RULES, assert_equal_weights, grid, run, weights
 
 pytestmark = pytest.mark.usefixtures("tracking_store")
 

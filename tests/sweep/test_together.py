@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from credit.spec import RunSpec
 from credit.sweep import sweep
 from credit.tracking.reader import connect
 from credit.tracking.store import open_store
+from tests.commands import begun
 from tests.sweeps import BASE, assert_complete_histories, assert_equal_weights, weights
 
 pytestmark = pytest.mark.usefixtures("tracking_store")
 
 SCRIPT = """
 import sys, time
-sys.path.insert(0, {root!r})
 from credit.sweep import running, tracked_stack
 from tests.sweep import test_together
 running.POLL_SECONDS = 0.2
@@ -49,8 +48,7 @@ def train(*seeds: str) -> sweep.Outcome:
 
 
 def process(*seeds: str, slow: bool = False) -> subprocess.Popen:
-    code = SCRIPT.format(root=str(Path(__file__).parents[2]), slow=slow)
-    return subprocess.Popen([sys.executable, "-c", code, *seeds], stderr=subprocess.PIPE, text=True)
+    return begun(SCRIPT.format(slow=slow), *seeds)
 
 
 def finished(*processes: subprocess.Popen) -> list[str]:

@@ -10,20 +10,10 @@ import pandas as pd
 from credit.spec import RunSpec
 from credit.tracking.portable import import_into
 from credit.tracking.reader import Reader
-from credit.tracking.writer import (
-    Store,
-    Writer,
-    finish,
-    log_children,
-    log_table,
-    log_text,
-    open_child,
-    open_parent,
-)
+from credit.tracking.writer import Store, log_table, log_text
+from tests.tracking import stores
 from tests.traps import refused
 
-SPECS = [RunSpec(rule="dfa", k=k, epochs=3) for k in (0, 1, 2)]
-DATASET = {"name": "digits", "digest": "abc123", "source": "sklearn.datasets.load_digits"}
 LAYERS = [
     pd.DataFrame({"layer": [0, 1], "status": ["ok", "ok"], "alignment_mean": [1 / 3, -2e-17]}),
     pd.DataFrame({"layer": [0, 1], "status": ["ok", "at_floor"], "copy": [float("nan"), 0.1]}),
@@ -32,16 +22,8 @@ LAYERS = [
 
 
 def fill(store: Store, folder: Path) -> tuple[str, list[str]]:
-    """A parent with a table and three children; the last one was KILLED."""
-    parent = open_parent(store, "ladder", "ladder", {"rules": "dfa"}, "hash", "a ladder")
-    ids = [open_child(store, parent, spec, None, DATASET) for spec in SPECS]
-    with Writer(store, folder / "journal") as writer:
-        for run_id in ids:
-            for step in (1, 2, 3):
-                writer.log(run_id, step, {"loss/train": 1 / step, "accuracy/test": 0.1 * step})
-        for run_id in ids[:2]:
-            writer.finish(run_id)
-        writer.finish(ids[2], "KILLED", "stopped")
+    """As that of `stores`, with tables, texts and weights."""
+    parent, ids = stores.fill(store, folder / "journal")
     for run_id, table in zip(ids, LAYERS, strict=True):
         log_table(store, run_id, table, "diagnostics/layers")
     log_text(store, ids[0], '{"rule": "dfa"}', "checkpoint/spec.json")
@@ -50,8 +32,6 @@ def fill(store: Store, folder: Path) -> tuple[str, list[str]]:
     weights.write_bytes(b"\0" * 100)
     store.client.log_artifact(ids[0], str(weights), "checkpoint")
     log_text(store, parent, "x" * 200_001, "large.md")
-    log_children(store, parent, ids)
-    finish(store, parent)
     return parent, ids
 
 

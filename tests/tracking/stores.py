@@ -6,6 +6,7 @@ from credit.spec import RunSpec
 from credit.tracking.writer import Store, Writer, finish, log_children, open_child, open_parent
 
 SPEC = RunSpec(rule="dfa", k=2, epochs=3)
+SPECS = [SPEC.replace(k=k) for k in (0, 1, 2)]
 PARAMS = {"rules": "bp,dfa", "ks": "0,1,2", "lr": "0.001", "preset": "quick"}
 
 DATASET = {"name": "cifar10", "digest": "f" * 64, "source": "torchvision.datasets.CIFAR10"}
@@ -26,14 +27,15 @@ def steps_of(opened: Store, run_id: str, key: str = "loss/train") -> list[int]:
 def fill(opened: Store, folder: Path) -> tuple[str, list[str]]:
     """A parent with three children: two finished, one KILLED with fewer epochs."""
     parent = parent_of(opened)
-    specs = [SPEC.replace(k=k) for k in (0, 1, 2)]
-    ids = [open_child(opened, parent, spec, None, DATASET) for spec in specs]
+    ids = [open_child(opened, parent, spec, None, DATASET) for spec in SPECS]
     with Writer(opened, folder) as writer:
         for number, run_id in enumerate(ids):
             for step in range(1, 4 - (number == 2)):
                 extra = {"alignment/h01": 0.5} if step == 3 else {}
                 writer.log(run_id, step, values_at(step) | extra)
-            writer.finish(run_id, "KILLED" if number == 2 else "FINISHED")
+        for run_id in ids[:2]:
+            writer.finish(run_id)
+        writer.finish(ids[2], "KILLED", "stopped")
     log_children(opened, parent, ids)
     finish(opened, parent)
     return parent, ids

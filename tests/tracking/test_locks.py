@@ -1,11 +1,9 @@
 """The locks of a SQLite store outlive whatever else a process does with its file."""
 
-import subprocess
-import sys
-
 import pytest
 
 from credit.tracking.store import open_store
+from tests.commands import python
 
 pytestmark = pytest.mark.usefixtures("tracking_store")
 
@@ -19,8 +17,7 @@ print(len(store.client.search_runs([store.experiment_id])))
 
 def runs_after_one_more() -> int:
     """As another process sees them, which then closes the database."""
-    command = [sys.executable, "-c", CODE]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return int(python("-c", CODE).stdout)
 
 
 @pytest.mark.slow

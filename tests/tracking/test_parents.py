@@ -7,12 +7,7 @@ import pytest
 from credit.errors import CreditError
 from credit.tracking import runs
 from credit.tracking.reader import connect
-from credit.tracking.writer import (
-    Writer,
-    find_children,
-    finish,
-    open_child,
-)
+from credit.tracking.writer import Writer, find_children, finish, open_child
 from tests.tracking.stores import DATASET, PARAMS, SPEC, parent_of, values_at
 
 

@@ -19,17 +19,7 @@ from credit.sweep.sweep import resolve
 from credit.training import products, steppers
 from credit.training.lane import runs_of
 from credit.training.stack import Stack, arrange
-from tests.training.lanes import (
-    CPU,
-    LEARNED,
-    MORE,
-    RULES,
-    SHAPE,
-    batches,
-    specs_of,
-    step,
-    trained,
-)
+from tests.training.lanes import CPU, LEARNED, MORE, RULES, SHAPE, batches, specs_of, step, trained
 
 
 @given(
@@ -106,9 +96,7 @@ def test_the_products_that_are_counted_are_those_of_a_step(rule, k, every, rel):
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 @pytest.mark.parametrize(
-    ("threads", "names"),
-    [(2, RULES), (3, RULES), (64, RULES), (3, LEARNED), (3, MORE)],
-    ids=str,
+    ("threads", "names"), [(2, RULES), (3, RULES), (64, RULES), (3, LEARNED), (3, MORE)], ids=str
 )
 def test_lanes_change_no_number(threads, names, seeds, monkeypatch):
     several = len(seeds) * (len(seeds) > 1)

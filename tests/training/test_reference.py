@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from credit.networks import resmlp
+from credit.rules import Shape
 from tests import reference
 from tests.networks.made import (
     BATCH,
@@ -22,7 +23,7 @@ from tests.networks.made import (
     stream,
 )
 from tests.reference import LOCAL_RULES, Recipe, ResMLP
-from tests.stacks import close, draw
+from tests.stacks import batches, close, draw
 
 RULES = ("bp", *LOCAL_RULES)
 
@@ -32,19 +33,10 @@ def make_feedback(rule: str, seed: int = 5) -> Tensor | None:
     return None if columns is None else draw(DEPTH, WIDTH, columns, seed=seed) / columns**0.5
 
 
-def make_epochs(epochs: int, batches: int = 3) -> list[list[reference.Batch]]:
-    """Batches of BATCH samples, the last one of every epoch a single sample short."""
-    sizes = [BATCH] * (batches - 1) + [BATCH - 1]
-    return [
-        [
-            (
-                draw(size, D_IN, seed=100 * epoch + i),
-                torch.randint(CLASSES, (size,), generator=stream(100 * epoch + i)),
-            )
-            for i, size in enumerate(sizes)
-        ]
-        for epoch in range(epochs)
-    ]
+def make_epochs(epochs: int) -> list[list[reference.Batch]]:
+    """The last batch of every epoch is a single sample short."""
+    shape = Shape(D_IN, WIDTH, CLASSES, DEPTH)
+    return batches(shape, (BATCH, BATCH, BATCH - 1), epochs)
 
 
 def test_reference_network_is_the_formula():
@@ -250,8 +242,8 @@ def test_reference_learns_digits():
         params = resmlp.init(64, width, 10, depth, stream(), torch.float64)
         columns = {"dfa": 10, "fa": width}.get(rule, 1)
         feedback = draw(depth, width, columns) / columns**0.5
-        batches = [[(x[i], y[i]) for i in train.split(64)]] * 10
-        result = reference.train(params, batches, Recipe(rule, k=depth), feedback)
+        data = [[(x[i], y[i]) for i in train.split(64)]] * 10
+        result = reference.train(params, data, Recipe(rule, k=depth), feedback)
         assert result.accuracy[-1] > result.accuracy[0]
         predicted = ResMLP.from_params(result.params)(x[test]).argmax(-1)
         accuracy[rule] = (predicted == y[test]).double().mean().item()

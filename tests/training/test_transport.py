@@ -147,24 +147,11 @@ def test_every_rule_transports_what_it_declares(name):
     assert of_runs(specs) == [(float(TRANSPORTS.index(level)),) * 2] * 2
 
 
-@pytest.mark.parametrize("network", ["resmlp", "vit_mini", "small_cnn"])
+@pytest.mark.parametrize("network", kinds.available())
 def test_every_run_of_a_stack_has_its_level(network):
-    specs = [
-        resolve(
-            RunSpec(
-                rule=name,
-                network=network,
-                dataset="digits",
-                width=8,
-                depth=3,
-                k=3,
-                device="cpu",
-                measure_samples=32,
-                directions=2,
-            )
-        )
-        for name in ("bp", "oracle", "fa", "dfa")
-    ]
+    shared = {"width": 8, "depth": 3, "k": 3, "device": "cpu", "dataset": "digits"}
+    shared |= {"network": network, "measure_samples": 32, "directions": 2}
+    specs = [resolve(RunSpec(rule=name, **shared)) for name in ("bp", "oracle", "fa", "dfa")]
     assert of_runs(specs) == [(3.0, 3.0), (3.0, 3.0), (0.0, 0.0), (0.0, 0.0)]
 
 
@@ -172,6 +159,9 @@ def of_runs(specs: list[RunSpec]) -> list[tuple[float, float]]:
     """The level and what is declared, of each run in the order given."""
     stack = Stack(arrange(specs), kinds.shape_of(specs[0], (1, 8, 8), 10))
     reports = measure_held_out(stack, load("digits", "cpu"))
+    for report in reports:  # of every kind of network
+        assert 0.9999 < report.metrics["agreement/min"] <= 1
+        assert report.metrics["valid/reference"] == 1
     by_hash = {
         spec.spec_hash: (r.metrics["transport/level"], r.metrics["transport/declared"])
         for spec, r in zip(stack.specs, reports, strict=True)
