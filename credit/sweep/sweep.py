@@ -141,13 +141,7 @@ def run(
         try:
             with PATIENCE.until_asked():  # a signal must not part the parent from its id
                 parent_id = open_parent(
-                    store,
-                    name,
-                    sweep.kind,
-                    sweep.params,
-                    sweep_hash,
-                    sweep.description,
-                    place.name,
+                    store, name, sweep.kind, sweep.params, sweep_hash, sweep.description, place.name
                 )
             drop_leftovers(store, state)
             with Writer(store, state / "journal") as writer:
