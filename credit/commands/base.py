@@ -57,11 +57,7 @@ def command(
     name: str, *options: click.Parameter, doc: str | None
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a command of a function; `doc`, its file's docstring, is the help."""
-
-    def made(function: Callable[..., Any]) -> Command:
-        return Command(name, callback=function, params=[*options], help=doc)
-
-    return made
+    return lambda function: Command(name, callback=function, params=[*options], help=doc)
 
 
 def argument(name: str, **more: Any) -> click.Argument:
@@ -146,7 +142,7 @@ def _say(line: str) -> None:
 
 def _settle(refused: str = "") -> None:
     """Settle the run that `mlflow run` made, if it started this process."""
-    if "MLFLOW_RUN_ID" in os.environ:
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
         from credit.tracking.launched import settle
 
-        settle(refused)
+        settle(run_id, refused)

@@ -1,21 +1,17 @@
 """The run that `mlflow run` makes before it starts a command."""
 
 import contextlib
-import os
 
 from credit.errors import CreditError
 from credit.tracking.marks import ENTRY_POINT, KIND, REASON
 from credit.tracking.store import AWAY, reach, tracking_uri
 
 
-def settle(refused: str = "") -> None:
+def settle(run_id: str, refused: str) -> None:
     """Name the run for its command; where that was refused, tag the run with why and delete it.
 
     A run that an experiment has made its parent stays as it is.
     """
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if not run_id:
-        return
     with contextlib.suppress(*AWAY, CreditError):  # the store may be what the command failed for
         client = reach(tracking_uri())
         tags = client.get_run(run_id).data.tags
