@@ -253,14 +253,13 @@ def label(spec: RunSpec) -> str:
 def patiently(store: Store | None, action: Callable[[], T]) -> T:
     """Return what `action` gives, repeated while the store is away, up to PATIENCE_SECONDS."""
     who = shown(store.uri) if store else "the tracking store"
+    repeated = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_away),
+        wait=tenacity.wait_exponential(max=10),
+        stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+    )
     try:
-        for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_away),
-            wait=tenacity.wait_exponential(max=10),
-            stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
-        ):
-            with attempt:
-                return action()
+        return repeated(action)
     except tenacity.RetryError as error:
         raise CreditError(
             f"{who} has been away for {PATIENCE_SECONDS:.0f} s: what is trained is kept on disk, "
@@ -272,7 +271,6 @@ def patiently(store: Store | None, action: Callable[[], T]) -> T:
             f"{who} refuses it ({cause}): what is trained is kept on disk, mend that and run the "
             "same command again"
         ) from error
-    raise AssertionError("unreachable")
 
 
 def _is_away(error: BaseException) -> bool:
