@@ -162,8 +162,8 @@ def run(
                 def train(specs: Sequence[RunSpec], work: Networks) -> None:
                     scheduler = Scheduler(specs, work, store, writer, template)
                     with progress() as bar:
-                        scheduler.train(engine or Inside(work, store, writer, bar), bar)
-                    sent(writer, store, state)
+                        scheduler.train(engine or Inside(work, writer, bar), bar)
+                    sent(writer, state)
                     outcome.run_ids.update(scheduler.run_ids)
                     outcome.failures.update(scheduler.failures)
 

@@ -41,7 +41,7 @@ class Writer:
     """
 
     def __init__(self, store: Store, journal_dir: Path | str, interval_s: float = 5.0) -> None:
-        self._store = store
+        self.store = store
         self._folder = Path(journal_dir)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._interval = self._pause = interval_s
@@ -116,7 +116,7 @@ class Writer:
         def end() -> None:
             first = run_id not in self._ended
             if first:
-                finish(self._store, run_id, status, reason, ended)
+                finish(self.store, run_id, status, reason, ended)
                 self._ended.add(run_id)
             with self._changed:
                 journal = self._journals.pop(run_id, None)
@@ -231,10 +231,10 @@ class Writer:
             for key, value in entry.metrics.items()
         ]
         for start in range(0, len(metrics), BATCH):
-            self._store.client.log_batch(run_id, metrics[start : start + BATCH])
+            self.store.client.log_batch(run_id, metrics[start : start + BATCH])
 
     def _server_steps(self, run_id: str) -> set[int]:
-        client = self._store.client
+        client = self.store.client
         keys = client.get_run(run_id).data.metrics.keys()
         asked = ["loss/train"] if "loss/train" in keys else keys
         return {metric.step for key in asked for metric in client.get_metric_history(run_id, key)}
