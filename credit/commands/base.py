@@ -1,5 +1,6 @@
 """Commands: options that stay text, and one line with a status when something is wrong."""
 
+import ast
 import contextlib
 import os
 import signal
@@ -7,6 +8,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import rich_click as click
@@ -90,6 +92,12 @@ def flag(name: str, help: str) -> click.Option:
 def trusted(text: str) -> list[str]:
     """Return the names in the option `trust_rules`, separated by commas; `none` is no name."""
     return [] if text == "none" else [name.strip() for name in text.split(",")]
+
+
+def first_line(file: Path) -> str:
+    """Return the first line of a file's docstring, without an import of the file."""
+    text = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return text.partition("\n")[0]
 
 
 def run(command: click.Command, prog: str) -> NoReturn:
