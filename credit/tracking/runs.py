@@ -109,7 +109,7 @@ def open_child(
     spec: RunSpec,
     found: Row | None = None,
     dataset_info: Mapping[str, str] | None = None,
-    later: Callable[[str, Callable[[], None]], None] | None = None,
+    later: Callable[[str, Callable[[], None]], None] = lambda _, action: action(),
     name: str | None = None,
     owner: str = "",
     context: Mapping[str, str] | None = None,
@@ -119,8 +119,7 @@ def open_child(
     Args:
         dataset_info: `name`, `digest` and `source` of the training data, logged as a dataset input.
         later: takes the run and what logs its parameters and data, to be called in the background
-            (`Writer.then`); None logs them now. What a killed process left open is logged on
-            reopening.
+            (`Writer.then`); by default now. What a killed process left open is logged on reopening.
         name: of a new run; None is `spec.name`.
         owner: the place whose commands train it.
     """
@@ -151,10 +150,7 @@ def open_child(
         if dataset_info and not (run.inputs and run.inputs.dataset_inputs):
             log_dataset(store, run.info.run_id, dataset_info)
 
-    if later:
-        later(run.info.run_id, complete)
-    else:
-        complete()
+    later(run.info.run_id, complete)
     return run.info.run_id
 
 
