@@ -9,13 +9,18 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich_click as click
 from rich.padding import Padding
 from rich.text import Text
 
 from credit.errors import CreditError, Stopped
+from credit.experiments import KINDS
+from credit.values import check_names
+
+if TYPE_CHECKING:  # MLflow takes seconds to load, and --help needs it not
+    from credit.tracking.reader import Reader
 
 ENVIRONMENT = """Environment:
   MLFLOW_TRACKING_URI  tracking store (default: mlflow.db in the project, or here)
@@ -89,6 +94,20 @@ def flag(name: str, help: str) -> click.Option:
     return click.RichOption([name, f"--{name}"], is_flag=True, help=help)
 
 
+LATEST = "latest"
+PARENT = (
+    option("parent", LATEST, "id of the parent run; latest is the newest one of that kind"),
+    option("kind", "ladder", f"kind of parent run that latest means: {', '.join(KINDS)}"),
+)
+"""The options that name a parent run."""
+
+
+def parent_of(reader: "Reader", parent: str, kind: str) -> str:
+    """Return the parent run that the options `PARENT` name."""
+    check_names([kind], KINDS, "kind")
+    return reader.newest(kind) if parent == LATEST else parent
+
+
 def trusted(text: str) -> list[str]:
     """Return the names in the option `trust_rules`, separated by commas; `none` is no name."""
     return [] if text == "none" else [name.strip() for name in text.split(",")]
@@ -151,6 +170,6 @@ def _say(line: str) -> None:
 def _settle(refused: str = "") -> None:
     """Settle the run that `mlflow run` made, if it started this process."""
     if run_id := os.environ.get("MLFLOW_RUN_ID"):
-        from credit.tracking.launched import settle
+        from credit.tracking.runs import settle_launched
 
-        settle(run_id, refused)
+        settle_launched(run_id, refused)

@@ -3,6 +3,7 @@
 One parent per invocation of an experiment, one child per RunSpec, known by the tags of `marks`.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ from credit.tracking.marks import (
     CHILDREN_FILE,
     CONTINUED_BY,
     DEVICE,
+    ENTRY_POINT,
     KIND,
     NOTE,
     OWNER,
@@ -34,7 +36,7 @@ from credit.tracking.marks import (
 )
 from credit.tracking.notes import note_tags
 from credit.tracking.rows import Row, select
-from credit.tracking.store import Store
+from credit.tracking.store import AWAY, Store, reach, tracking_uri
 
 LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
 """Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
@@ -90,6 +92,25 @@ def open_parent(
             if parent.info.status == "RUNNING":
                 client.set_terminated(parent.info.run_id, "KILLED")
     return run_id
+
+
+def settle_launched(run_id: str, refused: str) -> None:
+    """Name the run that `mlflow run` made for its command, at the command's end.
+
+    Where that was refused, tag the run with why and delete it. A run that an experiment has made
+    its parent stays as it is.
+    """
+    with contextlib.suppress(*AWAY, CreditError):  # the store may be what the command failed for
+        client = reach(tracking_uri())
+        tags = client.get_run(run_id).data.tags
+        if ENTRY_POINT not in tags or KIND in tags:
+            return
+        name = tags[ENTRY_POINT]
+        client.update_run(run_id, name=f"{name} refused" if refused else name)
+        if refused:
+            client.set_tag(run_id, REASON, refused[:5000])  # characters of a tag
+            client.set_terminated(run_id, "FAILED")  # else `mlflow run` would, and fail
+            client.delete_run(run_id)
 
 
 def find_children(store: Store, hashes: Iterable[str]) -> dict[str, Row]:
