@@ -15,12 +15,12 @@ from typing import Self
 from mlflow.entities import Metric
 
 from credit.errors import CreditError
-from credit.tracking.journal import Entry, Journal
+from credit.tracking.journal import Journal
 from credit.tracking.runs import finish
 from credit.tracking.store import AWAY, Store, is_final, shown
 
 BATCH = 1000
-"""Most metric values that one `log_batch` call of MLflow takes."""
+"""Metric values of a request: MLflow's client sends no more at once."""
 LONGEST_PAUSE_S = 60
 LONGEST_BACKOFF_S = 10
 SENDING_SHARE = 0.05
@@ -209,7 +209,12 @@ class Writer:
         """Send all of one run's values, then its actions."""
         try:
             while entries := journal.unsent(BATCH):
-                self._send(run_id, entries)
+                values = [
+                    Metric(key, value, entry.timestamp, entry.step)
+                    for entry in entries
+                    for key, value in entry.metrics.items()
+                ]
+                self.store.client.log_batch(run_id, values)
                 journal.mark_sent(entries)
             while actions := self._actions.get(run_id):
                 actions[0]()
@@ -223,15 +228,6 @@ class Writer:
             _log.error(
                 "run %s stays unfinished, its values are in %s: %s", run_id, journal.path, error
             )
-
-    def _send(self, run_id: str, entries: list[Entry]) -> None:
-        metrics = [
-            Metric(key, value, entry.timestamp, entry.step)
-            for entry in entries
-            for key, value in entry.metrics.items()
-        ]
-        for start in range(0, len(metrics), BATCH):
-            self.store.client.log_batch(run_id, metrics[start : start + BATCH])
 
     def _server_steps(self, run_id: str) -> set[int]:
         client = self.store.client
