@@ -137,7 +137,7 @@ def run(
     place = Place(store, state)
     with stop_on_signals(), Claim(place, name, sweep_hash) as claim:
         _take(claim, specs, store, launch)
-        status, parent_id = "KILLED", ""
+        parent_id = ""
         try:
             with PATIENCE.until_asked():  # a signal must not part the parent from its id
                 parent_id = open_parent(
@@ -176,15 +176,14 @@ def run(
             patiently(store, lambda: log_children(store, parent_id, run_ids))
             drop_leftovers(store, state)
             patiently(store, lambda: finish(store, parent_id))
-            status = "FINISHED"
             return outcome
-        except Detached:
-            status = "RUNNING"
+        except Detached:  # the parent stays RUNNING
             raise
-        finally:
-            if parent_id and status == "KILLED":
-                with contextlib.suppress(*AWAY), quick_http():  # the error above says more
-                    finish(store, parent_id, status)
+        except BaseException:
+            if parent_id:
+                with contextlib.suppress(*AWAY), quick_http():  # the error says more
+                    finish(store, parent_id, "KILLED")
+            raise
 
 
 def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) -> None:
