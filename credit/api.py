@@ -28,7 +28,7 @@ from credit.rules import Rule
 from credit.spec import check_names
 from credit.sweep.launch import launch
 from credit.sweep.options import DEFAULTS, Launch
-from credit.tracking.reader import Reader, connect
+from credit.tracking.reader import connect
 from credit.values import format_value
 
 
@@ -45,7 +45,7 @@ class Result:
     @cached_property
     def results(self) -> Results:
         """All of it, in the language of `credit.lab`."""
-        return report.read(self._reader, self.run_id)
+        return report.read(connect(), self.run_id)
 
     @property
     def answer(self) -> str:
@@ -67,19 +67,15 @@ class Result:
     @property
     def runs(self) -> pd.DataFrame:
         """A row per run: settings with their types, the last value of every metric."""
-        return self._reader.runs(parent=self.run_id)
+        return connect().runs(parent=self.run_id)
 
     def history(self, *metrics: str) -> pd.DataFrame:
         """Return every logged value of some metrics, or of all: run_id, key, step, value."""
-        return self._reader.history(self.runs["run_id"], metrics or None)
+        return connect().history(self.runs["run_id"], metrics or None)
 
     def figure(self) -> Figure | None:
         """Return the figure; None where the experiment has none."""
         return figures.figure(self.results)
-
-    @property
-    def _reader(self) -> Reader:
-        return connect()
 
     def __str__(self) -> str:
         return "\n".join(report.text(self.results)).strip()
@@ -102,10 +98,9 @@ def run(kind: str, **options: Any) -> Result:
     experiment = experiments.find(kind)
     known = {**experiment.defaults(), **DEFAULTS}
     check_names(list(options), known, "option")
-    given = {name: text_of(name, value) for name, value in options.items()}
-    where = {name: given.pop(name) for name in DEFAULTS if name in given}
-    place = Launch.from_options({**DEFAULTS, **where})
-    done = launch(experiment, {**experiment.defaults(), **given}, place)
+    given = {**known, **{name: text_of(name, value) for name, value in options.items()}}
+    place = Launch.from_options({name: given.pop(name) for name in DEFAULTS})
+    done = launch(experiment, given, place)
     if done.failures:
         name, why = next(iter(done.failures.items()))
         raise CreditError(f"{len(done.failures)} runs failed, the first {name}: {why}")

@@ -95,17 +95,12 @@ class Classifier:
     def _check(self, path: Path) -> None:
         """See that a file has the tensors of the network that its spec describes, and no others."""
         expected = self._network.init(self.spec, generator(0, "init"), torch.float32)
-        if wrong := sorted(expected.keys() ^ self._params.keys()):
+        own, held = ({(n, p.shape) for n, p in d.items()} for d in (expected, self._params))
+        if wrong := sorted(own ^ held):
             raise CreditError(
-                f"{path} holds no network of {self.spec.depth} blocks: {wrong[0]} is missing or "
-                "too much"
+                f"{path} holds no network of {self.spec.depth} blocks: its tensors do not fit each "
+                f"other ({wrong[0][0]} is missing, too much or of another shape)"
             )
-        for name, tensor in expected.items():
-            if tensor.shape != self._params[name].shape:
-                raise CreditError(
-                    f"{path} holds no network: its tensors do not fit each other ({name} is "
-                    f"{tuple(self._params[name].shape)}, not {tuple(tensor.shape)})"
-                )
 
 
 def _load_pyfunc(path: str) -> Classifier:

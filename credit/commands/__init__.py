@@ -1,6 +1,5 @@
 """The program `credit`: a command for every experiment, and those that look at what was trained."""
 
-import ast
 import importlib
 import sys
 from importlib.util import find_spec
@@ -30,7 +29,9 @@ class Lazy(click.RichCommand):
     """A command known by its name and first line; its file is imported when it is used."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name=name, help=first_line(name))
+        file = find_spec(module_of(name) or f"credit.experiments.{name}")
+        assert file is not None and file.origin
+        super().__init__(name=name, help=base.first_line(Path(file.origin)))
 
     def make_context(
         self, info_name: str | None, args: list[str], *more: Any, **extra: Any
@@ -66,14 +67,6 @@ def module_of(name: str) -> str | None:
     """Return the module of a command; None for that of an experiment."""
     own = f"{__name__}.{FILES.get(name, name)}"
     return own if find_spec(own) else None
-
-
-def first_line(name: str) -> str:
-    """Return what the help says of a command, without an import of its file."""
-    file = find_spec(module_of(name) or f"credit.experiments.{name}")
-    assert file is not None and file.origin
-    text = ast.get_docstring(ast.parse(Path(file.origin).read_text())) or ""
-    return text.partition("\n")[0]
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

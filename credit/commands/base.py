@@ -1,5 +1,6 @@
 """Commands: options that stay text, and one line with a status when something is wrong."""
 
+import ast
 import contextlib
 import os
 import signal
@@ -7,13 +8,19 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich_click as click
 from rich.padding import Padding
 from rich.text import Text
 
 from credit.errors import CreditError, Stopped
+from credit.experiments import KINDS
+from credit.values import check_names
+
+if TYPE_CHECKING:  # MLflow takes seconds to load, and --help needs it not
+    from credit.tracking.reader import Reader
 
 ENVIRONMENT = """Environment:
   MLFLOW_TRACKING_URI  tracking store (default: mlflow.db in the project, or here)
@@ -57,11 +64,7 @@ def command(
     name: str, *options: click.Parameter, doc: str | None
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a command of a function; `doc`, its file's docstring, is the help."""
-
-    def made(function: Callable[..., Any]) -> Command:
-        return Command(name, callback=function, params=[*options], help=doc)
-
-    return made
+    return lambda function: Command(name, callback=function, params=[*options], help=doc)
 
 
 def argument(name: str, **more: Any) -> click.Argument:
@@ -91,9 +94,29 @@ def flag(name: str, help: str) -> click.Option:
     return click.RichOption([name, f"--{name}"], is_flag=True, help=help)
 
 
+LATEST = "latest"
+PARENT = (
+    option("parent", LATEST, "id of the parent run; latest is the newest one of that kind"),
+    option("kind", "ladder", f"kind of parent run that latest means: {', '.join(KINDS)}"),
+)
+"""The options that name a parent run."""
+
+
+def parent_of(reader: "Reader", parent: str, kind: str) -> str:
+    """Return the parent run that the options `PARENT` name."""
+    check_names([kind], KINDS, "kind")
+    return reader.newest(kind) if parent == LATEST else parent
+
+
 def trusted(text: str) -> list[str]:
     """Return the names in the option `trust_rules`, separated by commas; `none` is no name."""
     return [] if text == "none" else [name.strip() for name in text.split(",")]
+
+
+def first_line(file: Path) -> str:
+    """Return the first line of a file's docstring, without an import of the file."""
+    text = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return text.partition("\n")[0]
 
 
 def run(command: click.Command, prog: str) -> NoReturn:
@@ -146,7 +169,7 @@ def _say(line: str) -> None:
 
 def _settle(refused: str = "") -> None:
     """Settle the run that `mlflow run` made, if it started this process."""
-    if "MLFLOW_RUN_ID" in os.environ:
-        from credit.tracking.launched import settle
+    if run_id := os.environ.get("MLFLOW_RUN_ID"):
+        from credit.tracking.runs import settle_launched
 
-        settle(refused)
+        settle_launched(run_id, refused)

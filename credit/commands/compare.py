@@ -1,7 +1,6 @@
 """Set two sweeps, or two rules of one, side by side: paired differences, verdicts, settings."""
 
-from credit.commands.base import argument, command, flag
-from credit.commands.parents import PARENT, parent_of
+from credit.commands.base import PARENT, argument, command, flag, parent_of
 
 OPTIONS = (
     argument("a", metavar="A"),

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich_click as click
 import yaml
@@ -17,9 +17,6 @@ from credit.spec import RunSpec, check_names, field_types, format_value
 from credit.sweep.options import DEFAULTS as LAUNCH_DEFAULTS
 from credit.sweep.options import HELPS as LAUNCH_HELPS
 from credit.sweep.options import Launch
-
-if TYPE_CHECKING:  # torch and MLflow take seconds to load, and --help needs neither
-    from credit.sweep.launch import Done
 
 COMMON = ("rule", "k", "seed", "network", "dataset", "width", "depth", "epochs", "train_samples")
 """Fields that people change first, with the experiment's own options."""
@@ -108,10 +105,12 @@ def run(experiment: Experiment, given: dict[str, Any]) -> int:
     as_json, file = given.pop("json"), given.pop("save_config")
     if file:
         save(experiment, given, file)
-    place = place_of(experiment, given)
+    place = Launch.from_options({name: given.pop(name) for name in LAUNCH_DEFAULTS})
     from credit.sweep.launch import launch  # here: it loads torch
 
-    return say(launch(experiment, given, place), as_json)
+    done = launch(experiment, given, place)
+    print(json.dumps(done.data(), indent=2) if as_json else done.text)
+    return 1 if done.failures else 0
 
 
 def save(experiment: Experiment, given: Mapping[str, str], file: str) -> None:
@@ -122,17 +121,3 @@ def save(experiment: Experiment, given: Mapping[str, str], file: str) -> None:
         Path(file).write_text(yaml.safe_dump(chosen, sort_keys=False))
     except OSError as error:
         raise CreditError(f"save_config={file} cannot be written: {error.strerror}") from error
-
-
-def place_of(experiment: Experiment, given: dict[str, str]) -> Launch:
-    """Take the options that say where stacks train out of `given`; the preset fills them in."""
-    preset = experiment.presets.get(given.get("preset", ""), {})
-    asked = {name: given.pop(name) for name in LAUNCH_DEFAULTS}
-    filled = {k: preset.get(k, v) if v == LAUNCH_DEFAULTS[k] else v for k, v in asked.items()}
-    return Launch.from_options(filled)
-
-
-def say(done: "Done", as_json: bool) -> int:
-    """Print a result; return its status."""
-    print(json.dumps(done.data(), indent=2) if as_json else done.text)
-    return 1 if done.failures else 0

@@ -1,7 +1,6 @@
 """Export a parent run and its child runs as plain files: JSON, Parquet, and the small artifacts."""
 
-from credit.commands.base import command, option
-from credit.commands.parents import PARENT, parent_of
+from credit.commands.base import PARENT, command, option, parent_of
 
 FOLDER = option(
     "folder", "results/ladder", "where to write; an export that is already there is replaced"

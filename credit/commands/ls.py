@@ -1,12 +1,11 @@
 """List what there is: rules, networks, presets, experiments, or the runs of the tracking store."""
 
-import ast
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
-from credit.commands.base import argument, command, flag, option
+from credit.commands.base import argument, command, first_line, flag, option
 from credit.errors import CreditError
 from credit.experiments import KINDS, find
 from credit.spec import check_names
@@ -29,9 +28,8 @@ def first_lines(what: str) -> pd.DataFrame:
     assert found is not None and found.origin
     rows = []
     for file in sorted(Path(found.origin).parent.glob("*.py")):
-        if MARKS[what] in (source := file.read_text()) or file.stem == "resmlp":
-            text = ast.get_docstring(ast.parse(source)) or ""
-            rows.append((file.stem, text.partition("\n")[0]))
+        if MARKS[what] in file.read_text() or file.stem == "resmlp":
+            rows.append((file.stem, first_line(file)))
     return pd.DataFrame(rows, columns=["name", "what it is"])
 
 

@@ -4,8 +4,7 @@ For measurements that are newer than a run; a run that has no MLflow model gets 
 trained, and no value that is there changes, but for the counted costs, which follow the code.
 """
 
-from credit.commands.base import TRUST_HELP, command, option, trusted
-from credit.commands.parents import PARENT, parent_of
+from credit.commands.base import PARENT, TRUST_HELP, command, option, parent_of, trusted
 
 OPTIONS = (
     *PARENT,

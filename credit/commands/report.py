@@ -1,7 +1,6 @@
 """Rebuild table, figure, verdicts and report of a parent run from the store. No training."""
 
-from credit.commands.base import command
-from credit.commands.parents import PARENT, parent_of
+from credit.commands.base import PARENT, command, parent_of
 
 
 @command("report", *PARENT, doc=__doc__)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from credit.commands.base import command, option
-from credit.errors import CreditError
 from credit.lab.options import PRESET, items
+from credit.values import parse_value
 
 EVERY, NONE = "all", "none"
 OPTIONS = (
@@ -23,8 +23,7 @@ OPTIONS = (
 
 @command("reproduce", *OPTIONS, doc=__doc__)
 def COMMAND(only: str, dry_run: str, device: str, document: str, folder: str) -> int:
-    if dry_run not in ("true", "false"):
-        raise CreditError(f"dry_run={dry_run} is neither true nor false: pass one")
+    dry = parse_value("dry_run", bool, dry_run)
     from credit.report import reproduction  # here: --help needs no torch
     from credit.sweep import programme
 
@@ -41,7 +40,7 @@ def COMMAND(only: str, dry_run: str, device: str, document: str, folder: str) ->
 
     state = programme.State(connect(open_store().uri), steps)
     print(reproduction.plan_text(state))
-    if dry_run == "true":
+    if dry:
         print(f"\n{reproduction.headline(state.scores)}")
         return 0
     failures = reproduction.reproduce(only, steps, device, __doc__ or "")

@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from credit import rules
-from credit.data import load
 from credit.experiments import audit
 from credit.experiments.matched_controls import FROZEN, ORDER, control_of
 from credit.finished.remeasuring import restored
@@ -19,7 +17,6 @@ from credit.lab.frame import IRRELEVANT, OWN, finished, pick
 from credit.measures.base import Report
 from credit.report import verdict_lines
 from credit.spec import RunSpec, field_types
-from credit.sweep.networks import labels_seed
 from credit.tracking.reader import connect
 from credit.training.measuring import measure_held_out
 
@@ -36,10 +33,8 @@ def audit_run(run_id: str, trusted: Collection[str] = ()) -> str:
     """Return the audit of a finished run as text; code of `trusted` rules may be imported."""
     reader = connect()
     spec = finished_network(reader, run_id)
-    rules.refuse_untrusted(spec, trusted, f"run {run_id}")  # before any data
     here = spec.replace(device="cpu")
-    data = load(spec.dataset, train_samples=spec.train_samples, labels_seed=labels_seed(spec))
-    stack, _ = restored(reader, run_id, here, data)
+    stack, _, data = restored(reader, run_id, here, trusted)
     (report,) = measure_held_out(stack, data)
     runs = siblings(reader.runs(), spec, run_id)
     identity, _ = audit.untrained_identity([here])

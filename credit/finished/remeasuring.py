@@ -1,6 +1,6 @@
 """Finished runs, measured again from their checkpoints; those without a model get it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 
 import pandas as pd
@@ -52,10 +52,7 @@ def remeasure(
     for row in runs.loc[runs["status"] == "FINISHED"].to_dict("records"):
         spec = RunSpec(**{name: row[name] for name in field_types()}).replace(device="cpu")
         try:
-            rules.refuse_untrusted(spec, trusted, f"run {row['run_id']}")  # before any data
-            samples, labels = spec.train_samples, labels_seed(spec)
-            data = loaded(spec.dataset, train_samples=samples, labels_seed=labels)
-            stack, header = restored(reader, row["run_id"], spec, data)
+            stack, header, data = restored(reader, row["run_id"], spec, trusted, loaded)
         except CreditError as error:
             lost.append(error)
             continue
@@ -85,13 +82,19 @@ def remeasure(
 
 
 def restored(
-    reader: Reader, run_id: str, spec: RunSpec, data: Dataset
-) -> tuple[Stack, checkpoint.Header]:
-    """A finished run as it was after its last step, from its checkpoint.
+    reader: Reader,
+    run_id: str,
+    spec: RunSpec,
+    trusted: Collection[str],
+    load: Callable[..., Dataset] = load,
+) -> tuple[Stack, checkpoint.Header, Dataset]:
+    """A finished run as it was after its last step, from its checkpoint, and its data.
 
-    Its rule's code is imported (`rules.refuse_untrusted`). Raises CreditError where there is no
-    whole checkpoint, or the code is another by now.
+    Its rule's code is imported. Raises CreditError where that is not `trusted` or another by now,
+    or there is no whole checkpoint.
     """
+    rules.refuse_untrusted(spec, trusted, f"run {run_id}")  # before any data
+    data = load(spec.dataset, train_samples=spec.train_samples, labels_seed=labels_seed(spec))
     rules.get(spec.rule)
     code = {spec.rule: spec.rule_code, spec.network: spec.network_code}
     now = {spec.rule: source.digest(spec.rule), spec.network: source.network_digest(spec.network)}
@@ -108,4 +111,4 @@ def restored(
         ) from error
     stack = Stack([spec], shape_of(spec, data))
     checkpoint.restore(stack, [(header, 0)])
-    return stack, header
+    return stack, header, data

@@ -24,13 +24,14 @@ UPLOAD_SECONDS = 300.0
 """Least time between two uploads of a stack's checkpoint, but for that when it is stopped."""
 FLUSH_SECONDS = 30.0
 """How long an upload waits for the values that go before it."""
-Saved = dict[str, tuple[checkpoint.Header, int]]
-"""Header of a checkpoint and row of the run in it, by spec hash."""
 
 
-def find(specs: Iterable[RunSpec], found: Mapping[str, Row], writer: Writer, state: Path) -> Saved:
+def find(
+    specs: Iterable[RunSpec], found: Mapping[str, Row], writer: Writer, state: Path
+) -> dict[str, tuple[checkpoint.Header, int]]:
     """Return the checkpoints from which runs can go on without a gap in their metrics.
 
+    By spec hash: a checkpoint's header, and the row of the run in it.
     `found` is what the store has of the runs; a checkpoint of a run that it lacks is not used.
     Raises CreditError where a run's only checkpoint is not readable.
     """

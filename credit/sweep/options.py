@@ -91,11 +91,6 @@ class Launch:
         """Return whether stacks train in other processes than the command's own."""
         return not self.here or self.workers > 1 or bool(gpus)
 
-    @property
-    def uploads(self) -> bool:
-        """Checkpoints go to the tracking store."""
-        return self.checkpoints == "store"
-
     def devices(self, device: str) -> tuple[str, list[str]]:
         """Return the device of the runs, and the GPUs of this machine that train them.
 

@@ -46,11 +46,6 @@ class Footprint(NamedTuple):
     states: int  # what the rules carry: feedback matrices, estimators
     working: int  # what steps, evaluations and measurements add at their peak
 
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return sum(self)
-
 
 def plan(
     specs: Sequence[RunSpec],
@@ -168,7 +163,7 @@ def _gb(size: int) -> str:
 
 def memory_needed(specs: Sequence[RunSpec], shape: Shape) -> int:
     """Peak bytes of a stack of these runs. See `footprint`."""
-    return footprint(specs, shape).total
+    return sum(footprint(specs, shape))
 
 
 def footprint(specs: Sequence[RunSpec], shape: Shape) -> Footprint:

@@ -16,15 +16,7 @@ from credit.errors import CreditError
 from credit.lab import Experiment, Options, distinct, untrained
 from credit.lab.costs import with_costs
 from credit.lab.quantity import FLOPS, SECONDS
-from credit.lab.scoreboard import (
-    Score,
-    authors,
-    board,
-    invocations,
-    missing,
-    of_specs,
-    scores,
-)
+from credit.lab.scoreboard import Score, authors, board, invocations, missing, of_specs, scores
 from credit.networks.kinds import shape_of as network
 from credit.networks.size import SIZES
 from credit.rules import Shape

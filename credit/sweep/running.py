@@ -31,18 +31,14 @@ class Place:
 
     def __init__(self, store: Store, state: Path) -> None:
         database = sqlite_path(store.uri)
-        self._folder = Path(f"{database}.running") if database else state / "running"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._entry = FileLock(self._folder / "entry")  # held for moments
-        with self._entry:
-            file = self._folder / "name"
+        self.folder = Path(f"{database}.running") if database else state / "running"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.entry = FileLock(self.folder / "entry")  # held for moments
+        with self.entry:
+            file = self.folder / "name"
             if not file.exists():
                 file.write_text(uuid.uuid4().hex)
             self.name = file.read_text()
-
-    def sweep(self, name: str, sweep_hash: str) -> "Claim":
-        """Return the claim to a sweep, for a `with`; `Claim.take` acquires it."""
-        return Claim(self._folder, self._entry, name, sweep_hash)
 
 
 def refuse_elsewhere(found: Mapping[str, Row], place: str) -> None:
@@ -59,11 +55,14 @@ def refuse_elsewhere(found: Mapping[str, Row], place: str) -> None:
 
 
 class Claim:
-    """One sweep of this process, and the runs that no other process may train meanwhile."""
+    """One sweep of this process, and the runs that no other process may train meanwhile.
 
-    def __init__(self, folder: Path, entry: FileLock, name: str, sweep_hash: str) -> None:
-        self._folder, self._entry, self._name = folder, entry, name
-        self._lock = FileLock(folder / f"{sweep_hash}.lock")
+    For a `with`; `take` acquires it.
+    """
+
+    def __init__(self, place: Place, name: str, sweep_hash: str) -> None:
+        self._place, self._name = place, name
+        self._lock = FileLock(place.folder / f"{sweep_hash}.lock")
         self._since = time.strftime("%F %T")
 
     def take(self, hashes: Collection[str], waiting: Callable[[], None] = lambda: None) -> None:
@@ -98,8 +97,8 @@ class Claim:
 
     def _try(self, hashes: Collection[str]) -> dict[str, Any] | None:
         """Hold these runs and return None, or return what the process that has them says."""
-        with self._entry:
-            for path in self._folder.glob("*.lock"):
+        with self._place.entry:
+            for path in self._place.folder.glob("*.lock"):
                 other = _holder(path)
                 mine = path == Path(self._lock.lock_file)
                 if mine and not self._lock.is_locked and other is not None:

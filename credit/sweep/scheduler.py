@@ -31,12 +31,7 @@ class Scheduler:
     """Hands out the stacks of a sweep; has `run_ids` by spec hash and `failures` by `label`."""
 
     def __init__(
-        self,
-        specs: Sequence[RunSpec],
-        work: Networks,
-        store: Store,
-        writer: Writer,
-        template: Task,
+        self, specs: Sequence[RunSpec], work: Networks, store: Store, writer: Writer, template: Task
     ) -> None:
         self.run_ids: dict[str, str] = {}
         self.failures: dict[str, str] = {}

@@ -135,19 +135,13 @@ def run(
     if sweep.kind != "train":  # whose name is the run's
         name = parent_name(name, sweep.params.get("preset", ""), specs)
     place = Place(store, state)
-    with stop_on_signals(), place.sweep(name, sweep_hash) as claim:
+    with stop_on_signals(), Claim(place, name, sweep_hash) as claim:
         _take(claim, specs, store, launch)
-        status, parent_id = "KILLED", ""
+        parent_id = ""
         try:
             with PATIENCE.until_asked():  # a signal must not part the parent from its id
                 parent_id = open_parent(
-                    store,
-                    name,
-                    sweep.kind,
-                    sweep.params,
-                    sweep_hash,
-                    sweep.description,
-                    place.name,
+                    store, name, sweep.kind, sweep.params, sweep_hash, sweep.description, place.name
                 )
             drop_leftovers(store, state)
             with Writer(store, state / "journal") as writer:
@@ -157,43 +151,39 @@ def run(
                     names={},
                     owner=place.name,
                     state=state,
-                    uploads=launch.uploads,
+                    uploads=launch.checkpoints == "store",
                     take_over=launch.take_over,
                     context=context_tags(),
                     training=training,
                     environment=environment(store),
                 )
+                outcome = Outcome(parent_id, {}, {})
 
-                def train(specs: Sequence[RunSpec], work: Networks) -> Outcome:
+                def train(specs: Sequence[RunSpec], work: Networks) -> None:
                     scheduler = Scheduler(specs, work, store, writer, template)
                     with progress() as bar:
-                        scheduler.train(engine or Inside(work, store, writer, bar), bar)
-                    sent(writer, store, state)
-                    return Outcome(parent_id, scheduler.run_ids, scheduler.failures)
+                        scheduler.train(engine or Inside(work, writer, bar), bar)
+                    sent(writer, state)
+                    outcome.run_ids.update(scheduler.run_ids)
+                    outcome.failures.update(scheduler.failures)
 
-                outcome = train(specs, work)
+                train(specs, work)
                 del work  # a second stage loads its own data
                 if sweep.then and (more := _distinct(sweep.then(outcome, store), launch)):
                     _take(claim, more, store, launch)
-                    second = train(more, _prepared(more, store, training, memory, workers))
-                    outcome = Outcome(
-                        parent_id,
-                        outcome.run_ids | second.run_ids,
-                        outcome.failures | second.failures,
-                    )
+                    train(more, _prepared(more, store, training, memory, workers))
             run_ids = list(outcome.run_ids.values())
             patiently(store, lambda: log_children(store, parent_id, run_ids))
             drop_leftovers(store, state)
             patiently(store, lambda: finish(store, parent_id))
-            status = "FINISHED"
             return outcome
-        except Detached:
-            status = "RUNNING"
+        except Detached:  # the parent stays RUNNING
             raise
-        finally:
-            if parent_id and status == "KILLED":
-                with contextlib.suppress(*AWAY), quick_http():  # the error above says more
-                    finish(store, parent_id, status)
+        except BaseException:
+            if parent_id:
+                with contextlib.suppress(*AWAY), quick_http():  # the error says more
+                    finish(store, parent_id, "KILLED")
+            raise
 
 
 def _take(claim: Claim, specs: Sequence[RunSpec], store: Store, launch: Launch) -> None:

@@ -74,7 +74,7 @@ def unsettled(store: Store, specs: Sequence[RunSpec]) -> list[RunSpec]:
     return [spec for spec in specs if spec.spec_hash not in settled]
 
 
-def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Settled:
+def train(task: Task, work: Networks, writer: Writer, bar: tqdm) -> Settled:
     """Train a stack, from its last checkpoint if there is one, and end its runs.
 
     One that does not fit into a GPU's memory after all goes on in halves.
@@ -85,10 +85,10 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
         Stopped: by a signal.
     """
     try:
-        return _train(task, work, store, writer, bar)
+        return _train(task, work, writer, bar)
     except torch.OutOfMemoryError as error:
         if len(task.specs) == 1:
-            _abandon(task, store, writer, "out of memory")
+            _abandon(task, writer, "out of memory")
             raise CreditError(
                 f"{label(task.specs[0])} does not fit into the memory of {task.specs[0].device}: "
                 "lower width, depth, batch_size or measure_samples, or use another device"
@@ -100,23 +100,25 @@ def train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -
     half, settled = len(task.specs) // 2, NOTHING
     try:
         for specs in (task.specs[:half], task.specs[half:]):
-            own = train(replace(task, specs=specs), work, store, writer, bar)
+            own = train(replace(task, specs=specs), work, writer, bar)
             settled = Settled(settled.run_ids | own.run_ids, settled.failures | own.failures)
     except BaseException:
-        _abandon(task, store, writer, "stopped before it was trained on")
+        _abandon(task, writer, "stopped before it was trained on")
         raise
     return settled
 
 
-def _abandon(task: Task, store: Store, writer: Writer, reason: str) -> None:
+def _abandon(task: Task, writer: Writer, reason: str) -> None:
     """End the runs of a stack that are open: nothing stays RUNNING that nobody trains."""
     with contextlib.suppress(*AWAY), quick_http():  # the error that is on its way says more
-        for run in find_children(store, [spec.spec_hash for spec in task.specs]).values():
+        hashes = [spec.spec_hash for spec in task.specs]
+        for run in find_children(writer.store, hashes).values():
             if run.status == "RUNNING":
                 writer.finish(run.run_id, "KILLED", reason)
 
 
-def _train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) -> Settled:
+def _train(task: Task, work: Networks, writer: Writer, bar: tqdm) -> Settled:
+    store = writer.store
     hashes = sorted(spec.spec_hash for spec in task.specs)
     folder = task.state / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,7 @@ def _train(task: Task, work: Networks, store: Store, writer: Writer, bar: tqdm) 
             opened: dict[str, str] = {}
             try:
                 for spec in specs:
-                    _open(task, spec, found.get(spec.spec_hash), opened, work, store, writer)
+                    _open(task, spec, found.get(spec.spec_hash), opened, work, writer)
                 run_ids = list(opened.values())
                 tracked = work.tracked(stack, run_ids, store, writer, task.state)
                 tracked.uploads = task.uploads
@@ -171,19 +173,19 @@ def run(task: Task) -> Settled:
         store = patiently(None, open_store)
         writer = exits.enter_context(Writer(store, task.state / "journal"))
         work = patiently(store, lambda: task.training(task.specs, task.specs, store))
-        settled = train(task, work, store, writer, tqdm(disable=True))
-        sent(writer, store, task.state, PATIENCE_SECONDS)
+        settled = train(task, work, writer, tqdm(disable=True))
+        sent(writer, task.state, PATIENCE_SECONDS)
         return settled
 
 
-def sent(writer: Writer, store: Store, state: Path, seconds: float = 0.0) -> None:
+def sent(writer: Writer, state: Path, seconds: float = 0.0) -> None:
     """Refuse to end while a value has not reached the store."""
     unsent = writer.flush(seconds or FLUSH_SECONDS)
     for run_id, reason in writer.refused.items():
         raise CreditError(f"run {run_id} takes no more values: {reason}")
     if unsent:
         raise CreditError(
-            f"{unsent} metric values are not sent: {shown(store.uri)} is away; they are "
+            f"{unsent} metric values are not sent: {shown(writer.store.uri)} is away; they are "
             f"kept in {state / 'journal'}, the same command sends them"
         )
 
@@ -212,34 +214,21 @@ def _resumed(stack: Stack, found: Mapping[str, Row], writer: Writer, state: Path
 
 
 def _open(
-    task: Task,
-    spec: RunSpec,
-    old: Row | None,
-    ids: dict[str, str],
-    work: Networks,
-    store: Store,
-    writer: Writer,
+    task: Task, spec: RunSpec, old: Row | None, ids: dict[str, str], work: Networks, writer: Writer
 ) -> None:
     """Add the MLflow run of `spec`, ours from now on, to `ids`."""
-    tries = 0
+    store, tries = writer.store, 0
+    name, source = run_name(spec, task.names), work.source(spec)
+    context = {**task.context, **machine.tags(spec.device)}
 
     def attempt() -> None:
         nonlocal tries, old
         if tries:  # the run may have been made, and the answer lost
             old = find_children(store, [spec.spec_hash]).get(spec.spec_hash)
         tries += 1
-        name, source = run_name(spec, task.names), work.source(spec)
         with PATIENCE.until_asked():  # a signal must not part the run from its id
             ids[spec.spec_hash] = open_child(
-                store,
-                task.parent_id,
-                spec,
-                old,
-                source,
-                writer.then,
-                name,
-                task.owner,
-                {**task.context, **machine.tags(spec.device)},
+                store, task.parent_id, spec, old, source, writer.then, name, task.owner, context
             )
 
     patiently(store, attempt)
@@ -253,14 +242,13 @@ def label(spec: RunSpec) -> str:
 def patiently(store: Store | None, action: Callable[[], T]) -> T:
     """Return what `action` gives, repeated while the store is away, up to PATIENCE_SECONDS."""
     who = shown(store.uri) if store else "the tracking store"
+    repeated = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_away),
+        wait=tenacity.wait_exponential(max=10),
+        stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+    )
     try:
-        for attempt in tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_away),
-            wait=tenacity.wait_exponential(max=10),
-            stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
-        ):
-            with attempt:
-                return action()
+        return repeated(action)
     except tenacity.RetryError as error:
         raise CreditError(
             f"{who} has been away for {PATIENCE_SECONDS:.0f} s: what is trained is kept on disk, "
@@ -272,7 +260,6 @@ def patiently(store: Store | None, action: Callable[[], T]) -> T:
             f"{who} refuses it ({cause}): what is trained is kept on disk, mend that and run the "
             "same command again"
         ) from error
-    raise AssertionError("unreachable")
 
 
 def _is_away(error: BaseException) -> bool:

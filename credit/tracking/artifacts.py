@@ -46,7 +46,7 @@ def log_dataset(store: Store, run_id: str, info: Mapping[str, str]) -> None:
     dataset = Dataset(
         name=info["name"],
         digest=info["digest"][:36],  # MLflow's limit
-        source_type=info.get("source_type", "local"),
+        source_type="local",
         source=info["source"],
     )
     tag = InputTag("mlflow.data.context", "training")

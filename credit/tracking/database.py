@@ -18,34 +18,17 @@ def read_only(path: Path) -> contextlib.closing[sqlite3.Connection]:
     return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
 
 
-def refuse_other_files(path: Path) -> None:
-    """Refuse what is there and is no SQLite database, and leave nothing beside it.
-
-    SQLite itself reads it: closing a file that this process has open as a database, too, would drop
-    the locks that keep other processes from removing its log.
-    """
-    try:
-        if path.exists():
-            with read_only(path) as database:
-                database.execute("PRAGMA schema_version")
-    except (OSError, sqlite3.Error) as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, cause: object) -> CreditError:
-    return CreditError(
-        f"cannot write the tracking store {path} ({cause}): "
-        "make it writable, or set MLFLOW_TRACKING_URI"
-    )
-
-
 @contextlib.contextmanager
 def first_writer(path: Path, fill: Callable[[str], object]) -> Iterator[None]:
     """Hold the database's lock file: several processes that create its tables at once die.
 
-    `fill` makes the tables of a new database, by its URI.
+    `fill` makes the tables of a new database, by its URI. What is there and is no SQLite database
+    is refused, and nothing left beside it. SQLite itself reads it: closing a file that this process
+    has open as a database, too, would drop the locks that keep other processes from removing its
+    log.
     """
     try:
+        _has_tables(path)  # refuses other files
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
             if not _has_tables(path):
@@ -60,7 +43,10 @@ def first_writer(path: Path, fill: Callable[[str], object]) -> Iterator[None]:
             f"{path}.lock is held by another process: end that, and try again"
         ) from error
     except (OSError, sqlite3.Error) as error:
-        raise _unwritable(path, error) from error
+        raise CreditError(
+            f"cannot write the tracking store {path} ({error}): "
+            "make it writable, or set MLFLOW_TRACKING_URI"
+        ) from error
 
 
 def _has_tables(path: Path) -> bool:

@@ -68,7 +68,7 @@ class Export:
         run, latest = self.records[run_id], self._latest.get(run_id, {})
         tags = run["tags"] | ({PARENT: run["parent_id"]} if run["parent_id"] else {})
         times = run["start"], run["end"]
-        return Row(run_id, run["name"], run["status"], *times, "", run["params"], tags, latest)
+        return Row(run_id, run["name"], run["status"], *times, run["params"], tags, latest)
 
     @cached_property
     def _metrics(self) -> pd.DataFrame:

@@ -49,11 +49,20 @@ class Journal:
 
     def append(self, step: int, timestamp: int, metrics: dict[str, float]) -> None:
         """Write the values of a step, unless it has been logged before."""
-        if step not in self.steps:
-            with self._lock:
-                self._write(step, timestamp, metrics)
-                self.steps.add(step)
-                self.pending += len(metrics)
+        if step in self.steps:
+            return
+        line = {"step": step, "timestamp": timestamp, "metrics": metrics}
+        text = json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n"
+        with self._lock:
+            try:
+                with self.path.open("ab") as file:
+                    file.write(text.encode())
+            except OSError as error:
+                raise CreditError(
+                    f"cannot write {self.path} ({error}): free space, then resume"
+                ) from error
+            self.steps.add(step)
+            self.pending += len(metrics)
 
     def add_known(self, steps: Iterable[int]) -> None:
         """Note the steps that the server has and this file lacks; the journal is then complete."""
@@ -110,17 +119,6 @@ class Journal:
                 self.path.with_suffix(".damaged").write_bytes(raw[good:])
             with self.path.open("r+b") as file:
                 file.truncate(good)
-
-    def _write(self, step: int, timestamp: int, metrics: dict[str, float]) -> None:
-        line = {"step": step, "timestamp": timestamp, "metrics": metrics}
-        text = json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n"
-        try:
-            with self.path.open("ab") as file:
-                file.write(text.encode())
-        except OSError as error:
-            raise CreditError(
-                f"cannot write {self.path} ({error}): free space, then resume"
-            ) from error
 
 
 def _entries(lines: Iterable[bytes], end: int) -> Iterator[Entry]:

@@ -18,12 +18,8 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from credit.tracking.store import project_root
 
-SCHEMA_TAG, KIND, SWEEP, SPEC = (
-    "credit.schema",
-    "credit.kind",
-    "credit.sweep_hash",
-    "credit.spec_hash",
-)
+SCHEMA_TAG, KIND = "credit.schema", "credit.kind"
+SWEEP, SPEC = "credit.sweep_hash", "credit.spec_hash"
 OWNER, REASON = "credit.owner", "credit.reason"
 CONTINUED_BY, IMPORTED_FROM = "credit.continued_by", "credit.imported_from"
 PARENT, NOTE, SOURCE = "mlflow.parentRunId", "mlflow.note.content", "mlflow.source.name"

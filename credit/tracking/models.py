@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import mlflow.pyfunc
 import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.models import Model, infer_signature
 
 from credit import __version__
 from credit.spec import SCHEMA, RunSpec
@@ -79,6 +78,8 @@ def _found(store: Store, run: Run) -> LoggedModel | None:
 
 def _write(folder: Path, model: LoggedModel, spec: RunSpec, weights: Path, sample: "Sample"):
     """The model's files, in a new folder."""
+    probabilities = np.zeros((1, sample.classes), np.float32)
+    answer = {"class": np.zeros(1, np.int64), "probabilities": probabilities}
     mlflow.pyfunc.save_model(
         str(folder),
         loader_module=LOADER,
@@ -88,7 +89,7 @@ def _write(folder: Path, model: LoggedModel, spec: RunSpec, weights: Path, sampl
             run_id=model.source_run_id,
             model_uuid=model.model_id,
             model_id=model.model_id,
-            signature=_signature(sample),
+            signature=infer_signature(sample.images, answer),  # any number of images
             metadata={
                 "run": spec.name,
                 "dataset": sample.name,
@@ -98,11 +99,3 @@ def _write(folder: Path, model: LoggedModel, spec: RunSpec, weights: Path, sampl
         input_example=sample.images,
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED],
     )
-
-
-def _signature(sample: "Sample") -> ModelSignature:
-    """Raw images in; classes and probabilities out."""
-    images = TensorSpec(np.dtype(np.uint8), (-1, *sample.images.shape[1:]))
-    one = TensorSpec(np.dtype(np.int64), (-1,), "class")
-    each = TensorSpec(np.dtype(np.float32), (-1, sample.classes), "probabilities")
-    return ModelSignature(inputs=Schema([images]), outputs=Schema([one, each]))

@@ -26,7 +26,6 @@ from credit.tracking.runs import join, log_children
 from credit.tracking.store import Store
 from credit.tracking.views import ANSWER
 
-_BATCH = 1000
 _SPEC = "checkpoint/spec.json"  # the parameters once more
 
 
@@ -227,11 +226,10 @@ def _fill(
 ) -> None:
     """Log everything of one run. Repeating any of it changes nothing."""
     client = store.client
-    client.log_batch(run_id, params=[Param(k, v) for k, v in record["params"].items()])
+    params = [Param(k, v) for k, v in record["params"].items()]
     points = [] if metrics is None else metrics.itertuples(index=False)
     values = [Metric(p.key, p.value, p.timestamp, p.step) for p in points]  # pyright: ignore
-    for start in range(0, len(values), _BATCH):
-        client.log_batch(run_id, metrics=values[start : start + _BATCH])
+    client.log_batch(run_id, values, params)
     if record["dataset"]:
         artifacts.log_dataset(store, run_id, record["dataset"])
     if table is not None:

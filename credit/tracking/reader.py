@@ -12,18 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from credit.errors import CreditError
 from credit.spec import SCHEMA
-from credit.tracking import rows
+from credit.tracking import marks, rows
 from credit.tracking.history import history
-from credit.tracking.marks import (
-    KIND,
-    NOTE,
-    SCHEMA_TAG,
-    SPEC,
-    SWEEP,
-    member_tag,
-    settings,
-    sweeps_of,
-)
 from credit.tracking.rows import Row
 from credit.tracking.store import AWAY, reach, shown, sqlite_path, tracking_uri
 
@@ -79,7 +69,7 @@ class Reader:
         """
         used = self.used(kind, parent, filter)
         # without a rule it is just being created
-        return rows.table(r for r in used if SPEC in r.tags and "rule" in r.params)
+        return rows.table(r for r in used if marks.SPEC in r.tags and "rule" in r.params)
 
     def parents(self, kind: str | None = None) -> pd.DataFrame:
         """One row per parent run, newest first.
@@ -91,10 +81,10 @@ class Reader:
         return pd.DataFrame(
             {
                 **rows.info(kept),
-                "kind": [row.tags[KIND] for row in kept],
-                "sweep_hash": [row.tags.get(SWEEP) for row in kept],
-                "note": [row.tags.get(NOTE) for row in kept],
-                "params": [settings(row.params) for row in kept],
+                "kind": [row.tags[marks.KIND] for row in kept],
+                "sweep_hash": [row.tags.get(marks.SWEEP) for row in kept],
+                "note": [row.tags.get(marks.NOTE) for row in kept],
+                "params": [marks.settings(row.params) for row in kept],
             }
         )
 
@@ -150,16 +140,16 @@ class Reader:
         self, kind: str | None = None, parent: str | None = None, filter: str = ""
     ) -> list[Row]:
         """The runs that a parent uses, or any parent of a kind, or both; without either, all."""
-        mark = {} if parent is None else member_tag(self.run(parent).info.run_id)
-        found = self._select({SCHEMA_TAG: SCHEMA, **mark}, filter)
+        mark = {} if parent is None else marks.member_tag(self.run(parent).info.run_id)
+        found = self._select({marks.SCHEMA_TAG: SCHEMA, **mark}, filter)
         if kind is None:
             return found
         of_kind = {row.run_id for row in self._parents(kind)}
-        return [row for row in found if sweeps_of(row.tags) & of_kind]
+        return [row for row in found if marks.sweeps_of(row.tags) & of_kind]
 
     def _parents(self, kind: str | None) -> list[Row]:
-        tags = {SCHEMA_TAG: SCHEMA} | ({KIND: kind} if kind else {})
-        return [row for row in self._select(tags) if KIND in row.tags]
+        tags = {marks.SCHEMA_TAG: SCHEMA} | ({marks.KIND: kind} if kind else {})
+        return [row for row in self._select(tags) if marks.KIND in row.tags]
 
     def _select(self, tags: Mapping[str, str], filter: str = "") -> list[Row]:
         try:

@@ -31,7 +31,6 @@ class Row(NamedTuple):
     status: str  # RUNNING, FINISHED, FAILED, KILLED or SCHEDULED
     start: int | None
     end: int | None
-    artifact_uri: str
     params: dict[str, str]
     tags: dict[str, str]
     latest: dict[str, tuple[float, int]]
@@ -151,8 +150,8 @@ def _query(
         return database.execute(query, values)
 
     database.execute("BEGIN")  # all of it at one moment
-    columns = "name, status, start_time, end_time, artifact_uri"
-    rows = {run[0]: Row(*run, params={}, tags={}, latest={}) for run in read(columns, "runs")}
+    found = read("name, status, start_time, end_time", "runs")
+    rows = {run[0]: Row(*run, params={}, tags={}, latest={}) for run in found}
     for run, key, value in read("key, value", "params"):
         rows[run].params[key] = value
     for run, key, value in read("key, value", "tags"):
@@ -170,7 +169,6 @@ def _row(run: Run) -> Row:
         info.status,
         info.start_time,
         info.end_time,
-        info.artifact_uri or "",
         params=data.params,
         tags=data.tags,
         # `data.metrics` has no steps

@@ -3,6 +3,7 @@
 One parent per invocation of an experiment, one child per RunSpec, known by the tags of `marks`.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ from credit.tracking.marks import (
     CHILDREN_FILE,
     CONTINUED_BY,
     DEVICE,
+    ENTRY_POINT,
     KIND,
     NOTE,
     OWNER,
@@ -34,7 +36,7 @@ from credit.tracking.marks import (
 )
 from credit.tracking.notes import note_tags
 from credit.tracking.rows import Row, select
-from credit.tracking.store import Store
+from credit.tracking.store import AWAY, Store, reach, tracking_uri
 
 LEFT_OPEN = {"device": "auto", "credit_reduction": "published", "ks": "all"}
 """Values that leave a choice open. `mlflow run` logs them as given, before the choice is made."""
@@ -92,6 +94,25 @@ def open_parent(
     return run_id
 
 
+def settle_launched(run_id: str, refused: str) -> None:
+    """Name the run that `mlflow run` made for its command, at the command's end.
+
+    Where that was refused, tag the run with why and delete it. A run that an experiment has made
+    its parent stays as it is.
+    """
+    with contextlib.suppress(*AWAY, CreditError):  # the store may be what the command failed for
+        client = reach(tracking_uri())
+        tags = client.get_run(run_id).data.tags
+        if ENTRY_POINT not in tags or KIND in tags:
+            return
+        name = tags[ENTRY_POINT]
+        client.update_run(run_id, name=f"{name} refused" if refused else name)
+        if refused:
+            client.set_tag(run_id, REASON, refused[:5000])  # characters of a tag
+            client.set_terminated(run_id, "FAILED")  # else `mlflow run` would, and fail
+            client.delete_run(run_id)
+
+
 def find_children(store: Store, hashes: Iterable[str]) -> dict[str, Row]:
     """Runs of this experiment by spec hash, for those of `hashes` that it has.
 
@@ -109,7 +130,7 @@ def open_child(
     spec: RunSpec,
     found: Row | None = None,
     dataset_info: Mapping[str, str] | None = None,
-    later: Callable[[str, Callable[[], None]], None] | None = None,
+    later: Callable[[str, Callable[[], None]], None] = lambda _, action: action(),
     name: str | None = None,
     owner: str = "",
     context: Mapping[str, str] | None = None,
@@ -119,8 +140,7 @@ def open_child(
     Args:
         dataset_info: `name`, `digest` and `source` of the training data, logged as a dataset input.
         later: takes the run and what logs its parameters and data, to be called in the background
-            (`Writer.then`); None logs them now. What a killed process left open is logged on
-            reopening.
+            (`Writer.then`); by default now. What a killed process left open is logged on reopening.
         name: of a new run; None is `spec.name`.
         owner: the place whose commands train it.
     """
@@ -151,10 +171,7 @@ def open_child(
         if dataset_info and not (run.inputs and run.inputs.dataset_inputs):
             log_dataset(store, run.info.run_id, dataset_info)
 
-    if later:
-        later(run.info.run_id, complete)
-    else:
-        complete()
+    later(run.info.run_id, complete)
     return run.info.run_id
 
 

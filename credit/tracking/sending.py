@@ -15,12 +15,12 @@ from typing import Self
 from mlflow.entities import Metric
 
 from credit.errors import CreditError
-from credit.tracking.journal import Entry, Journal
+from credit.tracking.journal import Journal
 from credit.tracking.runs import finish
 from credit.tracking.store import AWAY, Store, is_final, shown
 
 BATCH = 1000
-"""Most metric values that one `log_batch` call of MLflow takes."""
+"""Metric values of a request: MLflow's client sends no more at once."""
 LONGEST_PAUSE_S = 60
 LONGEST_BACKOFF_S = 10
 SENDING_SHARE = 0.05
@@ -41,7 +41,7 @@ class Writer:
     """
 
     def __init__(self, store: Store, journal_dir: Path | str, interval_s: float = 5.0) -> None:
-        self._store = store
+        self.store = store
         self._folder = Path(journal_dir)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._interval = self._pause = interval_s
@@ -116,7 +116,7 @@ class Writer:
         def end() -> None:
             first = run_id not in self._ended
             if first:
-                finish(self._store, run_id, status, reason, ended)
+                finish(self.store, run_id, status, reason, ended)
                 self._ended.add(run_id)
             with self._changed:
                 journal = self._journals.pop(run_id, None)
@@ -209,7 +209,12 @@ class Writer:
         """Send all of one run's values, then its actions."""
         try:
             while entries := journal.unsent(BATCH):
-                self._send(run_id, entries)
+                values = [
+                    Metric(key, value, entry.timestamp, entry.step)
+                    for entry in entries
+                    for key, value in entry.metrics.items()
+                ]
+                self.store.client.log_batch(run_id, values)
                 journal.mark_sent(entries)
             while actions := self._actions.get(run_id):
                 actions[0]()
@@ -224,17 +229,8 @@ class Writer:
                 "run %s stays unfinished, its values are in %s: %s", run_id, journal.path, error
             )
 
-    def _send(self, run_id: str, entries: list[Entry]) -> None:
-        metrics = [
-            Metric(key, value, entry.timestamp, entry.step)
-            for entry in entries
-            for key, value in entry.metrics.items()
-        ]
-        for start in range(0, len(metrics), BATCH):
-            self._store.client.log_batch(run_id, metrics[start : start + BATCH])
-
     def _server_steps(self, run_id: str) -> set[int]:
-        client = self._store.client
+        client = self.store.client
         keys = client.get_run(run_id).data.metrics.keys()
         asked = ["loss/train"] if "loss/train" in keys else keys
         return {metric.step for key in asked for metric in client.get_metric_history(run_id, key)}

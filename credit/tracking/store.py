@@ -104,8 +104,6 @@ def open_store(experiment: str = EXPERIMENT) -> Store:
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
-    if path:
-        database.refuse_other_files(path)
     with database.first_writer(path, reach) if path else contextlib.nullcontext():
         client = reach(uri)
         root = (path.parent / "mlartifacts").as_uri() if path else None

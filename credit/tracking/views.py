@@ -83,9 +83,9 @@ def save_runs_view(
     columns = [_column("params", field) for field in fields]
     columns += [_column("metrics", metric) for metric in _METRICS if metric in metrics]
     charts = {"compareRunCharts": cards, "compareRunSections": sections} if cards else {}
-    order, widths = _column("metrics", first), {_column("params", n): 80 for n in ("k", "seed")}
-    where = f"tags.`{member}` = '{yes}'"
-    _save(store, view_key(parent_id), name, where, order, columns, widths, charts)
+    widths = {_column("params", field): 80 for field in ("k", "seed")}
+    own = {"searchFilter": f"tags.`{member}` = '{yes}'", "orderByKey": _column("metrics", first)}
+    _save(store, view_key(parent_id), name, columns, columnWidths=widths, **own, **charts)
 
 
 def save_overview(store: Store, metrics: Sequence[str]) -> None:
@@ -95,10 +95,10 @@ def save_overview(store: Store, metrics: Sequence[str]) -> None:
     columns = [*numbers, _column("tags", ANSWER)]
     shown = ("preset", "dataset", "epochs", "seeds")
     columns += [_column("params", f"{RESOLVED}{name}") for name in shown]
-    where = f"tags.`{ANSWER}` LIKE '%'"
     widths = {**dict.fromkeys(numbers, 100), _column("tags", ANSWER): 560}
     title = "Results: what every experiment came to"
-    _save(store, OVERVIEW, title, where, "attributes.start_time", columns, widths, {})
+    own = {"searchFilter": f"tags.`{ANSWER}` LIKE '%'", "orderByKey": "attributes.start_time"}
+    _save(store, OVERVIEW, title, columns, columnWidths=widths, **own)
 
 
 def drop_views(store: Store, keep: Sequence[str]) -> None:
@@ -160,19 +160,9 @@ def _line(key: str) -> dict[str, Any]:
     }
 
 
-def _save(
-    store: Store,
-    key: str,
-    name: str,
-    where: str,
-    order: str,
-    columns: list[str],
-    widths: dict[str, int],
-    charts: dict[str, Any],
-) -> None:
-    """Write a view; the time that the UI sorts by stays when nothing else has changed."""
-    own = {"searchFilter": where, "orderByKey": order, "selectedColumns": columns}
-    state = {**_STATE, **own, "columnOrder": columns, "columnWidths": widths, **charts}
+def _save(store: Store, key: str, name: str, columns: list[str], **own: Any) -> None:
+    """Write a view with its own state; the time it is sorted by stays where nothing changed."""
+    state = {**_STATE, "selectedColumns": columns, "columnOrder": columns, **own}
     text = json.dumps(state, separators=(",", ":"))
     packed = "deflate;" + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
     tag, now = f"{VIEW}{key}", int(time.time() * 1000)

@@ -66,7 +66,7 @@ def test_the_model_counts_what_a_real_stack_keeps(width, depth, precision):
     optimizers = [lane.optimizer for lane in stack.lanes]
     trained = [p.grad for o in optimizers for group in o.param_groups for p in group["params"]]
     assert found.grads == size_of(trained)
-    assert found.total == sum(found) == memory_needed(specs, shape)
+    assert sum(found) == memory_needed(specs, shape)
 
 
 @pytest.mark.parametrize("change", [{k: v} for k, v in LARGER.items()])

@@ -173,7 +173,7 @@ def test_same_reading_over_http_and_from_the_database(server, monkeypatch, tmp_p
 @example({"lr": "nan", "k": "9" * 5000})
 def test_whatever_a_run_was_logged_with_the_others_are_read(params):
     rows_ = [
-        rows.Row(name, name, "FINISHED", 1, 2, "", own, {marks.SPEC: name}, {})
+        rows.Row(name, name, "FINISHED", 1, 2, own, {marks.SPEC: name}, {})
         for name, own in (("good", SPEC.to_params()), ("odd", {"rule": "bp", **params}))
     ]
     reader = Reader("", None, [])  # pyright: ignore[reportArgumentType]

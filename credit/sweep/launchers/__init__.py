@@ -7,22 +7,18 @@ from credit.sweep.launchers.base import Launcher
 from credit.sweep.options import CORES, Launch
 
 
-def gpus_of(launch: Launch, specs: Sequence[RunSpec]) -> int:
-    """Return how many GPUs a worker elsewhere asks for."""
-    on_gpu = any(spec.device.startswith("cuda") for spec in specs)
-    return launch.worker_gpus if launch.worker_gpus >= 0 else int(on_gpu)
-
-
 def launcher(launch: Launch, specs: Sequence[RunSpec], devices: Sequence[str]) -> Launcher | None:
     """Return the launcher of a sweep, or refuse it; None is this process itself."""
+    on_gpu = any(spec.device.startswith("cuda") for spec in specs)
+    gpus = launch.worker_gpus if launch.worker_gpus >= 0 else int(on_gpu)
     if launch.launcher == "slurm":
         from credit.sweep.launchers.slurm import Slurm  # here: an optional dependency
 
-        return Slurm(launch, gpus_of(launch, specs))
+        return Slurm(launch, gpus)
     if launch.launcher == "ray":
         from credit.sweep.launchers.ray import Ray  # here: an optional dependency
 
-        return Ray(launch, gpus_of(launch, specs))
+        return Ray(launch, gpus)
     workers = launch.workers or len(devices) or 1
     if workers == 1 and not devices:
         return None

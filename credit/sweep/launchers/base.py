@@ -53,8 +53,8 @@ class Launcher(Protocol):
 class Inside:
     """The process of the sweep itself, one stack after the other; an error ends it."""
 
-    def __init__(self, work: Networks, store: Store, writer: Writer, bar: tqdm) -> None:
-        self._given = work, store, writer, bar
+    def __init__(self, work: Networks, writer: Writer, bar: tqdm) -> None:
+        self._given = work, writer, bar
 
     def run(self, take: Take, watch: Callable[[], None]) -> Generator[Ended, None, None]:
         """Train stacks, as `Launcher.run`; their progress is the bar's."""

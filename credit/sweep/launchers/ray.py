@@ -67,17 +67,16 @@ class Ray:
                 ray.wait(list(running), num_returns=len(running), timeout=60)
 
     def _submit(self, task: Task):  # -> ray.ObjectRef
-        options = {
-            "num_cpus": self._cpus,
-            "num_gpus": self._gpus,
-            "max_retries": RETRIES,
-            "retry_exceptions": [OSError],
-            "name": f"credit-{task.name}",
-            "runtime_env": {
-                "env_vars": {"PYTHONPATH": task.environment["PYTHONPATH"]}
-            },  # no secret
-        }
-        return ray.remote(_run).options(**options).remote(replace(task, threads=self._cpus))
+        path = {"PYTHONPATH": task.environment["PYTHONPATH"]}  # no secret
+        function = ray.remote(_run).options(
+            num_cpus=self._cpus,
+            num_gpus=self._gpus,
+            max_retries=RETRIES,
+            retry_exceptions=[OSError],
+            name=f"credit-{task.name}",
+            runtime_env={"env_vars": path},
+        )
+        return function.remote(replace(task, threads=self._cpus))
 
 
 def _run(task: Task) -> Settled:

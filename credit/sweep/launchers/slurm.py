@@ -94,7 +94,7 @@ class Slurm:
             time.sleep(POLL_SECONDS)
 
     def _submit(self, tasks: list[Task]) -> dict[str, tuple[submitit.Job, Task]]:
-        launch = self._launch
+        launch, cpus = self._launch, self._launch.worker_cpus or 1
         folder = tasks[0].state / "jobs"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the store's password is in there
         executor = submitit.AutoExecutor(
@@ -103,7 +103,7 @@ class Slurm:
         executor.update_parameters(
             name="credit",
             timeout_min=launch.slurm_timeout_min,
-            cpus_per_task=launch.worker_cpus or 1,
+            cpus_per_task=cpus,
             gpus_per_node=self._gpus,
             **({} if self._gpus else {"mem_gb": launch.worker_memory_gb}),
             **({"slurm_partition": launch.slurm_partition} if launch.slurm_partition else {}),
@@ -114,12 +114,8 @@ class Slurm:
         with PATIENCE.until_asked():  # a signal must not part the jobs from their notes
             try:
                 with executor.batch():
-                    jobs = [
-                        executor.submit(
-                            TrainStack(), replace(task, threads=launch.worker_cpus or 1)
-                        )
-                        for task in tasks
-                    ]
+                    sent = [replace(task, threads=cpus) for task in tasks]
+                    jobs = [executor.submit(TrainStack(), task) for task in sent]
             except FailedJobError as error:
                 cause = " ".join(str(error).split())[:300]
                 raise CreditError(f"SLURM takes no job ({cause})") from error
