@@ -69,7 +69,7 @@ class Check:
     anywhere: bool = False
     """One place is enough."""
     words: Mapping[str, float] | None = None
-    """The outcome in a word, by the value from which on it holds."""
+    """The outcome in a word, by the value from which on it holds; none below the lowest."""
     late: bool = False
     place: str = ""
     """Where, in words, if checks of one name and rule are told apart by it."""

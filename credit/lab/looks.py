@@ -20,7 +20,8 @@ class Panel:
     y: Quantity
     x: str | Quantity | Mapping[str, Quantity]
     """A factor, a column of the frame, "layer" (hidden states h_0 … h_L), "epoch", or a further
-    quantity. Or names of places on the axis, each with the quantity that stands there."""
+    quantity. Or names of places on the axis, each with the quantity that stands there. Points of a
+    series are joined by a line where the places have an order."""
     by: tuple[str, ...] = ()
     """Factors that make a series; the first sets the colour, the second the line or the filling."""
     across: str = ""
@@ -42,7 +43,7 @@ class Panel:
     scale: str = ""
     """linear or log; by default that of the quantity."""
     xscale: str = "even"
-    """even (labels at equal distances), linear or log; of a quantity as its own axis is."""
+    """even (labels at equal distances), linear or log; where x is a quantity, that decides."""
     below: bool = False
     """Whether the panel begins a row of the figure."""
 

@@ -287,6 +287,6 @@ SECONDS = Quantity(
 )
 COSTS = (FLOPS, EVALUATIONS, ESTIMATOR_PARAMETERS)
 POINTS = (ACCURACY.points,)
-"""Of gaps between accuracies."""
+"""Accuracy in points, in which gaps between accuracies are judged."""
 DIRECTION = (GAMMA, GAMMA_INNER)
 """A direction is judged with and without h_L, where some rules are taught the exact gradient."""

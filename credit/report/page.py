@@ -3,6 +3,7 @@
 `report.html` lays it out; whatever is shown is escaped there or in `lab.table`, in one place.
 """
 
+import re
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +27,8 @@ from credit.tracking.reader import Reader
 MOST = 300
 """Rows from which a table is left to its CSV, and runs that are listed: the report stays small."""
 _METRICS = {"accuracy/test": "test accuracy", "alignment/deep": "Γ", "rho/deep": "ρ"}
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def build(reader: Reader, parent_id: str, found: Results, drawn: Figure | None) -> str:
@@ -71,7 +74,7 @@ def _inline(figure: Figure, label: str) -> Markup:
     """
     with TemporaryDirectory() as folder:
         (file,) = save(figure, Path(folder) / "figure", ("svg",))
-        _, _, rest = file.read_text(encoding="utf-8").partition("<svg ")
+        _, _, rest = _CONTROLS.sub(" ", file.read_text(encoding="utf-8")).partition("<svg ")
     return Markup('<svg role="img" aria-label="{}" {}').format(label, Markup(rest))
 
 

@@ -214,7 +214,7 @@ def _step_numbers(specs: Sequence[RunSpec], shape: Shape) -> int:
     seeds = len({spec.seed for spec in specs})
     exact = sum(rules.get(spec.rule).reads_hidden_grads for spec in specs)
     batch = samples * shape.d_in * (1 if seeds == 1 else seeds + runs)
-    states = runs * (3 * units + 4 * inner + 4 * shape.units[-1]) + exact * units
+    states = runs * (3 * units + 4 * inner + 4 * shape.units[-1]) + exact * (units + inner)
     largest = max(kinds.sizes(specs[0], shape).blocks)
     block_grads = 3 * sum(spec.k > 0 for spec in specs) * largest // 2
     scratch = samples * sum(rules.of(spec).costs(shape).scratch for spec in specs)
@@ -225,7 +225,7 @@ def _measure_bytes(specs: Sequence[RunSpec], shape: Shape) -> int:
     first, runs, units = specs[0], len(specs), sum(shape.units)
     item, samples = _item(first), first.measure_samples
     one = samples * max(shape.units)
-    credits = (8 * units - 4 * shape.units[-1]) * runs * samples * item
+    credits = (9 * units - 5 * shape.units[-1]) * runs * samples * item
     credits += samples * sum(rules.of(spec).costs(shape).scratch for spec in specs) * item
     limit = CHUNK_ELEMENTS["cpu" if first.device == "cpu" else "cuda"]
     chunk = min(max(limit, one), first.directions * one)

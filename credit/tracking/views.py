@@ -161,7 +161,7 @@ def _line(key: str) -> dict[str, Any]:
 
 
 def _save(store: Store, key: str, name: str, columns: list[str], **own: Any) -> None:
-    """Write a view with its own state; the time it is sorted by stays where nothing changed."""
+    """Write a view with its own state; its time of change stays where nothing changed."""
     state = {**_STATE, "selectedColumns": columns, "columnOrder": columns, **own}
     text = json.dumps(state, separators=(",", ":"))
     packed = "deflate;" + base64.b64encode(zlib.compress(text.encode(), 9)).decode()

@@ -19,7 +19,7 @@ from torch import Tensor
 from credit.errors import CreditError
 from credit.rules import State
 from credit.spec import SCHEMA, RunSpec
-from credit.training.checksum import CHECKSUM, UNREADABLE, digest, is_whole
+from credit.training.checksum import CHECKSUM, digest, is_whole, opened
 from credit.training.trainable import Trainable
 
 REMEDY = "delete it to start its runs from scratch"
@@ -162,7 +162,7 @@ def read_header(path: Path) -> Header:
         CreditError: not a checkpoint of this project, truncated, or of another schema.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             metadata = file.metadata() or {}
         schema = metadata["schema"]
         if schema != SCHEMA:
@@ -171,7 +171,7 @@ def read_header(path: Path) -> Header:
         epoch, steps = int(metadata["epoch"]), int(metadata.get("steps", 0))
         seconds = float(metadata.get("seconds", 0))
         return Header(path, epoch, int(metadata["optimizer_steps"]), specs, steps, seconds)
-    except (CreditError, *UNREADABLE, KeyError, ValueError, TypeError) as error:
+    except (CreditError, OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CreditError(f"{path} is not a readable checkpoint ({error}): {REMEDY}") from error
 
 
@@ -213,7 +213,7 @@ def verify(path: Path) -> None:
     """
     try:
         whole = is_whole(path)
-    except UNREADABLE as error:
+    except (OSError, SafetensorError) as error:
         raise CreditError(f"{path} is not a readable checkpoint ({error}): {REMEDY}") from error
     if not whole:
         raise CreditError(

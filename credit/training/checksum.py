@@ -7,13 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 CHECKSUM = "checksum"
 """The entry of a file's metadata that is the digest of all else in it."""
-UNREADABLE = (OSError, SafetensorError, RuntimeError)
-"""What opening a file raises; torch maps it, with a RuntimeError if it has gone in between."""
 
 
 def digest(metadata: Mapping[str, str], tensors: Iterable[tuple[str, Tensor]]) -> str:
@@ -25,11 +23,25 @@ def digest(metadata: Mapping[str, str], tensors: Iterable[tuple[str, Tensor]]) -
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
+def opened(path: Path) -> safe_open:
+    """Open a file of tensors, for a `with`.
+
+    Raises:
+        OSError, SafetensorError: it cannot be read.
+    """
+    try:
+        return safe_open(path, framework="pt")
+    except RuntimeError as error:  # of torch, which maps the file after its header has been read
+        if path.exists():
+            raise
+        raise FileNotFoundError(f"{path} was removed while it was opened") from error
+
+
 def is_whole(path: Path) -> bool:
     """Return whether a file has the digest that it names, or names none, as older ones do.
 
     Raises:
-        `UNREADABLE`: it cannot be read.
+        OSError, SafetensorError: it cannot be read.
     """
     status = path.stat()
     return _agrees(path, status.st_mtime_ns, status.st_size)
@@ -38,7 +50,7 @@ def is_whole(path: Path) -> bool:
 @lru_cache
 def _agrees(path: Path, changed_ns: int, size: int) -> bool:
     """`is_whole`; a file that has not changed is read once."""
-    with safe_open(path, framework="pt") as file:
+    with opened(path) as file:
         metadata = file.metadata() or {}
         named = metadata.pop(CHECKSUM, None)
         tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118

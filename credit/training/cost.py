@@ -8,6 +8,7 @@ from credit import rules
 from credit.networks import kinds
 from credit.rules import Shape
 from credit.spec import RunSpec
+from credit.training.cotangents import trains_exactly
 from credit.training.group import TRAINED, check_alike
 from credit.training.steppers import products_of
 
@@ -18,14 +19,14 @@ def costs(spec: RunSpec, shape: Shape) -> dict[str, float]:
     `cost/flops_per_step`: of one training step on `batch_size` samples, twice the multiply-adds of
     its matrix products: network, credit and estimator, averaged over steps with and without an
     update. AdamW and elementwise work are not counted, and of backprop one pass through each
-    trained block's last layer, although it is computed twice here: as credit and for the weights.
+    trained block's last layer, even where it is computed twice: as credit and for the weights.
     `cost/block_evaluations`: forward passes through a block per sample and step, the network's own
     L among them. `cost/estimator_parameters`: what AdamW trains beside the network.
     """
     sizes = state_sizes(spec, shape)
     products = products_of(spec, shape)
     rule = rules.of(spec)
-    if not rule.surrogate:
+    if not (rule.surrogate or trains_exactly(spec)):
         products -= sum(kinds.products(spec, shape).blocks[shape.depth - spec.k :]) // 2
     trained = sum(size for name, size in sizes.items() if name.startswith(TRAINED))
     return {

@@ -72,8 +72,8 @@ class Lane:
         self.exact = slice(0, sum(rules.get(s.rule).reads_hidden_grads for s in specs))
         self._merges = self.network.alike and recorded(self.device)
         """All layers are computed at once: copies cost a GPU less than launches, a CPU more."""
-        apart = not self._merges and not any(spec.penalty for spec in specs)
-        exact = [apart and trains_exactly(spec) for spec in specs]
+        pulled = any(spec.penalty for spec in specs)  # then all cotangents are computed anew
+        exact = [trains_exactly(spec) and not (pulled or self._merges) for spec in specs]
         marked = [(spec, 1 + flag) for spec, flag in zip(specs, exact, strict=True)]
         least = range(shape.depth, 0, -1)  # k of runs that train a block
         self.trained: list[Part] = [
@@ -90,7 +90,8 @@ class Lane:
         limits = [s.clip if rules.get(s.rule).surrogate else inf for s in specs]
         each = [self.trained] if self._merges and self.trained else [[p] for p in self.trained]
         self._at_once: list[tuple[list[Part], Tensor | None, bool]] = []
-        """Parts whose gradients are computed as one, limits of their norms, if any, and `exact`."""
+        """Parts whose gradients are computed as one, the limits of their norms, if there are any,
+        and whether their cotangents are exact gradients."""
         for parts in each:
             own = [value for _, rows in parts for value in limits[rows]]
             limit = self._column(own).view(-1) if min(own) < inf else None

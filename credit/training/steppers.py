@@ -63,10 +63,10 @@ def products_of(spec: RunSpec, shape: Shape) -> int:
     """Multiply-adds that a sample costs in one training step, in matrix products.
 
     Forward: embedding, blocks, head. Gradients: the embedding's, as much again; a trained block's
-    weights, as much as its forward pass, and half of it to pull the credit to fc1, but for exact
-    gradients; the head's, once for h_L and twice for its weights and norm. And what the rule's
-    credit and its learning cost, the exact gradients as much as the blocks; of a network of which
-    nothing trains, its learning alone.
+    weights, as much as its forward pass, and half as much to pull the credit to fc1, unless
+    `trains_exactly`; the head's, once for h_L and twice for its weights and norm. And what the
+    rule's credit and its learning cost, the exact gradients as much as the blocks; of a network of
+    which nothing trains, its learning alone.
     """
     rule = rules.of(spec)
     costs, each = rule.costs(shape), kinds.products(spec, shape)

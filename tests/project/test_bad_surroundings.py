@@ -119,7 +119,12 @@ DATA = [
 
 TRAIN = f"train {TINY}"
 STORE = [
-    Case("toy_lq --preset quick", "{here}", env(URI, "sqlite:///{here}")),
+    Case(TRAIN, "{here}", env(URI, "sqlite:///{here}")),
+    Case(
+        "toy_lq --preset quick",
+        "{here}/notes.db",
+        file("notes.db", "no database " * 100, env(URI, "sqlite:///{here}/notes.db")),
+    ),
     Case(
         "report",
         "sqlite:///{here}/mlflow.db",

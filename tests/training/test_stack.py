@@ -81,8 +81,11 @@ def assert_equal_to_the_reference(specs: list[RunSpec]) -> None:
 
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("clip", [1.0, 0.05], ids=["clip 1", "clip .05 bites"])
-def test_every_run_of_a_mixed_stack_equals_the_reference_loop(clip):
-    assert_equal_to_the_reference(arrange([s.replace(clip=clip) for s in VARIANTS]))
+@pytest.mark.parametrize("penalties", [True, False], ids=["", "no penalty"])
+def test_every_run_of_a_mixed_stack_equals_the_reference_loop(clip, penalties):
+    """Where no run of a lane has a penalty, backprop's block gradients go on from its credit."""
+    members = [s.replace(clip=clip) for s in VARIANTS if penalties or not s.penalty]
+    assert_equal_to_the_reference(arrange(members))
 
 
 @pytest.mark.usefixtures("at_once")

@@ -85,6 +85,10 @@ def test_costs_are_counted_as_a_person_would():
     assert dfa["cost/flops_per_step"] == 2 * batch * (network + depth * d * c)
     assert dfa["cost/block_evaluations"] == depth
     assert dfa["cost/estimator_parameters"] == 0
+    bp = RunSpec(**{**fields, "rule": "bp"})
+    for one in (bp, bp.replace(penalty=0.1), bp.replace(device="cuda")):  # three passes a block
+        flops = 2 * batch * (2 * 64 * d + 4 * d * c + depth * 3 * 2 * d * d)
+        assert costs(one, shape)["cost/flops_per_step"] == flops
     field = RunSpec(**{**fields, "rule": "vector_field", "field_directions": 3})
     found = costs(field, shape)
     # three directions, two ends; a row at h_l has L - l blocks before it: 4, 3, 2, 1
