@@ -15,7 +15,7 @@ from typing import Self
 from mlflow.entities import Metric
 
 from credit.errors import CreditError
-from credit.tracking.journal import Journal
+from credit.tracking.journal import Entry, Journal
 from credit.tracking.runs import finish
 from credit.tracking.store import AWAY, Store, is_final, shown
 
@@ -209,12 +209,7 @@ class Writer:
         """Send all of one run's values, then its actions."""
         try:
             while entries := journal.unsent(BATCH):
-                values = [
-                    Metric(key, value, entry.timestamp, entry.step)
-                    for entry in entries
-                    for key, value in entry.metrics.items()
-                ]
-                self.store.client.log_batch(run_id, values)
+                self._send(run_id, entries)
                 journal.mark_sent(entries)
             while actions := self._actions.get(run_id):
                 actions[0]()
@@ -228,6 +223,14 @@ class Writer:
             _log.error(
                 "run %s stays unfinished, its values are in %s: %s", run_id, journal.path, error
             )
+
+    def _send(self, run_id: str, entries: list[Entry]) -> None:
+        values = [
+            Metric(key, value, entry.timestamp, entry.step)
+            for entry in entries
+            for key, value in entry.metrics.items()
+        ]
+        self.store.client.log_batch(run_id, values)
 
     def _server_steps(self, run_id: str) -> set[int]:
         client = self.store.client
