@@ -79,13 +79,14 @@ def test_the_ladder_of_the_readme():
                 assert same(cell, own, value("ladder", f"{column}_sd", rule=rule, k=k)), (rule, k)
 
 
-def test_the_online_cell_of_published_length():
-    body = rows("docs/results.md", "credit_eT, warm-up .2, tgw 1")
-    for what, prefix in (("ours", ""), ("reported", "reported_")):
-        for printed, name in zip(
-            body[what], ("accuracy", "alignment", "rho", "s1", "s2"), strict=True
-        ):
-            assert same(printed, value("online_scan_100", f"{prefix}{name}", arm="credit_eT")), name
+def test_the_online_cells_of_published_length():
+    body = rows("docs/results.md", "credit_eT, warm-up .2")
+    names = ("accuracy", "alignment", "rho", "s1", "s2")
+    for tgw in (1, 4):
+        for what, prefix in (("ours", ""), ("reported", "reported_")):
+            for printed, name in zip(body[f"tgw {tgw}, {what}"], names, strict=True):
+                own = value("online_scan_100", f"{prefix}{name}", arm="credit_eT", weight=tgw)
+                assert same(printed, own), (tgw, what, name)
 
 
 def test_the_cosines_of_dfa_by_layer():
