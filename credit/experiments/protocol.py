@@ -49,7 +49,7 @@ PRESETS = {
 
 def _fires(check: str, name: str) -> Quantity:
     meaning = f"first measured epoch at which {check} fails, over the seeds on which it does"
-    return Quantity(name, f"fires/{check}", f"{check} fires", meaning, ".0f")
+    return Quantity(name, f"fires/{check}", f"{check} fires", meaning, ".1f")
 
 
 D1_FIRES, D2_FIRES = _fires("D1", "d1_fires"), _fires("D2", "d2_fires")
