@@ -268,3 +268,14 @@ def checked(name: str) -> Iterator[tuple[str, list[float], str]]:
 def test_tables_of_the_results(name):
     for what, values, printed in checked(name):
         assert same(printed, *values) or not printed, (what, values, printed)
+
+
+def test_the_epochs_at_which_verdicts_fire():
+    text = (ROOT / "docs" / "results.md").read_text()
+    said = re.findall(r"(D[12])(?: fires)? at(?: epoch)? ([\d.]+ ± [\d.]+\d)", text)
+    assert [check for check, _ in said] == ["D2", "D1"]
+    for check, printed in said:
+        own = (
+            value("protocol_100", f"{check.lower()}_fires{end}", rule="dfa") for end in ("", "_sd")
+        )
+        assert same(printed, *own), (check, printed)
